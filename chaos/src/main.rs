@@ -1,0 +1,2 @@
+//! The `tenure-chaos` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sessions, election, fenced transactions, watches and membership on etcd.

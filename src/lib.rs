@@ -1,0 +1,1 @@
+//! Tenure: a clustered task scheduler coordinated by etcd.
