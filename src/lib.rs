@@ -1,1 +1,4 @@
 //! Tenure: a clustered task scheduler coordinated by etcd.
+pub mod plan;
+pub mod store;
+pub mod task;

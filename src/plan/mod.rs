@@ -1,0 +1,15 @@
+//! The pure middle: the leader's view folded from events, and what to do next; never reads a clock, never touches etcd.
+
+mod assign;
+mod pace;
+mod reclaim;
+mod settle;
+mod view;
+mod window;
+
+pub use assign::{Bounds, Numbers, assign};
+pub use pace::Pace;
+pub use reclaim::{promote, reclaim};
+pub use settle::{Ending, Of, settle};
+pub use view::{Claim, Node, Reserved, View};
+pub use window::Window;

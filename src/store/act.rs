@@ -1,0 +1,169 @@
+//! What users do to tasks that exist: cancel and revive; looks, sends, and looks again when it lost a race.
+
+use tenure_cluster::Failure;
+
+use super::change::{Act, Change, StopRuns, Waiting};
+use super::commit::{Store, Verdict};
+use super::keys::{Origin, Place};
+use super::locate::{Found, LookError};
+use crate::task::{Event, Illegal, State, TaskId, Which};
+
+/// 8 looks: each loss means that the task moved; a task that moves eight times within one call is reported as busy.
+const LOOKS_MAX: usize = 8;
+
+/// Why an act was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ActError {
+    /// There is no such task, or it has been collected.
+    #[error("there is no task {0}")]
+    NoTask(TaskId),
+    /// The task's state does not allow it.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    /// It could not be looked at.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// It may or may not have been done.
+    #[error("outcome unknown: {0}")]
+    Unknown(Failure),
+    /// It was not done.
+    #[error("not done: {0}")]
+    Unavailable(Failure),
+    /// It kept moving.
+    #[error("task {0} kept moving, try again")]
+    Busy(TaskId),
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acted {
+    /// The state afterwards. A cancelled run is still `running` until its node has stopped it.
+    pub state: State,
+    /// The revision it was done at.
+    pub revision: i64,
+}
+
+impl Store {
+    /// Cancels a task. What waits is cancelled at once; what runs is asked to stop, durably. `act` names the act.
+    ///
+    /// # Errors
+    /// [`ActError`]; a task that has ended is [`ActError::Illegal`].
+    pub async fn cancel(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
+        for _ in 0..LOOKS_MAX {
+            let found = self.found(id).await?;
+            if found
+                .attempts
+                .iter()
+                .any(|(origin, _)| *origin == Origin::Act(act))
+            {
+                return Ok(Acted {
+                    state: found.state,
+                    revision: found.revision,
+                });
+            }
+            let state = found.state.next(&Event::Cancelled)?;
+            let (change, state) = match (waiting(&found, act, now_ms), stop(&found)) {
+                (Some(act), _) => (Change::Cancel(act), state),
+                (None, Some(None)) => {
+                    return Ok(Acted {
+                        state: State::Running,
+                        revision: found.revision,
+                    });
+                }
+                (None, Some(Some(stop))) => (Change::Stop(stop), State::Running),
+                (None, None) => {
+                    return Err(found
+                        .state
+                        .next(&Event::Cancelled)
+                        .err()
+                        .map_or(ActError::Busy(id), Into::into));
+                }
+            };
+            if let Some(acted) = self.sent(&change, state).await? {
+                return Ok(acted);
+            }
+        }
+        Err(ActError::Busy(id))
+    }
+
+    /// Makes a dead task ready again, with new budgets. `act` names the act.
+    ///
+    /// # Errors
+    /// [`ActError`]; a task that is not dead is [`ActError::Illegal`].
+    pub async fn revive(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
+        for _ in 0..LOOKS_MAX {
+            let found = self.found(id).await?;
+            if found
+                .attempts
+                .iter()
+                .any(|(origin, _)| *origin == Origin::Act(act))
+            {
+                return Ok(Acted {
+                    state: found.state,
+                    revision: found.revision,
+                });
+            }
+            let state = found.state.next(&Event::Revived)?;
+            let act = waiting(&found, act, now_ms).filter(|act| act.from.place == Place::Dead);
+            let Some(act) = act else { continue };
+            if let Some(acted) = self.sent(&Change::Revive(act), state).await? {
+                return Ok(acted);
+            }
+        }
+        Err(ActError::Busy(id))
+    }
+
+    async fn found(&self, id: TaskId) -> Result<Found, ActError> {
+        self.task(id).await?.0.ok_or(ActError::NoTask(id))
+    }
+
+    /// None where it was refused: look again. An unknown outcome is repeated once as it is, for its compare is monotone.
+    async fn sent(&self, change: &Change, state: State) -> Result<Option<Acted>, ActError> {
+        let verdict = match self.commit(change).await {
+            Verdict::Unknown(_) => self.commit(change).await,
+            known @ (Verdict::Committed { .. }
+            | Verdict::Refused { .. }
+            | Verdict::Unavailable(_)) => known,
+        };
+        match verdict {
+            Verdict::Committed { revision } => Ok(Some(Acted { state, revision })),
+            Verdict::Refused { .. } => Ok(None),
+            Verdict::Unknown(failure) => Err(ActError::Unknown(failure)),
+            Verdict::Unavailable(failure) => Err(ActError::Unavailable(failure)),
+        }
+    }
+}
+
+fn waiting(found: &Found, act: u128, now_ms: u64) -> Option<Act> {
+    let (place, id, seen) = found.waiting.clone()?;
+    let which = Which::only(found.id.index());
+    Some(Act {
+        act,
+        from: Waiting {
+            id,
+            place,
+            seen,
+            now_ms,
+        },
+        which,
+    })
+}
+
+/// The stop that covers this task too; the inner none where there is one already.
+fn stop(found: &Found) -> Option<Option<StopRuns>> {
+    let held = found.running.as_ref()?;
+    let before = held
+        .stop
+        .as_ref()
+        .map_or(Which::NONE, |stop| stop.value.which);
+    if before.contains(found.id.index()) {
+        return Some(None);
+    }
+    Some(Some(StopRuns {
+        node: held.node.clone(),
+        claim: held.claim,
+        modified: held.run.modified,
+        stop: held.stop.as_ref().map_or(0, |stop| stop.modified),
+        which: before.or(Which::only(found.id.index())),
+    }))
+}

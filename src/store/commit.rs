@@ -1,0 +1,206 @@
+//! Sends changes: alone, or many nested under one fence; says of each what became of it, never what to do about it.
+
+use metrics::counter;
+use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Txn};
+
+use super::change::Change;
+use super::keys::{Keys, Lane};
+use super::txns;
+
+/// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
+/// writers waiting for a few milliseconds at most.
+const BATCH_OPS_MAX: usize = 512;
+
+/// 1 MiB to one transaction: etcd's request limit is 1.5 MiB (`--max-request-bytes`).
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// 60 changes to one transaction: etcd allows 128 operations per list, and a nested list has what the outer one leaves.
+const BATCH_CHANGES_MAX: usize = 60;
+
+/// Writes to one cluster. A cheap handle.
+#[derive(Clone)]
+pub struct Store {
+    connection: Connection,
+    keys: Keys,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is done, at this revision.
+    Committed {
+        /// The revision.
+        revision: i64,
+    },
+    /// It was refused and never will be done: a guard had lost.
+    Refused {
+        /// The names of the lost guards; `term` means that we no longer lead.
+        lost: Vec<&'static str>,
+        /// What the transaction read instead.
+        reads: Vec<Answer>,
+        /// The revision it was refused at.
+        revision: i64,
+    },
+    /// It may be done, now or later.
+    Unknown(Failure),
+    /// It was not done and never will be.
+    Unavailable(Failure),
+}
+
+impl Store {
+    /// A store on this connection.
+    pub fn new(connection: Connection, keys: Keys) -> Self {
+        Self { connection, keys }
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Sends one change of anyone's.
+    pub async fn commit(&self, change: &Change) -> Verdict {
+        let verdict = whole(self.connection.commit(&txns::txn(&self.keys, change)).await);
+        observed(change, &verdict);
+        verdict
+    }
+
+    /// Sends changes as one transaction, each with guards of its own; under the leader's fence where there is one. The
+    /// verdicts come in the order of the changes. The changes must fit one batch, see [`batches`], and not touch each
+    /// other's keys.
+    pub async fn commit_batch(
+        &self,
+        fence: Option<&Guard>,
+        changes: &[Change],
+        lanes: &[Lane],
+    ) -> Vec<Verdict> {
+        let txn = batch(&self.keys, fence, changes, lanes);
+        let verdicts = split(self.connection.commit(&txn).await, changes.len());
+        for (change, verdict) in changes.iter().zip(&verdicts) {
+            observed(change, verdict);
+        }
+        verdicts
+    }
+}
+
+/// One transaction of many changes. Lanes come first, and a put of the outer list where there are submits: etcd checks its
+/// quota for that one only.
+pub fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
+    let submits = changes
+        .iter()
+        .any(|change| matches!(change, Change::Submit(_)));
+    let nested: Vec<Txn> = changes
+        .iter()
+        .map(|change| txns::txn(keys, change))
+        .collect();
+    let outer = match fence {
+        Some(fence) => txns::fenced(fence.clone(), nested),
+        None => nested.into_iter().fold(Txn::new(), Txn::nest),
+    };
+    let outer = lanes
+        .iter()
+        .fold(outer, |outer, lane| outer.nest(txns::lane(keys, lane)));
+    if submits {
+        outer.put(keys.pulse(), Vec::new())
+    } else {
+        outer
+    }
+}
+
+/// Divides changes into batches that fit one transaction, in order.
+pub fn batches(keys: &Keys, changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let mut batches: Vec<Vec<Change>> = Vec::new();
+    let (mut ops, mut bytes) = (0, 0);
+    for change in changes {
+        let txn = txns::txn(keys, &change);
+        let (more_ops, more_bytes) = (txn.ops(), txn.bytes());
+        let fits = ops + more_ops <= BATCH_OPS_MAX && bytes + more_bytes <= BATCH_BYTES_MAX;
+        match batches.last_mut() {
+            Some(batch) if fits && batch.len() < BATCH_CHANGES_MAX => batch.push(change),
+            Some(_) | None => {
+                (ops, bytes) = (0, 0);
+                batches.push(vec![change]);
+            }
+        }
+        ops += more_ops;
+        bytes += more_bytes;
+    }
+    batches
+}
+
+fn whole(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Committed(done) => Verdict::Committed {
+            revision: done.revision,
+        },
+        Outcome::Refused(no) => Verdict::Refused {
+            lost: no.lost,
+            reads: no.reads,
+            revision: no.revision,
+        },
+        Outcome::Unknown(failure) => Verdict::Unknown(failure),
+        Outcome::Unavailable(failure) => Verdict::Unavailable(failure),
+    }
+}
+
+/// The verdict of each nested transaction; where the outer one was refused, all were.
+fn split(outcome: Outcome, changes: usize) -> Vec<Verdict> {
+    let Outcome::Committed(done) = outcome else {
+        return vec![whole(outcome); changes];
+    };
+    let revision = done.revision;
+    let branch = |answer| match answer {
+        Answer::Nested(Branch::Held(_)) => Verdict::Committed { revision },
+        Answer::Nested(Branch::Lost { lost, reads }) => Verdict::Refused {
+            lost,
+            reads,
+            revision,
+        },
+        Answer::Put | Answer::Deleted(_) | Answer::Kvs(_) => {
+            unreachable!("a batch nests its changes first")
+        }
+    };
+    done.results.into_iter().take(changes).map(branch).collect()
+}
+
+fn observed(change: &Change, verdict: &Verdict) {
+    let Verdict::Refused { lost, .. } = verdict else {
+        return;
+    };
+    if lost.contains(&"term") || matches!(change, Change::Report(_)) && lost.contains(&"run") {
+        counter!("tenure_fencing_rejected_total", "op" => change.word()).increment(1);
+    }
+    counter!("tenure_etcd_txn_conflicts_total", "op" => change.word()).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Raise;
+    use crate::task::{Name, PackId};
+    use tenure_cluster::Op;
+
+    #[test]
+    fn a_batch_has_its_changes_first_and_fits_etcds_lists() {
+        let keys = Keys::new(&"c".parse::<Name>().unwrap());
+        let raise = |ms| {
+            Change::Raise(Raise {
+                horizon: PackId::floor(ms),
+            })
+        };
+        let all = batches(&keys, (1..=150).map(raise).collect());
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [60, 60, 30]);
+        let lane = Lane {
+            queue: "q".parse().unwrap(),
+            kind: "k".parse().unwrap(),
+        };
+        let txn = batch(&keys, None, &all[2], &[lane]);
+        assert_eq!(txn.then.len(), 31);
+        assert!(txn.then.iter().all(|op| matches!(op, Op::Nested(_))));
+    }
+}

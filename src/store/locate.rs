@@ -1,0 +1,354 @@
+//! Where the tasks of a pack are: a bounded number of reads at one revision, whatever the backlog; never a scan of waiting work.
+
+use std::sync::Arc;
+
+use tenure_cluster::{Answer, KeyValue, Outcome as Sent, Page, Range, ReadError, Txn};
+
+use super::commit::Store;
+use super::keys::{Keys, Live, Origin, Place, RecordId};
+use super::records::{Attempt, Corrupt, Next, Outcomes, Record, Run, Seen, Stop, decode};
+use crate::task::{ClaimId, Name, Outcome, Pack, PackId, State, TaskId, Which};
+
+/// Why something could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LookError {
+    /// etcd did not answer, or not well.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// etcd did not answer a transaction that only reads.
+    #[error("{0}")]
+    Failure(#[from] tenure_cluster::Failure),
+    /// A value is not what its key promises.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// A task is nowhere: that must not be.
+    #[error("task {task} is in no place at revision {revision}")]
+    Nowhere {
+        /// The task.
+        task: TaskId,
+        /// The revision it was looked for at.
+        revision: i64,
+    },
+}
+
+/// A task as it is at one revision.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its id.
+    pub id: TaskId,
+    /// Its pack: the spec is at its index.
+    pub pack: Arc<Pack>,
+    /// Its state.
+    pub state: State,
+    /// How its attempts ended, oldest first, with what made each line.
+    pub attempts: Vec<(Origin, Attempt)>,
+    /// The record it waits in, where it waits.
+    pub waiting: Option<(Place, RecordId, Seen<Record>)>,
+    /// The claim that runs it, where it runs.
+    pub running: Option<Held>,
+    /// The revision all of this is true at.
+    pub revision: i64,
+}
+
+/// A claim on a node, and its stop.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The node.
+    pub node: Name,
+    /// The claim.
+    pub claim: ClaimId,
+    /// What it holds; its create revision is the fence.
+    pub run: Seen<Run>,
+    /// What is to be stopped of it.
+    pub stop: Option<Seen<Stop>>,
+}
+
+impl Store {
+    /// One task; none where there is no such task, or it has been collected. The revision is the one that is true at.
+    ///
+    /// # Errors
+    /// [`LookError`]: etcd's failures, or a store that breaks its promises.
+    pub async fn task(&self, id: TaskId) -> Result<(Option<Found>, i64), LookError> {
+        let (mut found, revision) = self
+            .pack_tasks(id.pack(), |index| index == id.index())
+            .await?;
+        Ok((found.pop(), revision))
+    }
+
+    /// Those tasks of a pack that are wanted, by index.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn pack_tasks(
+        &self,
+        id: PackId,
+        wanted: impl Fn(u8) -> bool + Send,
+    ) -> Result<(Vec<Found>, i64), LookError> {
+        let (pack, results, revision) = self.pack_and_results(id).await?;
+        let Some(pack) = pack else {
+            return Ok((Vec::new(), revision));
+        };
+        Ok((
+            self.placed(id, &pack, &results, wanted, revision).await?,
+            revision,
+        ))
+    }
+
+    /// The same at a revision of the past.
+    pub(super) async fn pack_tasks_at(
+        &self,
+        id: PackId,
+        which: Which,
+        revision: i64,
+    ) -> Result<Vec<Found>, LookError> {
+        let keys = self.keys();
+        let pack = self
+            .connection()
+            .range(&Range::key(keys.pack(id)).at(revision))
+            .await?;
+        let results = self
+            .connection()
+            .range(&Range::prefix(keys.results_of(id)).at(revision))
+            .await?;
+        let (pack, results) = decoded(keys, pack.kvs, results.kvs)?;
+        let Some(pack) = pack else {
+            return Ok(Vec::new());
+        };
+        self.placed(id, &pack, &results, |index| which.contains(index), revision)
+            .await
+    }
+
+    async fn placed(
+        &self,
+        id: PackId,
+        pack: &Arc<Pack>,
+        results: &[(Origin, Attempt)],
+        wanted: impl Fn(u8) -> bool + Send,
+        revision: i64,
+    ) -> Result<Vec<Found>, LookError> {
+        let mut runs = None;
+        let mut found = Vec::new();
+        for index in pack.tasks.keys().copied().filter(|index| wanted(*index)) {
+            let attempts: Vec<(Origin, Attempt)> = results
+                .iter()
+                .filter(|(_, attempt)| attempt.which.contains(index))
+                .cloned()
+                .collect();
+            let mut task = Found {
+                id: id.task(index),
+                pack: Arc::clone(pack),
+                state: State::Pending,
+                attempts,
+                waiting: None,
+                running: None,
+                revision,
+            };
+            self.place(&mut task, &mut runs).await?;
+            found.push(task);
+        }
+        Ok(found)
+    }
+
+    async fn pack_and_results(
+        &self,
+        id: PackId,
+    ) -> Result<(Option<Arc<Pack>>, Vec<(Origin, Attempt)>, i64), LookError> {
+        let keys = self.keys();
+        let txn = Txn::new()
+            .get(keys.pack(id))
+            .get_prefix(keys.results_of(id), 0);
+        let (revision, mut answers) = match self.connection().commit(&txn).await {
+            Sent::Committed(read) => (read.revision, read.results.into_iter().map(kvs)),
+            Sent::Refused(_) => unreachable!("a transaction without guards is not refused"),
+            Sent::Unknown(failure) | Sent::Unavailable(failure) => return Err(failure.into()),
+        };
+        let pack = answers.next().unwrap_or_default();
+        let results = answers.next().unwrap_or_default();
+        let (pack, results) = decoded(keys, pack, results)?;
+        Ok((pack, results, revision))
+    }
+
+    /// Follows the last outcome to where the task is now.
+    async fn place(
+        &self,
+        task: &mut Found,
+        runs: &mut Option<Vec<KeyValue>>,
+    ) -> Result<(), LookError> {
+        let pack = task.id.pack();
+        let (id, places) = match task.attempts.last() {
+            Some((_, last)) if last.next.is_none() => {
+                task.state = ended(last.outcome);
+                return Ok(());
+            }
+            Some((
+                origin,
+                Attempt {
+                    next: Some(next), ..
+                },
+            )) => (
+                RecordId {
+                    pack,
+                    origin: *origin,
+                    n: next.n(),
+                },
+                places(*next),
+            ),
+            Some((_, Attempt { next: None, .. })) | None => {
+                let first = task
+                    .pack
+                    .run_at_ms
+                    .map_or(Next::Ready { n: 0 }, |ms| Next::Due { ms, n: 0 });
+                (RecordId::submitted(pack), places(first))
+            }
+        };
+        for place in places {
+            let key = self.keys().record(place, &task.pack.routing, &id);
+            let page = self
+                .connection()
+                .range(&Range::key(key).at(task.revision))
+                .await?;
+            let Some(seen) = first::<Record>(page)? else {
+                continue;
+            };
+            if seen.value.which.contains(task.id.index()) {
+                task.state = waits(place);
+                task.waiting = Some((place, id, seen));
+                return Ok(());
+            }
+        }
+        task.state = State::Running;
+        task.running = Some(self.claim_of(task, runs).await?);
+        Ok(())
+    }
+
+    /// Running tasks are found among the claims: as many as the nodes hold, whatever the backlog.
+    async fn claim_of(
+        &self,
+        task: &Found,
+        runs: &mut Option<Vec<KeyValue>>,
+    ) -> Result<Held, LookError> {
+        let kvs = match runs.take() {
+            Some(kvs) => kvs,
+            None => {
+                let range = Range::prefix(self.keys().runs()).at(task.revision);
+                self.connection().range(&range).await?.kvs
+            }
+        };
+        let kvs = runs.insert(kvs);
+        // The pack's id stands in the value: a cheap test before the decoder.
+        let mark = task.id.pack().to_string();
+        for kv in kvs.iter().filter(|kv| contains(&kv.value, mark.as_bytes())) {
+            let Some(Live::Run(node, claim)) = self.keys().live(&kv.key) else {
+                continue;
+            };
+            let run: Run = decode(&kv.key, &kv.value)?;
+            if run.pack == task.id.pack() && run.which.contains(task.id.index()) {
+                let stop = Range::key(self.keys().stop(&node, claim)).at(task.revision);
+                let stop = first(self.connection().range(&stop).await?)?;
+                let run = Seen {
+                    value: run,
+                    created: kv.create_revision,
+                    modified: kv.mod_revision,
+                };
+                return Ok(Held {
+                    node,
+                    claim,
+                    run,
+                    stop,
+                });
+            }
+        }
+        Err(LookError::Nowhere {
+            task: task.id,
+            revision: task.revision,
+        })
+    }
+}
+
+/// A pack and its outcomes in the order they were committed.
+fn decoded(
+    keys: &Keys,
+    pack: Vec<KeyValue>,
+    mut results: Vec<KeyValue>,
+) -> Result<(Option<Arc<Pack>>, Vec<(Origin, Attempt)>), Corrupt> {
+    let pack = pack
+        .first()
+        .map(|kv| decode::<Pack>(&kv.key, &kv.value))
+        .transpose()?;
+    results.sort_by_key(|kv| kv.mod_revision);
+    let mut attempts = Vec::new();
+    for kv in results {
+        let Some((_, origin, _)) = keys.result_of(&kv.key) else {
+            continue;
+        };
+        let outcomes: Outcomes = decode(&kv.key, &kv.value)?;
+        attempts.extend(outcomes.of.into_iter().map(|attempt| (origin, attempt)));
+    }
+    Ok((pack.map(Arc::new), attempts))
+}
+
+/// Where a record may be by now: what was scheduled may have been promoted.
+fn places(next: Next) -> Vec<Place> {
+    match next {
+        Next::Ready { .. } => vec![Place::Ready],
+        Next::Due { ms, .. } => vec![Place::Due(ms), Place::Ready],
+        Next::Dead { .. } => vec![Place::Dead],
+    }
+}
+
+fn waits(place: Place) -> State {
+    match place {
+        Place::Ready => State::Pending,
+        Place::Due(_) => State::Scheduled,
+        Place::Dead => State::Dead,
+    }
+}
+
+fn ended(outcome: Outcome) -> State {
+    match outcome {
+        Outcome::Succeeded => State::Succeeded,
+        Outcome::Cancelled => State::Cancelled,
+        Outcome::Failed
+        | Outcome::Timeout
+        | Outcome::Lost
+        | Outcome::Returned
+        | Outcome::Revived => State::Dead,
+    }
+}
+
+fn kvs(answer: Answer) -> Vec<KeyValue> {
+    match answer {
+        Answer::Kvs(kvs) => kvs,
+        Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => Vec::new(),
+    }
+}
+
+/// The only key of a page, decoded.
+pub(super) fn first<T: serde::de::DeserializeOwned>(
+    page: Page,
+) -> Result<Option<Seen<T>>, Corrupt> {
+    page.kvs.into_iter().next().map(|kv| seen(&kv)).transpose()
+}
+
+/// A key's value with its revisions.
+pub(super) fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
+    let value = decode(&kv.key, &kv.value)?;
+    Ok(Seen {
+        value,
+        created: kv.create_revision,
+        modified: kv.mod_revision,
+    })
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}
+
+impl Keys {
+    /// What to watch for news of a task: its pack's outcomes.
+    pub fn news_of(&self, task: TaskId) -> String {
+        self.results_of(task.pack())
+    }
+}

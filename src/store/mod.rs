@@ -1,0 +1,31 @@
+//! The one door to etcd for tasks: keys, records, changes and their transactions, reads and watches; decides nothing.
+//!
+//! [`Change`] says what happens, [`txns`] says how, [`Store`] sends it. [`keys`] spells every key.
+
+mod act;
+mod change;
+mod commit;
+mod keys;
+mod list;
+mod locate;
+mod overview;
+mod records;
+mod submit;
+pub mod txns;
+
+pub use act::{ActError, Acted};
+
+pub use change::{
+    Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Take, Term,
+    Waiting,
+};
+pub use commit::{Store, Verdict, batches};
+pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
+pub use list::{Cursor, CursorError, Filter, Listing};
+pub use locate::{Found, Held, LookError};
+pub use overview::{COUNTED_RECORDS_MAX, Candidacy, Count, Leader, NodeSeen, QueueSeen, TERMS_MAX};
+pub use records::{
+    Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Record, Run, Seen, Stop,
+    TermRecord, decode, encode,
+};
+pub use submit::{Accepted, Coalescer, IdemKey, NewTask, SubmitError, Submitter, line};

@@ -1,0 +1,484 @@
+//! Every transaction Tenure sends, one function each: reading this file is reading the protocol.
+//!
+//! Each says what it **guards** (compares), what it **writes**, and what it means when it is **refused** by which
+//! guard. The leader's are sent inside an outer transaction that guards its term (see [`fenced`]). Nothing here
+//! decides: a [`Change`] comes in, a [`Txn`] goes out. Guards that may be retried compare mod revisions, because
+//! "absent" can become true again.
+
+use tenure_cluster::{Guard, Op, Txn};
+
+use super::change::{
+    Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Term, Waiting,
+};
+use super::keys::{Keys, Lane, Origin, Place, RecordId};
+use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
+use crate::task::{ClaimId, Outcome, Pack, PackId, Tally, Which};
+
+/// 512 B: a pack at most this long travels inside its records, so that a node starts its tasks without a read.
+pub const INLINE_BYTES_MAX: usize = 512;
+
+/// 100 operations to one nested transaction: below etcd's 128 per list, less what the outer list holds.
+const NESTED_OPS_MAX: usize = 100;
+
+/// The transaction of a change, without the leader's fence.
+pub fn txn(keys: &Keys, change: &Change) -> Txn {
+    match change {
+        Change::Submit(submit) => accept(keys, submit),
+        Change::Promote(due) => promote(keys, due),
+        Change::Assign(assign) => claim(keys, assign),
+        Change::Touch(waiting) => touch(keys, waiting),
+        Change::Report(done) => report(keys, done),
+        Change::Stop(runs) => stop(keys, runs),
+        Change::Reclaim(lost) => reclaim(keys, lost),
+        Change::Cancel(act) => cancel(keys, act),
+        Change::Revive(act) => revive(keys, act),
+        Change::Raise(to) => raise(keys, to),
+        Change::Collect(ended) => collect(keys, ended),
+        Change::Unmark(mark) => unmark(mark),
+        Change::Record(term) => record(keys, term),
+    }
+}
+
+/// Nests transactions under the leader's fence: one that lost its race fails alone, all fail with the term.
+///
+/// Guards   `term`: the leader's election key has the create revision it was activated with.
+/// Writes   what the nested ones write.
+/// Refused  term: we no longer lead; nothing was written, whatever the delay.
+pub fn fenced(term: Guard, inner: Vec<Txn>) -> Txn {
+    inner
+        .into_iter()
+        .fold(Txn::new().guard(term), |outer, txn| outer.nest(txn))
+}
+
+/// The cluster's first transaction, and every node's: harmless when it has been done.
+///
+/// Guards   `horizon`: there is none.
+/// Writes   the lowest horizon. A submit compares against it, and a compare with a missing key is false.
+/// Refused  horizon: it was done before.
+pub fn initialise(keys: &Keys) -> Txn {
+    let lowest = PackId::floor(0).to_string();
+    Txn::new()
+        .guard(Guard::absent("horizon", keys.horizon()))
+        .put(keys.horizon(), lowest)
+}
+
+/// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent along with submits.
+///
+/// Guards   `lane`: there is no mark.
+/// Writes   the mark.
+/// Refused  lane: it is marked.
+pub fn lane(keys: &Keys, lane: &Lane) -> Txn {
+    Txn::new()
+        .guard(Guard::absent("lane", keys.lane(lane)))
+        .put(keys.lane(lane), Vec::new())
+}
+
+/// Accepts packs, whole or not at all.
+///
+/// Guards   `horizon`: below the oldest pack, so that a late duplicate of a collected pack is not accepted again;
+///          `pack`: the first pack is new (the others share its fate); `idem`: each idempotency key is unused.
+/// Writes   the packs; their ready or due records; the idempotency keys.
+/// Refused  pack: an earlier copy of this very submit was committed. idem: somebody used the key; its holder is in the reads.
+///          horizon: the submit is older than the retention.
+fn accept(keys: &Keys, submit: &Submit) -> Txn {
+    let oldest = submit
+        .packs
+        .iter()
+        .map(|(id, _)| *id)
+        .min()
+        .expect("a submit has a pack");
+    let (first, _) = submit.packs.first().expect("a submit has a pack");
+    let mut txn = Txn::new()
+        .guard(Guard::value_below(
+            "horizon",
+            keys.horizon(),
+            oldest.to_string(),
+        ))
+        .guard(Guard::absent("pack", keys.pack(*first)))
+        .or_get(keys.pack(*first));
+    for (key, _) in &submit.idem {
+        txn = txn
+            .guard(Guard::absent("idem", keys.idem(key)))
+            .or_get(keys.idem(key));
+    }
+    let ops: Vec<Op> = submit
+        .packs
+        .iter()
+        .flat_map(|(id, pack)| accepted(keys, *id, pack, submit.inline))
+        .chain(
+            submit
+                .idem
+                .iter()
+                .map(|(key, idem)| put(keys.idem(key), encode(idem))),
+        )
+        .collect();
+    if ops.len() <= NESTED_OPS_MAX {
+        return ops.into_iter().fold(txn, Txn::op);
+    }
+    ops.chunks(NESTED_OPS_MAX).fold(txn, |txn, chunk| {
+        txn.nest(chunk.iter().cloned().fold(Txn::new(), Txn::op))
+    })
+}
+
+fn accepted(keys: &Keys, id: PackId, pack: &Pack, inline: bool) -> [Op; 2] {
+    let value = encode(pack);
+    let small = inline && value.len() <= INLINE_BYTES_MAX;
+    let record = Record {
+        routing: pack.routing.clone(),
+        which: pack.which(),
+        size: u16::try_from(pack.tasks.len()).expect("a pack has at most 256 tasks"),
+        tally: Tally::default(),
+        since_ms: pack.created_ms,
+        why: None,
+        inline: small.then(|| Box::new(pack.clone())),
+    };
+    let place = pack.run_at_ms.map_or(Place::Ready, Place::Due);
+    let key = keys.record(place, &pack.routing, &RecordId::submitted(id));
+    [put(keys.pack(id), value), put(key, encode(&record))]
+}
+
+/// Makes scheduled tasks ready. The leader's.
+///
+/// Guards   `due`: the record as it was seen, so that a cancel in between is not undone.
+/// Writes   the due record gone; a ready record of the same name.
+/// Refused  due: it was cancelled, made less, or promoted.
+fn promote(keys: &Keys, due: &Waiting) -> Txn {
+    let ready = Record {
+        since_ms: due.now_ms,
+        ..due.seen.value.clone()
+    };
+    guarded("due", keys, due).delete(due.key(keys)).put(
+        keys.record(Place::Ready, due.routing(), &due.id),
+        encode(&ready),
+    )
+}
+
+/// Claims ready tasks for nodes. The leader's.
+///
+/// Guards   `ready`: the record as it was seen; `node`: each node's session lives.
+/// Writes   the ready record less or gone; a claim for each node, naming its session.
+/// Refused  ready: someone moved it, plan again. node: it just died.
+fn claim(keys: &Keys, assign: &Assign) -> Txn {
+    let from = &assign.from;
+    let record = &from.seen.value;
+    let taken = assign
+        .takes
+        .iter()
+        .fold(Which::NONE, |all, take| all.or(take.which));
+    let mut txn = guarded("ready", keys, from);
+    for take in &assign.takes {
+        let run = Run {
+            pack: from.id.pack,
+            routing: record.routing.clone(),
+            which: take.which,
+            size: record.size,
+            covers: take.which.len() == usize::from(record.size),
+            tally: record.tally,
+            session: take.session,
+            term: assign.term,
+            decided: assign.decided,
+            n: 0,
+            inline: record.inline.clone(),
+        };
+        txn = txn
+            .guard(Guard::created_at(
+                "node",
+                keys.node(&take.node),
+                take.session,
+            ))
+            .put(keys.run(&take.node, take.claim), encode(&run));
+    }
+    txn.op(less(keys, from, taken))
+}
+
+/// Writes a record as it is, so that whatever was sent for it before is refused. The leader's.
+///
+/// Guards   `waiting`: the record as it was seen.
+/// Writes   the same value: a new mod revision.
+/// Refused  waiting: what was sent before has committed, or someone else moved it.
+fn touch(keys: &Keys, waiting: &Waiting) -> Txn {
+    guarded("waiting", keys, waiting).put(waiting.key(keys), encode(&waiting.seen.value))
+}
+
+/// Commits outcomes of a claim's tasks, once, and hands back what will not run. Its node's.
+///
+/// Guards   `run`: the claim as it was seen, so that a report from a reclaimed claim is refused; `stop`, where anything goes on:
+///          as it was seen, so that a cancel is not overlooked.
+/// Writes   the claim less or gone (then its stop too); the outcomes; a mark where the pack may have ended; records of what goes on.
+/// Refused  run: reclaimed, or an earlier copy of this report was committed: the reads (claim, stop, own result) tell which.
+///          stop: more was cancelled meanwhile.
+fn report(keys: &Keys, done: &Report) -> Txn {
+    let run = keys.run(&done.node, done.claim);
+    let stop = keys.stop(&done.node, done.claim);
+    let result = keys.result(done.pack, done.claim.into(), done.settled.n);
+    let mut txn = Txn::new()
+        .guard(Guard::modified_at("run", &run, done.modified))
+        .or_get(run.clone())
+        .or_get(stop.clone())
+        .or_get(result);
+    if !done.settled.records.is_empty() {
+        txn = txn.guard(Guard::modified_at("stop", &stop, done.stop));
+    }
+    txn = match &done.rest {
+        Some(rest) => txn.put(run, encode(rest)),
+        None => txn.delete(run).delete(stop),
+    };
+    settle(
+        keys,
+        txn,
+        (done.pack, done.claim),
+        &done.settled,
+        done.now_ms,
+    )
+}
+
+/// Cancels running tasks: durable, so that a death in between cannot revive them. Anyone's.
+///
+/// Guards   `run`: the claim as it was seen; `stop`: as it was seen.
+/// Writes   the stop.
+/// Refused  run: an outcome was reported or it was reclaimed, look again. stop: someone else cancelled too, look again.
+fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
+    let key = keys.stop(&runs.node, runs.claim);
+    Txn::new()
+        .guard(Guard::modified_at(
+            "run",
+            keys.run(&runs.node, runs.claim),
+            runs.modified,
+        ))
+        .guard(Guard::modified_at("stop", &key, runs.stop))
+        .put(key, encode(&Stop { which: runs.which }))
+}
+
+/// Takes a claim from a dead session. The leader's.
+///
+/// Guards   `run`: the claim as it was seen; `stop`: as it was seen; `node`: its key is gone or another session's.
+/// Writes   claim and stop gone; outcomes (lost; cancelled for the stopped); a mark; records of what goes on.
+/// Refused  run: the node reported first. stop: more was cancelled. node: the session lives after all.
+fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
+    let run = keys.run(&lost.node, lost.claim);
+    let stop = keys.stop(&lost.node, lost.claim);
+    let txn = Txn::new()
+        .guard(Guard::modified_at("run", &run, lost.modified))
+        .guard(Guard::modified_at("stop", &stop, lost.stop))
+        .guard(Guard::not_created_at(
+            "node",
+            keys.node(&lost.node),
+            lost.gone,
+        ))
+        .delete(run)
+        .delete(stop);
+    settle(
+        keys,
+        txn,
+        (lost.pack, lost.claim),
+        &lost.settled,
+        lost.now_ms,
+    )
+}
+
+/// Cancels waiting or dead tasks. Anyone's.
+///
+/// Guards   `waiting`: the record as it was seen.
+/// Writes   the record less or gone; the outcome; a mark.
+/// Refused  waiting: it was moved or made less, look again.
+fn cancel(keys: &Keys, act: &Act) -> Txn {
+    let id = act.from.id;
+    guarded("waiting", keys, &act.from)
+        .op(less(keys, &act.from, act.which))
+        .put(
+            keys.result(id.pack, Origin::Act(act.act), 0),
+            outcome(act, Outcome::Cancelled, None),
+        )
+        .put(keys.gc(act.from.now_ms, id.pack), Vec::new())
+}
+
+/// Makes dead tasks ready again, with new budgets. Anyone's.
+///
+/// Guards   `waiting`: the dead record as it was seen.
+/// Writes   the dead record less or gone; a ready record; a result that leads to it.
+/// Refused  waiting: someone else revived or cancelled it, look again.
+fn revive(keys: &Keys, act: &Act) -> Txn {
+    let id = RecordId {
+        origin: Origin::Act(act.act),
+        n: 0,
+        ..act.from.id
+    };
+    let dead = &act.from.seen.value;
+    let ready = Record {
+        which: act.which,
+        tally: Tally {
+            attempts: dead.tally.attempts,
+            ..Tally::default()
+        },
+        since_ms: act.from.now_ms,
+        why: None,
+        ..dead.clone()
+    };
+    guarded("waiting", keys, &act.from)
+        .op(less(keys, &act.from, act.which))
+        .put(
+            keys.record(Place::Ready, &dead.routing, &id),
+            encode(&ready),
+        )
+        .put(
+            keys.result(id.pack, id.origin, 0),
+            outcome(act, Outcome::Revived, Some(Next::Ready { n: 0 })),
+        )
+}
+
+/// Raises the horizon before anything below it is collected. The leader's.
+///
+/// Guards   `horizon`: lower than this.
+/// Writes   the horizon.
+/// Refused  horizon: it was raised before.
+fn raise(keys: &Keys, to: &Raise) -> Txn {
+    let horizon = to.horizon.to_string();
+    Txn::new()
+        .guard(Guard::value_below(
+            "horizon",
+            keys.horizon(),
+            horizon.clone(),
+        ))
+        .put(keys.horizon(), horizon)
+}
+
+/// Forgets a pack whose tasks have all ended. The leader's.
+///
+/// Guards   `horizon`: above the pack, so that no late copy of its submit is accepted; `gc`: the mark as it was seen.
+/// Writes   pack, idempotency keys, outcomes and mark gone.
+/// Refused  horizon: raise it first. gc: another mark was put, look again.
+fn collect(keys: &Keys, ended: &Collect) -> Txn {
+    let txn = Txn::new()
+        .guard(Guard::value_above(
+            "horizon",
+            keys.horizon(),
+            ended.pack.to_string(),
+        ))
+        .guard(Guard::modified_at("gc", ended.mark.clone(), ended.modified))
+        .delete(keys.pack(ended.pack))
+        .op(Op::DeletePrefix {
+            prefix: keys.results_of(ended.pack),
+        })
+        .delete(ended.mark.clone());
+    ended
+        .idem
+        .iter()
+        .fold(txn, |txn, key| txn.delete(keys.idem(key)))
+}
+
+/// Drops a mark whose pack has not ended: its last outcome will put another. The leader's.
+///
+/// Guards   `gc`: the mark as it was seen.
+/// Writes   the mark gone.
+/// Refused  gc: it was put anew, look again.
+fn unmark(mark: &Collect) -> Txn {
+    Txn::new()
+        .guard(Guard::modified_at("gc", mark.mark.clone(), mark.modified))
+        .delete(mark.mark.clone())
+}
+
+/// Writes the leadership history. The leader's.
+///
+/// Guards   none of its own: the term's fence is around it.
+/// Writes   this term's record; the former one's end; old ones gone.
+/// Refused  never alone.
+fn record(keys: &Keys, term: &Term) -> Txn {
+    let txn = Txn::new().put(keys.term(term.term), encode(&term.record));
+    let txn = match &term.former {
+        Some((former, record)) => txn.put(keys.term(*former), encode(record)),
+        None => txn,
+    };
+    term.forget
+        .iter()
+        .fold(txn, |txn, old| txn.delete(keys.term(*old)))
+}
+
+/// Ends a term from any node: what `POST /v1/leader/resign` sends.
+///
+/// Guards   `term`: this leader still leads.
+/// Writes   its election key gone; its record closed as resigned.
+/// Refused  term: it no longer leads.
+pub fn dismiss(keys: &Keys, election_key: &str, term: i64, record: &super::TermRecord) -> Txn {
+    Txn::new()
+        .guard(Guard::created_at("term", election_key, term))
+        .delete(election_key)
+        .put(keys.term(term), encode(record))
+}
+
+fn put(key: String, value: Vec<u8>) -> Op {
+    Op::Put {
+        key,
+        value: value.into(),
+        lease: 0,
+    }
+}
+
+fn guarded(name: &'static str, keys: &Keys, waiting: &Waiting) -> Txn {
+    Txn::new().guard(Guard::modified_at(
+        name,
+        waiting.key(keys),
+        waiting.seen.modified,
+    ))
+}
+
+/// A record without some of its tasks, or gone.
+fn less(keys: &Keys, from: &Waiting, taken: Which) -> Op {
+    let left = from.seen.value.which.minus(taken);
+    if left.is_empty() {
+        return Op::Delete {
+            key: from.key(keys),
+        };
+    }
+    put(
+        from.key(keys),
+        encode(&Record {
+            which: left,
+            ..from.seen.value.clone()
+        }),
+    )
+}
+
+fn outcome(act: &Act, outcome: Outcome, next: Option<Next>) -> Vec<u8> {
+    let attempt = Attempt {
+        which: act.which,
+        outcome,
+        number: act.from.seen.value.tally.attempts,
+        node: None,
+        fence: 0,
+        started_ms: None,
+        finished_ms: act.from.now_ms,
+        error: None,
+        output: None,
+        next,
+    };
+    encode(&Outcomes { of: vec![attempt] })
+}
+
+fn settle(keys: &Keys, txn: Txn, of: (PackId, ClaimId), settled: &Settled, now_ms: u64) -> Txn {
+    let (pack, claim) = of;
+    let origin = Origin::Claim(claim);
+    let mut txn = txn.put(
+        keys.result(pack, origin, settled.n),
+        encode(&Outcomes {
+            of: settled.attempts.clone(),
+        }),
+    );
+    if settled.mark {
+        txn = txn.put(keys.gc(now_ms, pack), Vec::new());
+    }
+    for (place, n, record) in &settled.records {
+        let id = RecordId {
+            pack,
+            origin,
+            n: *n,
+        };
+        txn = txn.put(keys.record(*place, &record.routing, &id), encode(record));
+    }
+    txn
+}
+
+impl Waiting {
+    fn key(&self, keys: &Keys) -> String {
+        keys.record(self.place, self.routing(), &self.id)
+    }
+}

@@ -1,0 +1,21 @@
+//! The nouns and the state machine of a task; never reads a clock, never touches etcd, imports nothing of ours.
+//!
+//! A **task** is one piece of work with an id, a spec, attempts and one committed outcome. Tasks travel in **packs**:
+//! 1 to 256 tasks submitted together that share [`Routing`] and [`Policy`]. Which tasks of a pack a stored record
+//! speaks of is a [`Which`].
+
+mod id;
+mod name;
+mod outcome;
+mod retry;
+mod spec;
+mod state;
+mod which;
+
+pub use id::{ClaimId, IdError, PackId, TaskId};
+pub use name::{NAME_CHARS_MAX, Name, NameError};
+pub use outcome::{Outcome, Output};
+pub use retry::{After, Backoff, Tally, after_death, after_failure};
+pub use spec::{Json, Pack, Policy, Priority, Routing, Spec};
+pub use state::{Event, Illegal, State};
+pub use which::{PACK_TASKS_MAX, Which, WhichError};
