@@ -1,0 +1,90 @@
+//! A process group, from the start of its leader until nothing of it is left. Never signals a group
+//! whose number may have gone to somebody else: the leader is left unreaped, which keeps the number
+//! taken, until the last signal is sent.
+
+use std::io;
+use std::process::ExitStatus;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A group of processes with the child that leads it. Dropped before it is reaped, it is killed.
+pub(super) struct Group {
+    id: Pid,
+    leader: Child,
+    deaths: tokio::signal::unix::Signal,
+    reaped: bool,
+}
+
+impl Group {
+    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
+        // Listening begins before the child can end.
+        let deaths = signal(SignalKind::child())?;
+        let leader = command.process_group(0).spawn()?;
+        let id = leader
+            .id()
+            .expect("a child that was not waited for has a number");
+        let id = i32::try_from(id)
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("Linux numbers are small");
+        Ok(Self {
+            id,
+            leader,
+            deaths,
+            reaped: false,
+        })
+    }
+
+    pub(super) fn leader(&mut self) -> &mut Child {
+        &mut self.leader
+    }
+
+    /// Waits until the leader has ended, and leaves it unreaped.
+    pub(super) async fn leader_ended(&mut self) {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            match waitid(WaitId::Pid(self.id), look) {
+                Ok(None) => {
+                    self.deaths
+                        .recv()
+                        .await
+                        .expect("signals last as long as the runtime");
+                }
+                Err(Errno::INTR) => {}
+                // An error means that somebody else has reaped it.
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Takes the leader's status. The group can no longer be signalled.
+    pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
+        let status = self.leader.wait().await;
+        self.reaped = true;
+        status
+    }
+
+    /// Fails only where nothing is left to signal, which is what signals are for.
+    fn signal(&self, signal: Signal) {
+        if !self.reaped {
+            let _gone = kill_process_group(self.id, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,3 @@
+//! A node's hands.
+
+pub mod kinds;
