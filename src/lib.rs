@@ -1,1 +1,3 @@
 //! Tenure: a clustered task scheduler coordinated by etcd.
+pub mod api;
+pub mod clock;
