@@ -75,6 +75,9 @@ pub struct Version {
     pub etcd: Option<String>,
     /// The newest revision of etcd that the node has seen.
     pub revision: Option<i64>,
+    /// The largest payload that the node takes, in bytes, so that a file can be checked beforehand.
+    #[serde(default)]
+    pub payload_limit: Option<u64>,
 }
 
 /// Whether a node can do its part, and if not, why.
