@@ -60,7 +60,6 @@ fn what_makes_no_sense_is_refused_by_the_parser() {
     for line in [
         "task get not-an-id",
         "task submit --file f --queue q",
-        "task submit --idempotency-prefix p -- true",
         "task list --state waiting",
         "task list --limit 0",
         "dead retry",
@@ -239,6 +238,8 @@ async fn a_value_out_of_range_is_refused_before_anything_is_sent() {
         2
     );
     assert_eq!(stub.run(&["task", "submit"]).await, 2);
+    let prefix = ["task", "submit", "--idempotency-prefix", "p", "--", "true"];
+    assert_eq!(stub.run(&prefix).await, 2);
     assert!(stub.seen().is_empty());
 }
 

@@ -37,6 +37,21 @@ pub const BACKOFF_INITIAL_MS_MAX: i64 = DAY_MS;
 pub const BACKOFF_MS_MAX: i64 = 7 * DAY_MS;
 
 impl SubmitRequest {
+    /// Reads one from JSON.
+    ///
+    /// # Errors
+    /// Every field that is unknown, missing or of the wrong type, at least one; where the text as a
+    /// whole is wrong (no JSON, a field given twice) the field is `task` and its pointer empty.
+    pub fn read(json: &[u8]) -> Result<Self, Vec<FieldError>> {
+        let error = match serde_json::from_slice(json) {
+            Ok(request) => return Ok(request),
+            Err(error) => error,
+        };
+        let value = serde_json::from_slice::<Value>(json);
+        let faults = value.map(|value| diagnose(&value)).unwrap_or_default();
+        Err(or_whole("task", faults, &error))
+    }
+
     /// Every field that is out of its bound; empty when the request is good. `payload_bytes_max`
     /// is the server's limit.
     pub fn check(&self, payload_bytes_max: usize) -> Vec<FieldError> {
@@ -66,6 +81,25 @@ impl SubmitRequest {
 }
 
 impl BatchRequest {
+    /// Reads one from JSON.
+    ///
+    /// # Errors
+    /// As [`SubmitRequest::read`], with pointers such as `/tasks/3/priority`; where the text as a
+    /// whole is wrong the field is `batch`.
+    pub fn read(json: &[u8]) -> Result<Self, Vec<FieldError>> {
+        let error = match serde_json::from_slice(json) {
+            Ok(request) => return Ok(request),
+            Err(error) => error,
+        };
+        let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
+        let mut faults = Vec::new();
+        for (index, task) in value["tasks"].as_array().into_iter().flatten().enumerate() {
+            let under = format!("/tasks/{index}");
+            faults.extend(diagnose(task).into_iter().map(|fault| fault.under(&under)));
+        }
+        Err(or_whole("batch", faults, &error))
+    }
+
     /// Every field that is out of its bound, with pointers such as `/tasks/3/priority`; empty when
     /// the batch is good. The number of tasks and the size of the body are not fields: whoever reads
     /// the body holds them against [`BATCH_TASKS_MAX`] and [`BATCH_BYTES_MAX`].
@@ -121,6 +155,19 @@ pub fn diagnose(value: &Value) -> Vec<FieldError> {
         }
     }
     faults
+}
+
+/// The faults found, or where none was the error of the text as a whole.
+fn or_whole(field: &str, faults: Vec<FieldError>, error: &serde_json::Error) -> Vec<FieldError> {
+    if !faults.is_empty() {
+        return faults;
+    }
+    let whole = FieldError {
+        pointer: String::new(),
+        field: field.to_owned(),
+        detail: error.to_string(),
+    };
+    vec![whole]
 }
 
 /// Bytes of `value` as compact JSON.
@@ -341,6 +388,17 @@ mod tests {
         let mut names = fields(&faults);
         names.sort_unstable();
         assert_eq!(names, ["colour", "kind", "priority"]);
+    }
+
+    #[test]
+    fn what_is_no_request_has_at_least_one_fault() {
+        for json in ["{", "[]", r#"{"kind":"a","kind":"b"}"#, r#"{"kind":1}"#, ""] {
+            assert!(!SubmitRequest::read(json.as_bytes()).unwrap_err().is_empty());
+            assert!(!BatchRequest::read(json.as_bytes()).unwrap_err().is_empty());
+        }
+        let batch = br#"{"tasks":[{"kind":"a"},{"kind":"a","colour":1}]}"#;
+        let faults = BatchRequest::read(batch).unwrap_err();
+        assert_eq!(faults[0].pointer, "/tasks/1/colour");
     }
 
     #[test]

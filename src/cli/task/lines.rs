@@ -1,8 +1,6 @@
 //! Checks the lines of a file of tasks, each by itself: what is wrong is said with line and field.
 
-use serde_json::Value;
-
-use crate::api::wire::{BATCH_BYTES_MAX, FieldError, SubmitRequest, diagnose};
+use crate::api::wire::{BATCH_BYTES_MAX, FieldError, SubmitRequest};
 
 /// How many wrong lines are listed before the rest is only counted.
 const WRONG_LINES_SHOWN: usize = 20;
@@ -52,20 +50,16 @@ pub(super) fn faults(line: &[u8], payload_bytes_max: usize) -> Vec<FieldError> {
         let detail = format!("has {} bytes; a batch holds {BATCH_BYTES_MAX}", line.len());
         return vec![FieldError::new("task", detail)];
     }
-    match serde_json::from_slice::<SubmitRequest>(line) {
-        Ok(request) => {
-            let mut faults = request.check(payload_bytes_max);
-            if request.idempotency_key.is_some() {
-                let detail = "a file has one for all its tasks: --idempotency-prefix";
-                faults.push(FieldError::new("idempotency_key", detail));
-            }
-            faults
-        }
-        Err(error) => match serde_json::from_slice::<Value>(line) {
-            Ok(value) => diagnose(&value),
-            Err(_) => vec![FieldError::new("task", format!("is not JSON: {error}"))],
-        },
+    let request = match SubmitRequest::read(line) {
+        Ok(request) => request,
+        Err(faults) => return faults,
+    };
+    let mut faults = request.check(payload_bytes_max);
+    if request.idempotency_key.is_some() {
+        let detail = "a file has one for all its tasks: --idempotency-prefix";
+        faults.push(FieldError::new("idempotency_key", detail));
     }
+    faults
 }
 
 /// Bytes of a batch around its tasks: `{"tasks":[` and `]}`.

@@ -20,7 +20,7 @@ pub(in crate::cli) struct Submit {
     #[arg(short, long, value_name = "FILE", conflicts_with = "task")]
     file: Option<String>,
     /// Names the submit of --file, so that running it again submits nothing twice
-    #[arg(long, value_name = "WORD", requires = "file")]
+    #[arg(long, value_name = "WORD")]
     idempotency_prefix: Option<String>,
 }
 
@@ -82,6 +82,11 @@ pub(super) async fn submit(
 ) -> Result<Exit, Failure> {
     if let Some(path) = asked.file {
         return file::submit(global, client, &path, asked.idempotency_prefix).await;
+    }
+    if asked.idempotency_prefix.is_some() {
+        return Err(Failure::usage(
+            "--idempotency-prefix is for --file; one task takes --idempotency-key",
+        ));
     }
     let answer = send(client, asked.task).await?;
     match global.output {
