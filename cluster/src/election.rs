@@ -1,0 +1,415 @@
+//! Who leads: the key under a prefix that was created first. Candidates wait their turn and then activate
+//! through raft. Never trusts a read or a watch event with leadership.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::janitor::{Janitor, Orphan};
+use crate::mirror::{Mirror, Step};
+use crate::read::{KeyValue, Range, ReadError};
+use crate::session::Session;
+use crate::term::{Ended, Predecessor, Term};
+use crate::txn::{Answer, Guard, Outcome, Refused, Txn};
+use crate::watch::{Event, EventKind};
+
+/// 200 ms between attempts that were not answered well.
+const RETRY: Duration = Duration::from_millis(200);
+/// 500 ms to tell why the predecessor's key went; it runs beside the activation.
+const WHY: Duration = Duration::from_millis(500);
+
+/// A place in the queue for leadership. Dropped without [`withdraw`](Self::withdraw), its key is deleted by the
+/// session in the background.
+pub struct Candidate {
+    connection: Connection,
+    prefix: String,
+    session_lost: CancellationToken,
+    seat: Option<Seat>,
+    mirror: Mirror,
+    lapse: Option<Lapse>,
+}
+
+/// A candidate's key, handed to the janitor where nobody deletes it.
+pub(crate) struct Seat {
+    pub(crate) key: String,
+    /// R, once the put is answered.
+    pub(crate) created: Option<i64>,
+    janitor: Janitor,
+    settled: bool,
+}
+
+/// A leader ahead of us that went away.
+struct Lapse {
+    kv: KeyValue,
+    seen: Instant,
+    watched: bool,
+}
+
+/// Why a candidate has no place.
+#[derive(Debug, thiserror::Error)]
+pub enum StandError {
+    /// The session is over; open a new one.
+    #[error("the session is lost")]
+    SessionLost,
+    /// etcd did not answer well; what was sent is cleaned up.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Why a candidate does not lead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeadError {
+    /// Its key is gone; stand again.
+    #[error("the candidate's key is gone")]
+    CandidateGone,
+    /// The session is over; open a new one and stand again.
+    #[error("the session is lost")]
+    SessionLost,
+    /// It has led already; stand again.
+    #[error("this candidate has already had its term")]
+    AlreadyLed,
+    /// etcd refuses, and will again.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Candidate {
+    /// Puts a key under the prefix, `<prefix><lease in hex>` (with `-<n>` when the session stands again),
+    /// guarded by the session's key.
+    ///
+    /// # Errors
+    /// The session is lost, or etcd does not answer until its TTL ran out.
+    pub async fn stand(
+        connection: &Connection,
+        session: &Session,
+        prefix: &str,
+        value: Vec<u8>,
+    ) -> Result<Candidate, StandError> {
+        let mut seat = Seat {
+            key: session.candidate_key(prefix),
+            created: None,
+            janitor: session.janitor(),
+            settled: false,
+        };
+        let session_lost = session.lost();
+        let created = tokio::select! {
+            biased;
+            () = session_lost.cancelled() => return Err(StandError::SessionLost),
+            taken = take_seat(connection, session, &seat.key, value) => taken?,
+        };
+        seat.created = Some(created);
+        Ok(Self {
+            connection: connection.clone(),
+            prefix: prefix.to_owned(),
+            session_lost,
+            seat: Some(seat),
+            mirror: Mirror::new(connection, prefix),
+            lapse: None,
+        })
+    }
+
+    /// The candidate's key; empty once it led.
+    pub fn key(&self) -> &str {
+        self.seat.as_ref().map_or("", |seat| &seat.key)
+    }
+
+    /// R, the create revision of its key; 0 once it led.
+    pub fn revision(&self) -> i64 {
+        self.seat
+            .as_ref()
+            .and_then(|seat| seat.created)
+            .unwrap_or(0)
+    }
+
+    /// Waits its turn and begins the term. May be dropped and called again.
+    ///
+    /// # Errors
+    /// The own key is gone, the session is lost, it has led already, or etcd refuses.
+    pub async fn lead(&mut self) -> Result<Term, LeadError> {
+        let session_lost = self.session_lost.clone();
+        tokio::select! {
+            biased;
+            () = session_lost.cancelled() => Err(LeadError::SessionLost),
+            term = self.wait_and_activate() => term,
+        }
+    }
+
+    /// Gives up the place.
+    pub async fn withdraw(mut self) {
+        if let Some(mut seat) = self.seat.take() {
+            seat.leave(&self.connection, Vec::new()).await;
+        }
+    }
+
+    async fn wait_and_activate(&mut self) -> Result<Term, LeadError> {
+        loop {
+            let Some(seat) = &self.seat else {
+                return Err(LeadError::AlreadyLed);
+            };
+            let (key, created) = (seat.key.clone(), seat.created.unwrap_or(0));
+            // Nothing was read yet, or the mirror is to be read anew.
+            if self.mirror.revision() < created {
+                self.step().await;
+                continue;
+            }
+            match self.mirror.oldest() {
+                Some(oldest) if oldest.key == key => {
+                    if let Some(term) = self.activate(&key, created).await? {
+                        return Ok(term);
+                    }
+                }
+                Some(_) if self.mirror.kvs().contains_key(&key) => self.step().await,
+                Some(_) | None => return Err(LeadError::CandidateGone),
+            }
+        }
+    }
+
+    /// Takes in one change, and remembers a leader that went.
+    async fn step(&mut self) {
+        let before = self.mirror.oldest().cloned();
+        let step = self.mirror.step().await;
+        let Some(leader) = before else { return };
+        let gone = match &step {
+            Step::Reset => self
+                .mirror
+                .kvs()
+                .get(&leader.key)
+                .is_none_or(|kv| kv.create_revision != leader.create_revision),
+            Step::Events(events) => events.iter().any(|event| deletes(event, &leader)),
+        };
+        if gone {
+            let watched = matches!(step, Step::Events(_));
+            self.lapse = Some(Lapse {
+                kv: leader,
+                seen: Instant::now(),
+                watched,
+            });
+        }
+    }
+
+    /// Begins the term where the own key is the oldest, by a transaction that goes through raft because it
+    /// may write, and needs no space because it only deletes a key that is never there.
+    async fn activate(&mut self, key: &str, created: i64) -> Result<Option<Term>, LeadError> {
+        let txn = Txn::new()
+            .guard(Guard::created_at("candidate", key, created))
+            .guard(Guard::oldest_in("oldest", &self.prefix, created))
+            .delete(format!("{key}.activation"));
+        let watched = self.lapse.as_ref().filter(|lapse| lapse.watched);
+        let lease = watched.map(|lapse| lapse.kv.lease);
+        let (outcome, ended_by) = tokio::join!(
+            self.connection.commit(&txn),
+            why_it_lapsed(&self.connection, lease)
+        );
+        match outcome {
+            Outcome::Committed(committed) => {
+                let succeeded = self.lapse.take().map(|lapse| Predecessor {
+                    gap: lapse.seen.elapsed(),
+                    kv: lapse.kv,
+                    ended_by,
+                });
+                Ok(self.begin(committed.revision, succeeded))
+            }
+            Outcome::Refused(refused) if refused.lost.contains(&"candidate") => {
+                Err(LeadError::CandidateGone)
+            }
+            Outcome::Refused(_) => {
+                // What was read was not the newest: someone older is still there.
+                self.mirror.reset();
+                self.step().await;
+                Ok(None)
+            }
+            // Activating again is harmless, so an unknown outcome is settled by doing that.
+            Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                if failure.kind.definite() && !failure.kind.blames_member() {
+                    return Err(LeadError::Failed(failure));
+                }
+                sleep(RETRY).await;
+                Ok(None)
+            }
+        }
+    }
+
+    fn begin(&mut self, activated: i64, succeeded: Option<Predecessor>) -> Option<Term> {
+        let seat = self.seat.take()?;
+        let mirror = std::mem::replace(
+            &mut self.mirror,
+            Mirror::new(&self.connection, &self.prefix),
+        );
+        let session_lost = self.session_lost.clone();
+        Some(Term::start(
+            self.connection.clone(),
+            seat,
+            activated,
+            mirror,
+            session_lost,
+            succeeded,
+        ))
+    }
+}
+
+/// Why the leader's key went, by whether its lease still lives.
+async fn why_it_lapsed(connection: &Connection, lease: Option<i64>) -> Ended {
+    let Some(lease) = lease else {
+        return Ended::Unknown;
+    };
+    match timeout(WHY, connection.lease_alive(lease)).await {
+        Ok(Ok(true)) => Ended::KeyDeleted,
+        Ok(Ok(false)) => Ended::LeaseGone,
+        Ok(Err(_)) | Err(_) => Ended::Unknown,
+    }
+}
+
+impl Seat {
+    /// Deletes the key with what else is to happen. Where that is not answered well, deletes it alone, again
+    /// and again until the request timeout; then the janitor goes on.
+    pub(crate) async fn leave(
+        &mut self,
+        connection: &Connection,
+        also: Vec<crate::txn::Op>,
+    ) -> Outcome {
+        let created = self.created.unwrap_or(0);
+        let alone = Txn::new()
+            .guard(Guard::created_at("term", &self.key, created))
+            .delete(&self.key);
+        let mut first = alone.clone();
+        first.then.extend(also);
+        let deadline = Instant::now() + connection.request_timeout() * 2;
+        let mut outcome = connection.commit(&first).await;
+        while Instant::now() < deadline {
+            match &outcome {
+                Outcome::Committed(_) | Outcome::Refused(_) => break,
+                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                    tracing::debug!(%failure, key = %self.key, "deleting the key alone");
+                }
+            }
+            outcome = connection.commit(&alone).await;
+            if matches!(outcome, Outcome::Unknown(_) | Outcome::Unavailable(_)) {
+                sleep(RETRY).await;
+            }
+        }
+        self.settled = matches!(outcome, Outcome::Committed(_) | Outcome::Refused(_));
+        outcome
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.janitor.take(Orphan {
+                key: std::mem::take(&mut self.key),
+                created: self.created,
+            });
+        }
+    }
+}
+
+fn deletes(event: &Event, leader: &KeyValue) -> bool {
+    event.kind == EventKind::Delete && event.kv.key == leader.key
+}
+
+/// Puts the key and answers its create revision. The key's name is used by this one candidacy only, so where an
+/// outcome is unknown the same transaction settles it: found there, it is ours.
+async fn take_seat(
+    connection: &Connection,
+    session: &Session,
+    key: &str,
+    value: Vec<u8>,
+) -> Result<i64, StandError> {
+    let txn = Txn::new()
+        .guard(session.guard())
+        .guard(Guard::absent("candidate", key))
+        .put_leased(key, Bytes::from(value), session.lease())
+        .or_get(key);
+    loop {
+        match connection.commit(&txn).await {
+            Outcome::Committed(committed) => return Ok(committed.revision),
+            Outcome::Refused(refused) if refused.lost.contains(&"session") => {
+                return Err(StandError::SessionLost);
+            }
+            Outcome::Refused(refused) => {
+                if let Some(kv) = found(refused) {
+                    return Ok(kv.create_revision);
+                }
+            }
+            Outcome::Unknown(failure) if failure.kind == crate::failure::FailureKind::Space => {
+                return Err(failure.into());
+            }
+            Outcome::Unavailable(failure) if !failure.kind.blames_member() => {
+                return Err(failure.into());
+            }
+            Outcome::Unknown(_) | Outcome::Unavailable(_) => sleep(RETRY).await,
+        }
+    }
+}
+
+fn found(refused: Refused) -> Option<KeyValue> {
+    refused
+        .reads
+        .into_iter()
+        .next()
+        .and_then(|answer| match answer {
+            Answer::Kvs(kvs) => kvs.into_iter().next(),
+            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
+        })
+}
+
+/// Who leads, by what etcd answers now: the key under the prefix that was created first, and the revision.
+/// A look, not a fence: it may have changed when you read it.
+///
+/// # Errors
+/// Nobody answered in time, or the read is refused.
+pub async fn leader(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<(Option<KeyValue>, i64), ReadError> {
+    let page = connection.range(&Range::prefix(prefix)).await?;
+    let oldest = page.kvs.into_iter().min_by_key(|kv| kv.create_revision);
+    Ok((oldest, page.revision))
+}
+
+/// Who leads, as it changes.
+pub struct Observer {
+    mirror: Mirror,
+    told: Option<i64>,
+}
+
+/// Who leads from a revision on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leadership {
+    /// The leader's key, or nobody.
+    pub leader: Option<KeyValue>,
+    /// The revision at which that is so.
+    pub revision: i64,
+}
+
+impl Observer {
+    /// Follows the election under a prefix.
+    pub fn open(connection: &Connection, prefix: &str) -> Self {
+        Self {
+            mirror: Mirror::new(connection, prefix),
+            told: None,
+        }
+    }
+
+    /// Who leads: first as it is, then at each change, nobody included. Waits as long as it takes; may be
+    /// dropped and called again.
+    pub async fn next(&mut self) -> Leadership {
+        loop {
+            self.mirror.step().await;
+            let leader = self.mirror.oldest();
+            // 0, which no key was created at, is nobody.
+            let now = leader.map_or(0, |kv| kv.create_revision);
+            if self.told != Some(now) {
+                self.told = Some(now);
+                return Leadership {
+                    leader: leader.cloned(),
+                    revision: self.mirror.revision(),
+                };
+            }
+        }
+    }
+}

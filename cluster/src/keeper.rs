@@ -1,0 +1,188 @@
+//! The task behind a session: sends keepalives, watches the session's own key, tells how it stands.
+//! Never reads a keepalive's answer as proof: the deadline and the key decide as well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+use crate::failure::{Failure, FailureKind};
+use crate::lifetime::{Lifetime, Standing};
+use crate::meter;
+use crate::read::{Range, ReadError};
+use crate::session::{LostReason, State};
+use crate::watch::{Delivery, Event, EventKind, WatchSpec};
+
+/// 500 ms between a keepalive that failed and the next.
+const RETRY: Duration = Duration::from_millis(500);
+/// 1 s to tell why a key went, and to give back the lease of a lost session.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// What the task needs.
+pub(crate) struct Keeper {
+    pub(crate) connection: Connection,
+    pub(crate) key: String,
+    pub(crate) lease: i64,
+    /// S, the create revision of the key.
+    pub(crate) revision: i64,
+    pub(crate) lifetime: Lifetime,
+    /// Before the last answered keepalive, or the grant, was sent.
+    pub(crate) acked: Instant,
+    pub(crate) state: Arc<watch::Sender<State>>,
+    pub(crate) lost: CancellationToken,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Keeps the session until it is lost or closed, then says so and gives the lease back.
+pub(crate) async fn keep(mut keeper: Keeper) {
+    let reason = keeper.until_lost().await;
+    // First of all: whoever acts under this session stops.
+    keeper.lost.cancel();
+    let reason = match reason {
+        LostReason::KeyDeleted => keeper.why_deleted().await,
+        LostReason::Deadline | LostReason::LeaseGone | LostReason::Closed => reason,
+    };
+    keeper.state.send_replace(State::Lost(reason));
+    if reason == LostReason::Closed {
+        return;
+    }
+    meter::lease_lost(reason.code());
+    tracing::warn!(key = %keeper.key, lease = keeper.lease, reason = reason.code(), "session lost");
+    keeper.give_back().await;
+}
+
+impl Keeper {
+    async fn until_lost(&mut self) -> LostReason {
+        let (connection, lease, lifetime) = (self.connection.clone(), self.lease, self.lifetime);
+        let renew = |at| renew(connection.clone(), lease, at, lifetime.renew_limit());
+        let own_key = deleted(
+            self.connection.clone(),
+            self.key.clone(),
+            self.lease,
+            self.revision,
+        );
+        tokio::pin!(own_key);
+        let mut renewal = Box::pin(renew(lifetime.renew_at(self.acked)));
+        loop {
+            let now = Instant::now();
+            match lifetime.standing(self.acked, now) {
+                Standing::Live { until } => self.publish(State::Live { until }),
+                Standing::Suspect { until } => self.publish(State::Suspect { until }),
+                Standing::Over => return LostReason::Deadline,
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return LostReason::Closed,
+                () = &mut own_key => return LostReason::KeyDeleted,
+                (sent, answered) = &mut renewal => {
+                    renewal = match answered {
+                        Ok(()) => {
+                            self.acked = sent;
+                            Box::pin(renew(lifetime.renew_at(sent)))
+                        }
+                        Err(failure) if failure.kind == FailureKind::LeaseNotFound => {
+                            return LostReason::LeaseGone;
+                        }
+                        Err(failure) => {
+                            tracing::debug!(%failure, lease, "keepalive failed");
+                            Box::pin(renew(Instant::now() + RETRY))
+                        }
+                    };
+                }
+                () = sleep_until(lifetime.next_change(self.acked, now)) => {}
+            }
+        }
+    }
+
+    fn publish(&self, state: State) {
+        self.state.send_if_modified(|current| {
+            let changed = *current != state;
+            *current = state;
+            changed
+        });
+    }
+
+    /// The key goes with the lease, too: then the lease is the reason.
+    async fn why_deleted(&self) -> LostReason {
+        match timeout(COURTESY, self.connection.lease_alive(self.lease)).await {
+            Ok(Ok(false)) => LostReason::LeaseGone,
+            Ok(Ok(true) | Err(_)) | Err(_) => LostReason::KeyDeleted,
+        }
+    }
+
+    /// A lost session holds nothing: what its lease still holds would only delay others.
+    async fn give_back(&self) {
+        match timeout(COURTESY, self.connection.revoke(self.lease)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(failure)) => tracing::debug!(%failure, "the lost lease ends by itself"),
+            Err(_) => tracing::debug!("the lost lease ends by itself"),
+        }
+    }
+}
+
+/// One keepalive at the given time: when it was about to be sent, and its answer.
+async fn renew(
+    connection: Connection,
+    lease: i64,
+    at: Instant,
+    limit: Duration,
+) -> (Instant, Result<(), Failure>) {
+    sleep_until(at).await;
+    let sent = Instant::now();
+    let answered = connection.keep_alive(lease, limit).await;
+    if answered.is_ok() {
+        meter::lease_renewed(sent.elapsed());
+    }
+    (sent, answered)
+}
+
+/// Ends when the session's key is gone or no longer its own. Keepalives have been answered well when it was.
+async fn deleted(connection: Connection, key: String, lease: i64, created: i64) {
+    let mut from = created + 1;
+    loop {
+        let mut watch = connection.watch(WatchSpec::key(&key).from(from));
+        loop {
+            match watch.next().await {
+                Delivery::Events { events, .. } => {
+                    if events.iter().any(|event| ends(event, lease, created)) {
+                        return;
+                    }
+                }
+                Delivery::Progress { .. } => {}
+                Delivery::Compacted { .. } => break,
+            }
+        }
+        from = match read_again(&connection, &key, lease, created).await {
+            Some(revision) => revision + 1,
+            None => return,
+        };
+    }
+}
+
+fn ends(event: &Event, lease: i64, created: i64) -> bool {
+    match event.kind {
+        EventKind::Delete => true,
+        EventKind::Put => event.kv.lease != lease || event.kv.create_revision != created,
+    }
+}
+
+/// After a compaction: the revision at which the key is still ours, or nothing.
+async fn read_again(connection: &Connection, key: &str, lease: i64, created: i64) -> Option<i64> {
+    loop {
+        match connection.range(&Range::key(key)).await {
+            Ok(page) => {
+                let ours =
+                    |kv: &crate::read::KeyValue| kv.lease == lease && kv.create_revision == created;
+                return page.kvs.iter().any(ours).then_some(page.revision);
+            }
+            Err(
+                ReadError::Unavailable(_) | ReadError::Definite(_) | ReadError::Compacted { .. },
+            ) => {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}

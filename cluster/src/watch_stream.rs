@@ -1,0 +1,154 @@
+//! One watch stream to one member, from opening to its end. Never resumes; [`Watch`](crate::Watch) does.
+
+use std::time::Duration;
+
+use etcd_client as etcd;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Connection;
+use crate::failure::{Failure, FailureKind};
+use crate::read::Span;
+use crate::watch::WatchSpec;
+
+/// 5 s without a message: then progress is asked for, so that compaction does not overtake an idle watch.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// An open stream with one watcher.
+pub(crate) struct Stream {
+    pub(crate) member: usize,
+    sender: etcd::WatchRequestSender,
+    responses: etcd::WatchResponseStream,
+    created: bool,
+    heard: Instant,
+    asked: Option<Instant>,
+    wants_progress: bool,
+}
+
+/// What came of one look at the stream.
+pub(crate) enum Turn {
+    /// Events, oldest first.
+    Events(Vec<etcd::Event>),
+    /// Everything up to this revision was delivered on this stream.
+    Progress(i64),
+    /// History from where it wanted to start is gone up to this revision.
+    Compacted(i64),
+    /// It is over, and why.
+    Over(&'static str, String),
+}
+
+impl Stream {
+    /// Opens a watcher from a revision, at one member.
+    pub(crate) async fn open(
+        connection: Connection,
+        member: usize,
+        spec: WatchSpec,
+        from: i64,
+        log_in: bool,
+    ) -> Result<Self, Failure> {
+        let endpoint = connection.endpoint(member);
+        let limit = connection.request_timeout();
+        let opening = async {
+            if log_in {
+                endpoint.log_in_again(limit).await;
+            }
+            let mut client = endpoint.streams(connection.options()).await?.watch.clone();
+            client
+                .watch(spec.key.as_str(), Some(watch_options(&spec, from)))
+                .await
+                .map_err(|error| Failure::from_client(&error, &endpoint.url))
+        };
+        let stream = tokio::time::timeout(limit, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::new(
+                    FailureKind::Timeout,
+                    &endpoint.url,
+                    "opening a watch timed out",
+                ))
+            })?;
+        let (sender, responses) = stream.split();
+        let heard = Instant::now();
+        let (created, asked, wants_progress) = (false, None, false);
+        Ok(Self {
+            member,
+            sender,
+            responses,
+            created,
+            heard,
+            asked,
+            wants_progress,
+        })
+    }
+
+    /// Asks for progress, at once or as soon as the watcher exists.
+    pub(crate) fn want_progress(&mut self) {
+        self.wants_progress = true;
+    }
+
+    /// Waits for something worth telling. A stream silent for `answer_within` after it was asked for
+    /// progress is over. May be dropped at any await and called again.
+    pub(crate) async fn turn(&mut self, answer_within: Duration) -> Turn {
+        loop {
+            if self.created && self.asked.is_none() && self.wants_progress {
+                self.asked = Some(Instant::now());
+                self.wants_progress = false;
+                // One is asked at a time, so the channel has room and this does not wait.
+                if let Err(error) = self.sender.request_progress().await {
+                    return Turn::Over("stream", error.to_string());
+                }
+            }
+            let until = match self.asked {
+                Some(asked) => asked + answer_within,
+                None if !self.created => self.heard + answer_within,
+                None => self.heard + IDLE,
+            };
+            match timeout_at(until, self.responses.message()).await {
+                Ok(Ok(Some(response))) => {
+                    if let Some(turn) = self.read(&response) {
+                        return turn;
+                    }
+                }
+                Ok(Ok(None)) => return Turn::Over("ended", "the member ended the stream".into()),
+                Ok(Err(error)) => return Turn::Over("stream", error.to_string()),
+                Err(_) if self.created && self.asked.is_none() => self.wants_progress = true,
+                Err(_) => return Turn::Over("silent", "no answer to a progress request".into()),
+            }
+        }
+    }
+
+    fn read(&mut self, response: &etcd::WatchResponse) -> Option<Turn> {
+        self.heard = Instant::now();
+        if response.canceled() {
+            // etcd gives no reason with a compaction, and leaves the stream open and silent.
+            if response.compact_revision() > 0 {
+                return Some(Turn::Compacted(response.compact_revision()));
+            }
+            return Some(Turn::Over("cancelled", response.cancel_reason().to_owned()));
+        }
+        if response.created() {
+            // Its revision says nothing about what was delivered: the cursor stays.
+            self.created = true;
+            return None;
+        }
+        self.asked = None;
+        if response.events().is_empty() {
+            return response
+                .header()
+                .map(|header| Turn::Progress(header.revision()));
+        }
+        Some(Turn::Events(response.events().to_vec()))
+    }
+}
+
+fn watch_options(spec: &WatchSpec, from: i64) -> etcd::WatchOptions {
+    let mut options = etcd::WatchOptions::new().with_start_revision(from);
+    match &spec.span {
+        Span::Key => {}
+        Span::Prefix => options = options.with_prefix(),
+        Span::Until(end) => options = options.with_range(end.as_str()),
+    }
+    if spec.previous {
+        options = options.with_prev_key();
+    }
+    options
+}
