@@ -1,4 +1,8 @@
 //! Tenure: a clustered task scheduler coordinated by etcd.
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod plan;
 pub mod store;
 pub mod task;

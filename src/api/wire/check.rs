@@ -1,0 +1,417 @@
+//! The bounds of a submit, each refused by name: used by the server on every request, and by the
+//! CLI on a whole file before its first byte is sent.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Backoff, BatchRequest, FieldError, SubmitRequest};
+
+/// Tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
+pub const BATCH_TASKS_MAX: usize = 1_000;
+/// Bytes in one batch, as JSON: under etcd's `--max-request-bytes` default, 1.5 MiB
+/// (etcd.io/docs, configuration).
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes in one payload, as JSON, however the server is configured.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes in the name of a queue or a kind.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Labels on one task.
+pub const LABELS_MAX: usize = 32;
+/// Bytes in the key of a label.
+pub const LABEL_KEY_BYTES_MAX: usize = 64;
+/// Bytes in the value of a label.
+pub const LABEL_VALUE_BYTES_MAX: usize = 256;
+/// Bytes in a task's metadata, as JSON.
+pub const METADATA_BYTES_MAX: usize = 16 * 1024;
+/// Bytes in an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Attempts that a task may be given.
+pub const MAX_ATTEMPTS_MAX: i64 = 1_000;
+/// A year, in milliseconds: the furthest that work may be delayed or may run.
+pub const HORIZON_MS_MAX: i64 = 366 * DAY_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// The longest first wait between attempts, in milliseconds.
+pub const BACKOFF_INITIAL_MS_MAX: i64 = DAY_MS;
+/// The longest wait between attempts, in milliseconds.
+pub const BACKOFF_MS_MAX: i64 = 7 * DAY_MS;
+
+impl SubmitRequest {
+    /// Reads one from JSON.
+    ///
+    /// # Errors
+    /// Every field that is unknown, missing or of the wrong type, at least one; where the text as a
+    /// whole is wrong (no JSON, a field given twice) the field is `task` and its pointer empty.
+    pub fn read(json: &[u8]) -> Result<Self, Vec<FieldError>> {
+        let error = match serde_json::from_slice(json) {
+            Ok(request) => return Ok(request),
+            Err(error) => error,
+        };
+        let value = serde_json::from_slice::<Value>(json);
+        let faults = value.map(|value| diagnose(&value)).unwrap_or_default();
+        Err(or_whole("task", faults, &error))
+    }
+
+    /// Every field that is out of its bound; empty when the request is good. `payload_bytes_max`
+    /// is the server's limit.
+    pub fn check(&self, payload_bytes_max: usize) -> Vec<FieldError> {
+        let mut found = Faults::default();
+        found.name("queue", &self.queue);
+        found.name("kind", &self.kind);
+        found.bytes("payload", json_len(&self.payload), payload_bytes_max);
+        found.range("priority", self.priority, 1, 9);
+        found.range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_MAX);
+        if let Some(timeout) = self.timeout_ms {
+            found.range("timeout_ms", timeout, 1, HORIZON_MS_MAX);
+        }
+        found.start(self.run_at.as_deref(), self.delay_ms);
+        found.backoff(&self.backoff);
+        found.labels(&self.labels);
+        found.bytes("metadata", json_len(&self.metadata), METADATA_BYTES_MAX);
+        if let Some(key) = &self.idempotency_key {
+            found.idempotency_key(key);
+        }
+        found.0
+    }
+
+    /// `run_at` as an instant; none where it is absent or not RFC 3339.
+    pub fn run_at(&self) -> Option<jiff::Timestamp> {
+        self.run_at.as_deref().and_then(|text| text.parse().ok())
+    }
+}
+
+impl BatchRequest {
+    /// Reads one from JSON.
+    ///
+    /// # Errors
+    /// As [`SubmitRequest::read`], with pointers such as `/tasks/3/priority`; where the text as a
+    /// whole is wrong the field is `batch`.
+    pub fn read(json: &[u8]) -> Result<Self, Vec<FieldError>> {
+        let error = match serde_json::from_slice(json) {
+            Ok(request) => return Ok(request),
+            Err(error) => error,
+        };
+        let value = serde_json::from_slice::<Value>(json).unwrap_or_default();
+        let mut faults = Vec::new();
+        for (index, task) in value["tasks"].as_array().into_iter().flatten().enumerate() {
+            let under = format!("/tasks/{index}");
+            faults.extend(diagnose(task).into_iter().map(|fault| fault.under(&under)));
+        }
+        Err(or_whole("batch", faults, &error))
+    }
+
+    /// Every field that is out of its bound, with pointers such as `/tasks/3/priority`; empty when
+    /// the batch is good. The number of tasks and the size of the body are not fields: whoever reads
+    /// the body holds them against [`BATCH_TASKS_MAX`] and [`BATCH_BYTES_MAX`].
+    pub fn check(&self, payload_bytes_max: usize) -> Vec<FieldError> {
+        let mut found = Faults::default();
+        if self.tasks.is_empty() {
+            found.add(
+                "tasks",
+                format!("has no task; 1 to {BATCH_TASKS_MAX} are allowed"),
+            );
+        }
+        if let Some(key) = &self.idempotency_key {
+            found.idempotency_key(key);
+        }
+        for (index, task) in self.tasks.iter().enumerate() {
+            let under = format!("/tasks/{index}");
+            found.0.extend(
+                task.check(payload_bytes_max)
+                    .into_iter()
+                    .map(|f| f.under(&under)),
+            );
+            if task.idempotency_key.is_some() {
+                let detail = "a batch has one key for all its tasks: put it beside `tasks`";
+                found
+                    .0
+                    .push(FieldError::new("idempotency_key", detail).under(&under));
+            }
+        }
+        found.0
+    }
+}
+
+/// Why `value` is not a [`SubmitRequest`], field by field: unknown ones, missing ones, wrong types.
+/// Empty when it is one, whatever its bounds ([`SubmitRequest::check`]).
+pub fn diagnose(value: &Value) -> Vec<FieldError> {
+    let Value::Object(fields) = value else {
+        let detail = format!("a task is a JSON object, not {}", type_name(value));
+        return vec![FieldError {
+            pointer: String::new(),
+            field: "task".to_owned(),
+            detail,
+        }];
+    };
+    let mut faults = Vec::new();
+    if !fields.contains_key("kind") {
+        faults.push(FieldError::new("kind", "is missing"));
+    }
+    for (name, value) in fields {
+        let mut probe = Map::from_iter([("kind".to_owned(), json!("noop"))]);
+        probe.insert(name.clone(), value.clone());
+        if let Err(error) = serde_json::from_value::<SubmitRequest>(Value::Object(probe)) {
+            faults.push(FieldError::new(name, error.to_string()));
+        }
+    }
+    faults
+}
+
+/// The faults found, or where none was the error of the text as a whole.
+fn or_whole(field: &str, faults: Vec<FieldError>, error: &serde_json::Error) -> Vec<FieldError> {
+    if !faults.is_empty() {
+        return faults;
+    }
+    let whole = FieldError {
+        pointer: String::new(),
+        field: field.to_owned(),
+        detail: error.to_string(),
+    };
+    vec![whole]
+}
+
+/// Bytes of `value` as compact JSON.
+fn json_len<T: serde::Serialize>(value: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("JSON values always serialise");
+    count.0
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[derive(Default)]
+struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn add(&mut self, field: &str, detail: String) {
+        self.0.push(FieldError::new(field, detail));
+    }
+
+    fn range(&mut self, field: &str, value: i64, low: i64, high: i64) {
+        if !(low..=high).contains(&value) {
+            self.add(field, format!("{value} is not in {low} to {high}"));
+        }
+    }
+
+    fn fraction(&mut self, field: &str, value: f64, low: f64, high: f64) {
+        if !(low..=high).contains(&value) {
+            self.add(field, format!("{value} is not in {low} to {high}"));
+        }
+    }
+
+    fn bytes(&mut self, field: &str, len: usize, max: usize) {
+        if len > max {
+            self.add(field, format!("has {len} bytes; at most {max} are allowed"));
+        }
+    }
+
+    fn name(&mut self, field: &str, name: &str) {
+        let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+        if !fits
+            || !name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        {
+            let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
+            let rule = format!("1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 . _ - are allowed");
+            self.add(field, format!("`{shown}` is not a name: {rule}"));
+        }
+    }
+
+    fn idempotency_key(&mut self, key: &str) {
+        let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
+        if !fits || key.chars().any(char::is_control) {
+            let rule = format!("1 to {IDEMPOTENCY_KEY_BYTES_MAX} without control characters");
+            self.add(
+                "idempotency_key",
+                format!("has {} bytes; {rule} are allowed", key.len()),
+            );
+        }
+    }
+
+    fn start(&mut self, run_at: Option<&str>, delay_ms: Option<i64>) {
+        if let Some(delay) = delay_ms {
+            self.range("delay_ms", delay, 0, HORIZON_MS_MAX);
+        }
+        let Some(text) = run_at else { return };
+        if text.parse::<jiff::Timestamp>().is_err() {
+            let example = "an RFC 3339 time such as 2026-01-31T12:00:00Z";
+            self.add("run_at", format!("`{text}` is not {example}"));
+        }
+        if delay_ms.is_some() {
+            self.add("run_at", "excludes delay_ms: give one of them".to_owned());
+        }
+    }
+
+    fn backoff(&mut self, backoff: &Backoff) {
+        let Backoff {
+            initial_ms,
+            factor,
+            max_ms,
+            jitter,
+        } = *backoff;
+        self.range("backoff.initial_ms", initial_ms, 0, BACKOFF_INITIAL_MS_MAX);
+        self.fraction("backoff.factor", factor, 1.0, 100.0);
+        self.range("backoff.max_ms", max_ms, initial_ms.max(0), BACKOFF_MS_MAX);
+        self.fraction("backoff.jitter", jitter, 0.0, 1.0);
+    }
+
+    fn labels(&mut self, labels: &BTreeMap<String, String>) {
+        if labels.len() > LABELS_MAX {
+            let count = labels.len();
+            self.add(
+                "labels",
+                format!("has {count} labels; at most {LABELS_MAX} are allowed"),
+            );
+        }
+        for (key, value) in labels.iter().take(LABELS_MAX) {
+            if !(1..=LABEL_KEY_BYTES_MAX).contains(&key.len()) {
+                let rule = format!("1 to {LABEL_KEY_BYTES_MAX} are allowed");
+                self.add("labels", format!("a key has {} bytes; {rule}", key.len()));
+            }
+            self.bytes("labels", value.len(), LABEL_VALUE_BYTES_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(faults: &[FieldError]) -> Vec<&str> {
+        faults.iter().map(|f| f.field.as_str()).collect()
+    }
+
+    #[test]
+    fn a_plain_submit_is_good() {
+        assert_eq!(SubmitRequest::new("noop", Value::Null).check(100), []);
+    }
+
+    #[test]
+    fn each_field_out_of_range_is_named_with_its_bound() {
+        let table = [
+            (json!({"kind": "a b"}), "kind", "1 to 64"),
+            (json!({"kind": "x", "queue": ""}), "queue", "1 to 64"),
+            (
+                json!({"kind": "x", "payload": "x".repeat(200)}),
+                "payload",
+                "at most 100",
+            ),
+            (
+                json!({"kind": "x", "priority": 0}),
+                "priority",
+                "0 is not in 1 to 9",
+            ),
+            (
+                json!({"kind": "x", "priority": 10}),
+                "priority",
+                "10 is not in 1 to 9",
+            ),
+            (
+                json!({"kind": "x", "max_attempts": 1001}),
+                "max_attempts",
+                "1 to 1000",
+            ),
+            (
+                json!({"kind": "x", "timeout_ms": 0}),
+                "timeout_ms",
+                "0 is not in 1",
+            ),
+            (
+                json!({"kind": "x", "delay_ms": -1}),
+                "delay_ms",
+                "-1 is not in 0",
+            ),
+            (
+                json!({"kind": "x", "run_at": "tomorrow"}),
+                "run_at",
+                "RFC 3339",
+            ),
+            (
+                json!({"kind": "x", "backoff": {"factor": 0.5}}),
+                "backoff.factor",
+                "1 to 100",
+            ),
+            (
+                json!({"kind": "x", "backoff": {"jitter": 1.5}}),
+                "backoff.jitter",
+                "0 to 1",
+            ),
+            (
+                json!({"kind": "x", "backoff": {"max_ms": 1}}),
+                "backoff.max_ms",
+                "1000 to",
+            ),
+            (
+                json!({"kind": "x", "labels": {"": "v"}}),
+                "labels",
+                "1 to 64",
+            ),
+            (
+                json!({"kind": "x", "idempotency_key": ""}),
+                "idempotency_key",
+                "1 to 256",
+            ),
+        ];
+
+        for (value, field, bound) in table {
+            let request: SubmitRequest = serde_json::from_value(value.clone()).unwrap();
+            let faults = request.check(100);
+            assert_eq!(fields(&faults), [field], "{value}");
+            assert!(faults[0].detail.contains(bound), "{:?}", faults[0]);
+        }
+    }
+
+    #[test]
+    fn unknown_missing_and_mistyped_fields_are_named_together() {
+        let faults = diagnose(&json!({"priority": "high", "colour": 1, "queue": "q"}));
+
+        let mut names = fields(&faults);
+        names.sort_unstable();
+        assert_eq!(names, ["colour", "kind", "priority"]);
+    }
+
+    #[test]
+    fn what_is_no_request_has_at_least_one_fault() {
+        for json in ["{", "[]", r#"{"kind":"a","kind":"b"}"#, r#"{"kind":1}"#, ""] {
+            assert!(!SubmitRequest::read(json.as_bytes()).unwrap_err().is_empty());
+            assert!(!BatchRequest::read(json.as_bytes()).unwrap_err().is_empty());
+        }
+        let batch = br#"{"tasks":[{"kind":"a"},{"kind":"a","colour":1}]}"#;
+        let faults = BatchRequest::read(batch).unwrap_err();
+        assert_eq!(faults[0].pointer, "/tasks/1/colour");
+    }
+
+    #[test]
+    fn a_batch_points_at_the_task_at_fault() {
+        let mut bad = SubmitRequest::new("noop", Value::Null);
+        bad.priority = 11;
+        let good = SubmitRequest::new("noop", Value::Null);
+
+        let batch = BatchRequest {
+            tasks: vec![good, bad],
+            idempotency_key: None,
+        };
+
+        assert_eq!(batch.check(100)[0].pointer, "/tasks/1/priority");
+    }
+}

@@ -1,0 +1,239 @@
+//! Answers about the cluster: who leads, which nodes there are, how queues stand.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Time;
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Leader {
+    /// The leading node.
+    pub node: String,
+    /// Its term: the create revision of its election key; a later leader's is greater.
+    pub term: i64,
+    /// When the term began.
+    pub since: Time,
+    /// Where the leading node answers.
+    pub address: String,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// The terms that were, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LeaderHistory {
+    /// The terms; the first is the present one where somebody leads.
+    pub items: Vec<Term>,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// One term.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Term {
+    /// Its number.
+    pub term: i64,
+    /// Who led.
+    pub node: String,
+    /// When it began.
+    pub from: Time,
+    /// When its end was seen; null while it lasts.
+    pub until: Option<Time>,
+    /// Why it ended; null while it lasts.
+    pub ended_by: Option<TermEnd>,
+    /// How long nobody led after it, in milliseconds on one node's monotonic clock: from the loss
+    /// being seen to the next activation answered. Null while it lasts, or where nobody saw the loss.
+    pub gap_ms: Option<u64>,
+}
+
+/// Why a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TermEnd {
+    /// The leader stepped down.
+    Resigned,
+    /// Its lease expired or was revoked.
+    LeaseGone,
+    /// Somebody deleted its election key.
+    KeyDeleted,
+    /// Nobody saw it.
+    Unknown,
+}
+
+impl TermEnd {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resigned => "resigned",
+            Self::LeaseGone => "lease_gone",
+            Self::KeyDeleted => "key_deleted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a resignation answers: the term that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resigned {
+    /// Who led.
+    pub node: String,
+    /// The term that it gave up.
+    pub term: i64,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Its name.
+    pub id: String,
+    /// How it stands.
+    pub state: NodeState,
+    /// Whether it leads.
+    pub leader: bool,
+    /// How much it can run at once, and how much of that is in use.
+    pub slots: Slots,
+    /// The kinds of work that it runs.
+    pub kinds: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its release.
+    pub version: String,
+    /// When its process started.
+    pub started_at: Time,
+    /// Where it answers.
+    pub address: String,
+    /// The process: another one under the same name has another.
+    pub instance: Uuid,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// How a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// It holds its lease and takes work.
+    Live,
+    /// It finishes what it runs and takes nothing new.
+    Draining,
+    /// Its lease is gone; it still has claims on record.
+    Gone,
+}
+
+impl NodeState {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Draining => "draining",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// Tasks that run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Slots {
+    /// At most.
+    pub total: u32,
+    /// Now.
+    pub busy: u32,
+}
+
+/// All nodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NodePage {
+    /// The nodes, by name.
+    pub items: Vec<Node>,
+    /// Null on the last page.
+    pub next_cursor: Option<String>,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// How a queue stands. Tasks, not packs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Tasks that wait for a node.
+    pub pending: u64,
+    /// Tasks whose time has not come.
+    pub scheduled: u64,
+    /// Tasks that run.
+    pub running: u64,
+    /// Tasks that wait for a decision.
+    pub dead: u64,
+    /// Since when the oldest pending task could have run.
+    pub oldest_pending_at: Option<Time>,
+    /// The kinds of its pending tasks.
+    pub kinds: Vec<String>,
+    /// Whether the counts are exact; if not they are lower bounds.
+    pub exact: bool,
+}
+
+/// All queues that hold anything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QueuePage {
+    /// The queues, by name.
+    pub items: Vec<Queue>,
+    /// Null on the last page.
+    pub next_cursor: Option<String>,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// The cluster on one page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// Tasks by state.
+    pub tasks: TaskCounts,
+    /// Live nodes.
+    pub nodes: u32,
+    /// The slots of all live nodes together.
+    pub slots: Slots,
+    /// Who leads; null where nobody does.
+    pub leader: Option<Leader>,
+    /// The store.
+    pub etcd: EtcdStats,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
+/// Tasks by state. Ended ones are counted until they are collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskCounts {
+    /// Their time has not come.
+    pub scheduled: u64,
+    /// They wait for a node.
+    pub pending: u64,
+    /// They run.
+    pub running: u64,
+    /// They are done; null where that is not counted.
+    pub succeeded: Option<u64>,
+    /// They wait for a decision.
+    pub dead: u64,
+    /// They were cancelled; null where that is not counted.
+    pub cancelled: Option<u64>,
+    /// Whether the counts are exact; if not they are lower bounds.
+    pub exact: bool,
+}
+
+/// How full the store is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EtcdStats {
+    /// Its version.
+    pub version: Option<String>,
+    /// The size of its database on disk, in bytes.
+    pub db_size: u64,
+    /// What of it is in use, in bytes.
+    pub db_size_in_use: u64,
+    /// The size at which etcd refuses writes, in bytes.
+    pub quota: u64,
+}

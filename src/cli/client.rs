@@ -1,0 +1,239 @@
+//! A small client of the admin API. It keeps an answer's bytes, so that JSON can be passed on
+//! untouched; it never repeats a request by itself.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::{Exit, Failure, Global, Output, out};
+use crate::api::wire::Problem;
+use crate::config::{Secret, Token};
+
+/// How long an answer may take if nobody says otherwise.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of one node's admin API.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<Secret>,
+    timeout: Duration,
+}
+
+/// A body that came with a status of success.
+pub(super) struct Answer(Bytes);
+
+/// What a request carries beside its path.
+#[derive(Default)]
+pub(super) struct Sent {
+    pub(super) body: Vec<u8>,
+    pub(super) idempotency_key: Option<String>,
+}
+
+impl Answer {
+    /// The body as `T`.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                format!("the server's answer makes no sense: {error}"),
+            )
+        })
+    }
+
+    /// Prints the body as it came.
+    pub(super) fn print(&self) -> Result<(), Failure> {
+        out::bytes(&self.0)?;
+        if self.0.ends_with(b"\n") {
+            Ok(())
+        } else {
+            out::bytes(b"\n")
+        }
+    }
+
+    /// Prints the body as it came for programs, and what `show` makes of it for people.
+    pub(super) fn show<T: DeserializeOwned>(
+        &self,
+        output: Output,
+        show: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        match output {
+            Output::Json => self.print(),
+            Output::Table => match show(&self.read()?).as_str() {
+                "" => Ok(()),
+                text => out::line(text.trim_end()),
+            },
+        }
+    }
+}
+
+impl Client {
+    /// A client as the command line and the environment say.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let alone = std::env::var("TENURE_TOKEN")
+            .ok()
+            .filter(|token| !token.trim().is_empty());
+        let token = match (&global.token_file, alone) {
+            (Some(path), _) if !path.as_os_str().is_empty() => Some(strongest(path)?),
+            (Some(_) | None, alone) => alone.map(|token| Secret::new(token.trim())),
+        };
+        let base = global.server.trim().trim_end_matches('/').to_owned();
+        let timeout = global.timeout.unwrap_or(ANSWER_TIMEOUT);
+        Ok(Self {
+            http: http(&base)?,
+            base,
+            token,
+            timeout,
+        })
+    }
+
+    /// GETs `path`.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::GET, path, Sent::default(), self.timeout)
+            .await
+    }
+
+    /// GETs `path`, whose answer the server may hold back for `wait`.
+    pub(super) async fn get_waiting(&self, path: &str, wait: Duration) -> Result<Answer, Failure> {
+        self.ask(Method::GET, path, Sent::default(), wait + ANSWER_TIMEOUT)
+            .await
+    }
+
+    /// POSTs to `path`.
+    pub(super) async fn post(&self, path: &str, sent: Sent) -> Result<Answer, Failure> {
+        self.ask(Method::POST, path, sent, self.timeout).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        sent: Sent,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let (status, body) = self.exchange(method, path, sent, timeout).await?;
+        if status.is_success() {
+            return Ok(Answer(body));
+        }
+        Err(refused(status, &body))
+    }
+
+    /// GETs `path` whatever the status is.
+    pub(super) async fn probe(&self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+        self.exchange(Method::GET, path, Sent::default(), self.timeout)
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        sent: Sent,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        request = request
+            .timeout(timeout)
+            .header("accept", "application/json");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(key) = sent.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        if !sent.body.is_empty() {
+            request = request
+                .header("content-type", "application/json")
+                .body(sent.body);
+        }
+        let answer = request.send().await.map_err(|error| self.lost(&error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.lost(&error))?;
+        Ok((status, body))
+    }
+
+    fn lost(&self, error: &reqwest::Error) -> Failure {
+        if error.is_builder() {
+            let message = format!(
+                "`{}` is not a server's URL (--server, TENURE_SERVER)",
+                self.base
+            );
+            return Failure::usage(message);
+        }
+        let why = if error.is_timeout() {
+            "it did not answer in time".to_owned()
+        } else {
+            let mut cause = error.source();
+            while let Some(deeper) = cause.and_then(std::error::Error::source) {
+                cause = Some(deeper);
+            }
+            cause.map_or_else(|| error.to_string(), ToString::to_string)
+        };
+        let hint = "--server or TENURE_SERVER names another node";
+        Failure::new(
+            Exit::Unreachable,
+            format!("cannot reach {}: {why}\n  {hint}", self.base),
+        )
+    }
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => Failure::of_problem(status, &problem),
+        Err(_) => Failure::new(
+            Exit::of_status(status),
+            format!("the server answers {status}"),
+        ),
+    }
+}
+
+fn http(base: &str) -> Result<reqwest::Client, Failure> {
+    // Fails only where a provider is already installed, and then there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+    if base.starts_with("http://") {
+        // No certificate will be looked at, so a machine without any authorities will do.
+        builder = builder.tls_certs_only([]);
+    }
+    builder
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("no HTTP client: {error}")))
+}
+
+fn strongest(path: &Path) -> Result<Secret, Failure> {
+    let tokens = Token::read(path).map_err(|error| Failure::usage(error.to_string()))?;
+    let strongest = tokens.into_iter().max_by_key(|token| token.role);
+    let none = || Failure::usage(format!("{} holds no token", path.display()));
+    strongest.map(|token| token.secret).ok_or_else(none)
+}
+
+/// `path?a=b&c=d` of what is there.
+pub(super) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let mut url = path.to_owned();
+    for (key, value) in pairs {
+        let Some(value) = value else { continue };
+        let mark = if url.contains('?') { '&' } else { '?' };
+        let _ = write!(url, "{mark}{key}={}", escaped(value));
+    }
+    url
+}
+
+/// `text` as it may stand in a URL.
+pub(super) fn escaped(text: &str) -> String {
+    let mut url = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
+}

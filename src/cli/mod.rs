@@ -1,0 +1,167 @@
+//! The command line: what a person or a script says to a cluster, and what it is told back. Data goes
+//! to stdout, messages to stderr. It reaches a cluster through the admin API only, except `server`,
+//! which is a node, and `check`, which looks at etcd itself.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{Config, Flags, Value as _};
+
+pub use exit::{Exit, Failure};
+
+mod client;
+mod cluster;
+mod exit;
+mod health;
+mod out;
+mod server;
+mod settings;
+mod table;
+mod task;
+#[cfg(test)]
+mod tests;
+
+/// A clustered task scheduler coordinated by etcd.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenure",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Any node's admin API
+    #[arg(short, long, global = true, env = "TENURE_SERVER", value_name = "URL")]
+    #[arg(
+        default_value = "http://127.0.0.1:8700",
+        help_heading = "Global options"
+    )]
+    server: String,
+    /// File with lines `role token`; as a client, the strongest of them is used (or `TENURE_TOKEN`)
+    #[arg(
+        id = "token-file",
+        long,
+        global = true,
+        env = "TENURE_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    #[arg(help_heading = "Global options")]
+    token_file: Option<PathBuf>,
+    /// What stdout is for: people, or programs
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        help_heading = "Global options"
+    )]
+    output: Output,
+    /// How long to wait: for an answer (30s if not given), or for a task (forever if not given)
+    #[arg(long, global = true, value_parser = duration, value_name = "DURATION")]
+    #[arg(help_heading = "Global options")]
+    timeout: Option<Duration>,
+    /// Do not ask before acting on many things
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    yes: bool,
+}
+
+/// What stdout is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// People.
+    #[default]
+    Table,
+    /// Programs: the server's JSON, untouched.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node: scheduler, worker and admin API
+    Server(Flags),
+    /// Submit tasks and see what became of them
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Tasks that failed for good and wait for a decision
+    #[command(subcommand)]
+    Dead(task::DeadCommand),
+    /// The machines of the cluster
+    #[command(subcommand)]
+    Node(cluster::NodeCommand),
+    /// Who leads, and who did
+    #[command(subcommand)]
+    Leader(cluster::LeaderCommand),
+    /// Where tasks wait
+    #[command(subcommand)]
+    Queue(cluster::QueueCommand),
+    /// The cluster on one screen; exits 0 when healthy, 1 when degraded, 6 when unreachable
+    Status,
+    /// Ask the node at --server whether it can do its part; exits 0 or 1, or 6 when unreachable
+    Healthcheck(health::Healthcheck),
+    /// The settings of a node
+    #[command(subcommand)]
+    Config(settings::Command),
+    /// Print the completions of a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    Duration::parse(&[text.to_owned()])
+}
+
+/// Does what the command line says; `serve` runs a node until it is told to stop.
+pub async fn run<Serve, Served>(cli: Cli, serve: Serve) -> Exit
+where
+    Serve: FnOnce(Config) -> Served,
+    Served: Future<Output = anyhow::Result<()>>,
+{
+    let Cli { global, command } = cli;
+    let done = match command {
+        Command::Server(flags) => server::run(&flags, serve).await,
+        Command::Task(command) => task::run(&global, command).await,
+        Command::Dead(command) => task::run_dead(&global, command).await,
+        Command::Node(command) => cluster::node(&global, command).await,
+        Command::Leader(command) => cluster::leader(&global, command).await,
+        Command::Queue(command) => cluster::queue(&global, command).await,
+        Command::Status => health::status(&global).await,
+        Command::Healthcheck(asked) => health::check(&global, asked).await,
+        Command::Config(command) => settings::run(&global, command),
+        Command::Completion { shell } => completion(shell),
+        Command::Version => version(&global),
+    };
+    done.unwrap_or_else(Failure::report)
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "tenure", &mut script);
+    out::bytes(&script)?;
+    Ok(Exit::Done)
+}
+
+fn version(global: &Global) -> Result<Exit, Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    match global.output {
+        Output::Table => out::line(&format!("tenure {version}"))?,
+        Output::Json => out::line(&serde_json::json!({ "version": version }).to_string())?,
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,416 @@
+//! The command line against a server that answers what it is told to.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use clap::{CommandFactory as _, Parser as _};
+use reqwest::StatusCode as Status;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::health::degraded;
+use super::{Cli, Exit, run};
+use crate::api::wire::{Stats, Task};
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_of_the_tree_parses() {
+    let id = "018f0000-0000-7000-8000-000000000000";
+    for line in [
+        "server --allow-command --lease-ttl 3s --etcd-endpoints http://a:1,http://b:1",
+        "server --allow-command-path /bin/ls --allow-command-path /bin/cat --http-allow 10.0.0.0/8",
+        "task submit -- sha256sum /etc/hosts",
+        "task submit --kind sleep --payload {\"ms\":1} --label a=b -l c=d --delay 5s",
+        "task submit --file tasks.jsonl --idempotency-prefix p",
+        "task run --queue q -- true",
+        "task list --state dead --queue q --limit 5 --all",
+        &format!("task get {id}"),
+        &format!("task wait {id} --timeout 5s -o json"),
+        &format!("task cancel {id} {id}"),
+        &format!("task retry {id}"),
+        "dead list --queue q",
+        "dead retry --all -y",
+        "node list",
+        "leader get",
+        "leader history",
+        "leader resign",
+        "queue list",
+        "status -s http://x:1",
+        "healthcheck --live",
+        "config show --origin --slots 3",
+        "config example",
+        "config validate f.toml",
+        "completion bash",
+        "version",
+    ] {
+        let words = std::iter::once("tenure").chain(line.split(' '));
+        Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_the_parser() {
+    for line in [
+        "task get not-an-id",
+        "task submit --file f --queue q",
+        "task list --state waiting",
+        "task list --limit 0",
+        "dead retry",
+        "healthcheck --live --ready",
+        "server --colour red",
+    ] {
+        let words = std::iter::once("tenure").chain(line.split(' '));
+        assert!(Cli::try_parse_from(words).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn statuses_become_exits() {
+    for (status, code) in [
+        (200, 0),
+        (201, 0),
+        (400, 2),
+        (413, 2),
+        (422, 2),
+        (401, 5),
+        (403, 5),
+        (404, 3),
+        (409, 4),
+        (412, 4),
+        (410, 4),
+        (429, 1),
+        (500, 1),
+        (503, 6),
+        (507, 1),
+    ] {
+        assert_eq!(
+            Exit::of_status(Status::from_u16(status).unwrap()).code(),
+            code,
+            "{status}"
+        );
+    }
+}
+
+fn task(state: &str, outcomes: &[&str]) -> Value {
+    let attempts: Vec<_> = (1..)
+        .zip(outcomes)
+        .map(|(number, outcome)| {
+            json!({"number": number, "node": "a", "fence": 7, "started_at": null,
+                   "finished_at": null, "outcome": outcome, "error": "no", "output": null})
+        })
+        .collect();
+    json!({"id": "018f0000-0000-7000-8000-000000000000", "state": state, "queue": "default",
+           "kind": "noop", "priority": 5, "payload": null, "labels": {}, "metadata": {},
+           "created_at": "2026-01-31T12:00:00.000Z", "run_at": null, "max_attempts": 5,
+           "failures": 0, "deaths": 0, "timeout_ms": null, "attempts": attempts, "revision": 9})
+}
+
+#[test]
+fn ends_of_tasks_become_exits() {
+    for (state, outcomes, exit) in [
+        ("pending", &[][..], None),
+        ("running", &["running"], None),
+        ("succeeded", &["failed", "succeeded"], Some(0)),
+        ("dead", &["lost", "failed"], Some(10)),
+        ("dead", &["timeout"], Some(10)),
+        ("cancelled", &["cancelled"], Some(11)),
+        ("dead", &["failed", "lost"], Some(12)),
+    ] {
+        let task: Task = serde_json::from_value(task(state, outcomes)).unwrap();
+        assert_eq!(
+            Exit::of_task(&task).map(Exit::code),
+            exit,
+            "{state} {outcomes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cluster_without_leader_or_nodes_or_room_is_degraded() {
+    let stats = |leader: Value, nodes: u32, db_size: u64| -> Stats {
+        serde_json::from_value(json!({
+            "tasks": {"scheduled": 0, "pending": 0, "running": 0, "succeeded": 0, "dead": 0,
+                      "cancelled": 0, "exact": true},
+            "nodes": nodes, "slots": {"total": 4, "busy": 0}, "leader": leader, "revision": 1,
+            "etcd": {"version": null, "db_size": db_size, "db_size_in_use": 0, "quota": 100},
+        }))
+        .unwrap()
+    };
+    let leader = json!({"node": "a", "term": 1, "since": "2026-01-31T12:00:00Z", "address": "x",
+                        "revision": 1});
+    assert!(degraded(&stats(leader.clone(), 1, 10)).is_empty());
+    assert_eq!(degraded(&stats(Value::Null, 0, 80)).len(), 3);
+}
+
+/// A request that the stub saw.
+#[derive(Clone, Debug)]
+struct Seen {
+    line: String,
+    key: Option<String>,
+    body: Value,
+}
+
+/// A server that answers each request with what `answer` makes of its method and path.
+struct Stub {
+    url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _server: JoinSet<()>,
+}
+
+impl Stub {
+    async fn start(answer: impl Fn(&str) -> (u16, Value) + Clone + Send + Sync + 'static) -> Self {
+        // Held only to push or to clone.
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+            let line = format!("{method} {uri}");
+            let key = headers
+                .get("idempotency-key")
+                .map(|key| key.to_str().unwrap().to_owned());
+            let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            let (status, answer) = answer(&line);
+            log.lock().unwrap().push(Seen { line, key, body });
+            async move { (StatusCode::from_u16(status).unwrap(), answer.to_string()) }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        let router = Router::new().fallback(handler);
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            url,
+            seen,
+            _server: server,
+        }
+    }
+
+    async fn run(&self, words: &[&str]) -> u8 {
+        run_at(&self.url, words).await
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn run_at(url: &str, words: &[&str]) -> u8 {
+    let words = ["tenure", "--server", url]
+        .into_iter()
+        .chain(words.iter().copied());
+    let cli = Cli::try_parse_from(words).unwrap();
+    run(cli, |_config| async { Ok(()) }).await.code()
+}
+
+const ID: &str = "018f0000-0000-7000-8000-000000000000";
+
+#[tokio::test]
+async fn a_submit_sends_what_was_asked_and_leaves_the_rest_at_its_default() {
+    let stub = Stub::start(|_| (201, json!({"id": ID, "state": "pending", "revision": 5}))).await;
+
+    let exit = stub
+        .run(&["task", "submit", "--priority", "9", "--", "echo", "a b"])
+        .await;
+
+    assert_eq!(exit, 0);
+    let seen = &stub.seen()[0];
+    assert_eq!(seen.line, "POST /v1/tasks");
+    assert_eq!(seen.body["kind"], "command");
+    assert_eq!(seen.body["payload"], json!({"argv": ["echo", "a b"]}));
+    assert_eq!(
+        (&seen.body["priority"], &seen.body["queue"]),
+        (&json!(9), &json!("default"))
+    );
+}
+
+#[tokio::test]
+async fn a_value_out_of_range_is_refused_before_anything_is_sent() {
+    let stub = Stub::start(|_| (500, Value::Null)).await;
+    assert_eq!(
+        stub.run(&["task", "submit", "--priority", "10", "--", "true"])
+            .await,
+        2
+    );
+    assert_eq!(stub.run(&["task", "submit"]).await, 2);
+    let prefix = ["task", "submit", "--idempotency-prefix", "p", "--", "true"];
+    assert_eq!(stub.run(&prefix).await, 2);
+    assert!(stub.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_waits_until_the_task_is_settled_and_ends_as_it_did() {
+    let asked = Arc::new(Mutex::new(0));
+    let stub = Stub::start(move |line| {
+        if line.starts_with("POST") {
+            return (201, json!({"id": ID, "state": "pending", "revision": 5}));
+        }
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        let answers = [(200, task("running", &["running"])), (503, json!({}))];
+        answers
+            .get(*asked - 1)
+            .cloned()
+            .unwrap_or((200, task("dead", &["failed"])))
+    })
+    .await;
+
+    let exit = stub.run(&["task", "run", "--", "false"]).await;
+
+    assert_eq!(exit, 10);
+    assert_eq!(stub.seen().len(), 4);
+    assert_eq!(
+        stub.seen()[1].line,
+        format!("GET /v1/tasks/{ID}?wait=30000ms")
+    );
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_its_time_is_over() {
+    let stub = Stub::start(|_| (200, task("pending", &[]))).await;
+    assert_eq!(
+        stub.run(&["task", "wait", ID, "--timeout", "30ms"]).await,
+        7
+    );
+}
+
+#[tokio::test]
+async fn a_problem_becomes_its_exit() {
+    let stub = Stub::start(|line| {
+        let status = if line.contains("leader") { 503 } else { 404 };
+        (status, json!({"title": "t", "status": status, "code": "c"}))
+    })
+    .await;
+    assert_eq!(stub.run(&["task", "get", ID]).await, 3);
+    assert_eq!(stub.run(&["leader", "get"]).await, 6);
+    assert_eq!(run_at("http://127.0.0.1:1", &["node", "list"]).await, 6);
+    assert_eq!(run_at("nonsense", &["node", "list"]).await, 2);
+}
+
+#[tokio::test]
+async fn several_tasks_are_cancelled_as_far_as_they_can_be() {
+    let other = "018f0000-0000-7000-8000-000000000001";
+    let stub = Stub::start(move |line| {
+        if line.contains(other) {
+            (409, json!({"title": "t", "status": 409, "code": "c"}))
+        } else {
+            (200, json!({"id": ID, "state": "cancelled", "revision": 5}))
+        }
+    })
+    .await;
+    assert_eq!(stub.run(&["task", "cancel", other, ID]).await, 8);
+    assert_eq!(stub.run(&["task", "cancel", other]).await, 4);
+    assert_eq!(stub.run(&["task", "cancel", ID]).await, 0);
+}
+
+fn batch_answer(line: &str) -> (u16, Value) {
+    match line {
+        "GET /version" => (200, json!({"version": "0", "payload_limit": 100})),
+        _ => (201, json!({"ids": [ID], "revision": 5})),
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_sent_in_batches_under_keys_that_a_second_run_repeats() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasks.jsonl");
+    std::fs::write(&path, "{\"kind\":\"noop\"}\n".repeat(1_500)).unwrap();
+    let stub = Stub::start(batch_answer).await;
+    let words = [
+        "task",
+        "submit",
+        "--idempotency-prefix",
+        "p",
+        "--file",
+        path.to_str().unwrap(),
+    ];
+
+    assert_eq!(stub.run(&words).await, 0);
+    assert_eq!(stub.run(&words).await, 0);
+
+    let posts: Vec<_> = stub
+        .seen()
+        .into_iter()
+        .filter(|s| s.line.starts_with("POST"))
+        .collect();
+    let keys: Vec<_> = posts.iter().map(|seen| seen.key.clone().unwrap()).collect();
+    assert_eq!(keys, ["p-0", "p-1", "p-0", "p-1"]);
+    assert_eq!(posts[1].body["tasks"].as_array().unwrap().len(), 500);
+    assert_eq!(posts[0].body, posts[2].body);
+}
+
+#[tokio::test]
+async fn a_file_with_one_bad_line_sends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasks.jsonl");
+    let large = format!("{{\"kind\":\"noop\",\"payload\":\"{}\"}}", "x".repeat(200));
+    for bad in ["{\"kind\":\"noop\",\"priority\":0}", "{", &large] {
+        std::fs::write(
+            &path,
+            format!("{}{bad}\n", "{\"kind\":\"noop\"}\n".repeat(1_500)),
+        )
+        .unwrap();
+        let stub = Stub::start(batch_answer).await;
+
+        let exit = stub
+            .run(&["task", "submit", "--file", path.to_str().unwrap()])
+            .await;
+
+        assert_eq!(exit, 2, "{bad}");
+        assert!(
+            stub.seen().iter().all(|seen| seen.line == "GET /version"),
+            "{bad}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_stops_halfway_is_a_partial_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasks.jsonl");
+    std::fs::write(&path, "{\"kind\":\"noop\"}\n".repeat(1_500)).unwrap();
+    let posts = Arc::new(Mutex::new(0));
+    let stub = Stub::start(move |line| {
+        let mut posts = posts.lock().unwrap();
+        *posts += usize::from(line.starts_with("POST"));
+        if *posts < 2 {
+            batch_answer(line)
+        } else {
+            (507, json!({"title": "t", "status": 507, "code": "c"}))
+        }
+    })
+    .await;
+    assert_eq!(
+        stub.run(&["task", "submit", "--file", path.to_str().unwrap()])
+            .await,
+        8
+    );
+}
+
+#[tokio::test]
+async fn a_healthcheck_says_whether_the_node_can_do_its_part() {
+    let stub = Stub::start(|line| match line {
+        "GET /livez" => (200, json!({})),
+        _ => (
+            503,
+            json!({"checks": [{"name": "etcd", "ok": false, "detail": "gone"}]}),
+        ),
+    })
+    .await;
+    assert_eq!(stub.run(&["healthcheck", "--live"]).await, 0);
+    assert_eq!(stub.run(&["healthcheck"]).await, 1);
+    assert_eq!(run_at("http://127.0.0.1:1", &["healthcheck"]).await, 6);
+}
+
+#[tokio::test]
+async fn a_server_is_not_started_with_settings_that_are_not_safe() {
+    assert_eq!(
+        run_at("http://127.0.0.1:1", &["server", "--listen", "0.0.0.0:0"]).await,
+        2
+    );
+}

@@ -1,0 +1,115 @@
+//! What a node is told before it starts: one table of settings, from which the flags, the variables
+//! of the environment, the keys of the file, the example and the docs derive. It never acts on them.
+//!
+//! A setting `lease-ttl` is the flag `--lease-ttl`, the variable `TENURE_LEASE_TTL` and the key
+//! `lease-ttl` of the TOML file. Flags win over the environment, that over the file, that over the
+//! defaults; an empty variable counts as unset. A secret has no flag, but `TENURE_…_FILE` names a
+//! file that holds it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use example::{Origins, example};
+pub use flags::Flags;
+pub use load::{Error, Loaded, Origin, Sources};
+pub use table::Setting;
+pub use token::{Role, Token};
+pub use validate::{Fault, Invalid};
+pub use value::{Bytes, Cidr, Every, LogFormat, Secret, Shape, Value};
+
+pub mod bounds;
+mod example;
+mod file;
+mod flags;
+mod load;
+mod table;
+mod token;
+mod validate;
+mod value;
+
+table::settings! {
+    "etcd" {
+        /// URLs of etcd's members, tried in this order; 1 to 16.
+        etcd_endpoints: Vec<String> = "http://127.0.0.1:2379";
+        /// The user that etcd knows this cluster by; none where etcd asks for none.
+        etcd_user: Option<String> = "";
+        /// The password of `etcd-user`.
+        etcd_password: Option<Secret> = "";
+        /// PEM file of the authorities that sign etcd's certificates; the system's where absent.
+        etcd_ca: Option<PathBuf> = "";
+        /// PEM file of the certificate to show to etcd, with `etcd-key`.
+        etcd_cert: Option<PathBuf> = "";
+        /// PEM file of the private key of `etcd-cert`.
+        etcd_key: Option<PathBuf> = "";
+        /// The size at which etcd refuses writes, where etcd does not tell it (before 3.6).
+        /// The default is etcd's own.
+        etcd_quota: Bytes = "2GiB", within "16MiB" "64GiB";
+        /// The part of the quota from which on new work is refused, so that running work can end.
+        quota_refuse: f64 = "0.8", within "0.1" "0.95";
+        /// How often the leader compacts etcd's history; `off` where other programs share the etcd.
+        compaction: Every = "5m", within "10s" "24h";
+    }
+    "node" {
+        /// The cluster's name: everything of it is in etcd under `/tenure/<cluster>/`.
+        cluster: String = "default";
+        /// This node's name, unique in its cluster; empty for the machine's hostname.
+        node_name: String = "";
+        /// Runs at once on this node; 0 for 4 for each core.
+        slots: u32 = "0", within "1" "4096";
+        /// How long a silent node keeps its lease, in whole seconds. Longer tolerates longer
+        /// silence, shorter notices death sooner.
+        lease_ttl: Duration = "5s", within "2s" "60s";
+        /// Words to tell nodes apart, as `key=value`; at most 32.
+        labels: BTreeMap<String, String> = "";
+        /// A directory for what this node keeps; none where it keeps nothing.
+        data_dir: Option<PathBuf> = "";
+        /// How long runs may go on after SIGTERM before they are handed back.
+        shutdown_grace: Duration = "30s", within "0s" "1h";
+    }
+    "api" {
+        /// Address and port of the admin API. Any that is not loopback needs a token.
+        listen: SocketAddr = "127.0.0.1:8700";
+        /// URL under which other nodes and users reach the admin API; empty for the address of
+        /// `listen`, or the node's name where that is every address.
+        advertise: String = "";
+        /// Address and port for links between nodes. Any that is not loopback needs a token.
+        peer_listen: Option<SocketAddr> = "";
+        /// One token with the role admin.
+        token: Option<Secret> = "";
+        /// File of tokens, a line each: `role token`, the role one of read, submit, admin; a token
+        /// alone is admin. Lines that start with # are comments.
+        token_file: Option<PathBuf> = "";
+        /// The largest payload of a task, as JSON.
+        payload_limit: Bytes = "256KiB", within "1KiB" "1MiB";
+    }
+    "work" {
+        /// Whether this node runs `command` tasks of any program.
+        allow_command: bool = "false";
+        /// Programs that `command` tasks may run, as absolute paths; enables `command` for these.
+        allow_command_path: Vec<PathBuf> = "";
+        /// Networks that `http` tasks may reach although they are loopback, private or metadata
+        /// addresses, as CIDR.
+        http_allow: Vec<Cidr> = "";
+        /// How long a stopped command has between TERM and KILL.
+        command_grace: Duration = "10s", within "0s" "5m";
+        /// How much of the end of a command's output is kept, for stdout and stderr each.
+        output_tail: Bytes = "4KiB", within "0B" "64KiB";
+        /// How long ended tasks stay readable.
+        retention: Duration = "24h", within "1m" "8760h";
+        /// Nodes that may die while they run a task before it is dead.
+        death_budget: u32 = "3", within "1" "100";
+        /// Records that the leader holds of each queue and priority; the rest waits in etcd.
+        window: u32 = "1024", within "16" "65536";
+    }
+    "log" {
+        /// `text`, `json`, or `auto`: text on a terminal, else JSON.
+        log_format: LogFormat = "auto";
+        /// What to log: a level, or directives such as `info,tenure=debug`.
+        log: String = "info";
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Refuses a config that cannot work or is not safe, naming the field, the value and the bound.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::token::TOKEN_BYTES_MIN;
+use super::{Config, bounds};
+
+/// One thing that is wrong with a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value; of a secret, three stars.
+    pub value: String,
+    /// What is wrong, with the bound.
+    pub problem: String,
+}
+
+/// All that is wrong with a config.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid(pub Vec<Fault>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (
+            at,
+            Fault {
+                name,
+                value,
+                problem,
+            },
+        ) in self.0.iter().enumerate()
+        {
+            let line = if at == 0 { "" } else { "\n" };
+            write!(f, "{line}{name}: `{value}` {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Holds every value against its bound and against the others; reads the token file.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let mut faults = Faults {
+            config: self,
+            found: Vec::new(),
+        };
+        faults.bounds();
+        faults.names();
+        faults.etcd();
+        faults.pairs();
+        faults.work();
+        faults.listeners();
+        if faults.found.is_empty() {
+            Ok(())
+        } else {
+            Err(Invalid(faults.found))
+        }
+    }
+}
+
+struct Faults<'a> {
+    config: &'a Config,
+    found: Vec<Fault>,
+}
+
+impl Faults<'_> {
+    fn unless(&mut self, good: bool, name: &'static str, problem: &str) {
+        if !good {
+            let value = self.config.shown(name);
+            self.found.push(Fault {
+                name,
+                value,
+                problem: problem.to_owned(),
+            });
+        }
+    }
+
+    fn bounds(&mut self) {
+        for setting in Config::SETTINGS {
+            let Some((low, high)) = setting.bound else {
+                continue;
+            };
+            let good = (setting.in_bound)(self.config);
+            self.unless(good, setting.name, &format!("is not in {low} to {high}"));
+        }
+        let whole = self.config.lease_ttl.subsec_nanos() == 0;
+        self.unless(
+            whole,
+            "lease-ttl",
+            "is not in whole seconds: etcd counts leases in them",
+        );
+    }
+
+    fn names(&mut self) {
+        let max = bounds::NAME_BYTES_MAX;
+        let good = |name: &str| {
+            (1..=max).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
+        let rule = format!("is not a name: 1 to {max} of a-z A-Z 0-9 . _ - are allowed");
+        self.unless(good(&self.config.cluster), "cluster", &rule);
+        self.unless(good(&self.config.node_name), "node-name", &rule);
+        let labels = self.config.labels.len() <= bounds::NODE_LABELS_MAX;
+        let rule = format!(
+            "has too many; at most {} are allowed",
+            bounds::NODE_LABELS_MAX
+        );
+        self.unless(labels, "labels", &rule);
+    }
+
+    fn etcd(&mut self) {
+        let endpoints = &self.config.etcd_endpoints;
+        let max = bounds::ETCD_ENDPOINTS_MAX;
+        let count = (1..=max).contains(&endpoints.len());
+        self.unless(
+            count,
+            "etcd-endpoints",
+            &format!("does not name 1 to {max} endpoints"),
+        );
+        let urls = endpoints.iter().all(|url| is_url(url));
+        self.unless(
+            urls,
+            "etcd-endpoints",
+            "is not all http:// or https:// URLs",
+        );
+    }
+
+    fn pairs(&mut self) {
+        let c = self.config;
+        let user = c.etcd_user.is_some() == c.etcd_password.is_some();
+        self.unless(
+            user,
+            "etcd-user",
+            "goes with etcd-password: give both or none",
+        );
+        let cert = c.etcd_cert.is_some() == c.etcd_key.is_some();
+        self.unless(cert, "etcd-cert", "goes with etcd-key: give both or none");
+    }
+
+    fn work(&mut self) {
+        let absolute = self
+            .config
+            .allow_command_path
+            .iter()
+            .all(|path| path.is_absolute());
+        self.unless(absolute, "allow-command-path", "is not all absolute paths");
+        self.unless(
+            is_url(&self.config.advertise),
+            "advertise",
+            "is not an http(s):// URL",
+        );
+    }
+
+    fn listeners(&mut self) {
+        let tokens = match self.config.tokens() {
+            Ok(tokens) => tokens.len(),
+            Err(error) => return self.unless(false, "token-file", &error.to_string()),
+        };
+        let token = self.config.token.as_ref();
+        let long = token.is_none_or(|token| token.expose().len() >= TOKEN_BYTES_MIN);
+        let rule = format!("is too short; at least {TOKEN_BYTES_MIN} bytes are needed");
+        self.unless(long, "token", &rule);
+        let open = |listen: SocketAddr| listen.ip().is_loopback() || tokens > 0;
+        let rule = "is not loopback and there is no token: set TENURE_TOKEN or --token-file";
+        self.unless(open(self.config.listen), "listen", rule);
+        self.unless(
+            self.config.peer_listen.is_none_or(open),
+            "peer-listen",
+            rule,
+        );
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
