@@ -4,3 +4,8 @@
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
+
+/// The wall clock in milliseconds since 1970, as records keep it; 0 for a clock set before that.
+pub fn now_ms() -> u64 {
+    u64::try_from(now().as_millisecond()).unwrap_or(0)
+}

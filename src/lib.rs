@@ -3,6 +3,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod leader;
 pub mod plan;
 pub mod store;
 pub mod task;

@@ -120,9 +120,7 @@ fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> 
             slow: 0,
             fast: 0,
         };
-        let held = view.claims_of(id).map(|claim| &claim.seen.value);
-        let held = held.map(|run| (&run.routing.kind, run.which.len() as u64));
-        for (kind, tasks) in held.chain(reserved.tasks_of(id)) {
+        for (kind, tasks) in view.held_by(id).chain(reserved.tasks_of(id)) {
             room.hold(tasks, view.pace.is_slow(id, kind, slots, now_ms));
         }
         room

@@ -232,6 +232,7 @@ mod tests {
             term: 2,
             decided: 9,
             n: 0,
+            ready_ms: 0,
             inline: None,
         }
     }

@@ -44,6 +44,10 @@ pub struct View {
     pub due: Window<(u64, RecordId, Seen<Record>)>,
     /// How fast nodes get through work.
     pub pace: Pace,
+    /// Tasks held, by node and kind.
+    held: BTreeMap<(Name, Name), u64>,
+    /// How often a node came, went or changed: a reason to look for orphans.
+    pub changes_of_nodes: u64,
     /// The last instance seen under each name: the same one with a new session lost its session, it did not die.
     instances: BTreeMap<Name, (i64, String)>,
     window_max: usize,
@@ -64,11 +68,7 @@ pub struct Reserved {
 impl Reserved {
     /// Tasks on their way to a node, by kind.
     pub fn tasks_of<'a>(&'a self, node: &Name) -> impl Iterator<Item = (&'a Name, u64)> {
-        let node = node.clone();
-        self.tasks
-            .iter()
-            .filter(move |((to, _), _)| *to == node)
-            .map(|((_, kind), tasks)| (kind, *tasks))
+        of_node(&self.tasks, node)
     }
 }
 
@@ -90,6 +90,8 @@ impl View {
             lanes: BTreeMap::new(),
             due,
             pace: Pace::default(),
+            held: BTreeMap::new(),
+            changes_of_nodes: 0,
             instances: BTreeMap::new(),
             window_max,
             keys,
@@ -151,21 +153,9 @@ impl View {
             .or_insert_with(|| Window::unread(max, from));
     }
 
-    /// How many tasks a node holds.
-    pub fn load(&self, node: &Name) -> u64 {
-        self.claims_of(node)
-            .map(|claim| claim.seen.value.which.len() as u64)
-            .sum()
-    }
-
-    /// The claims of a node.
-    pub fn claims_of<'a>(&'a self, node: &Name) -> impl Iterator<Item = &'a Claim> + use<'a> {
-        let first = ClaimId { term: 0, number: 0 };
-        let node = node.clone();
-        self.claims
-            .range((node.clone(), first)..)
-            .take_while(move |((of, _), _)| *of == node)
-            .map(|(_, claim)| claim)
+    /// Tasks that a node holds, by kind.
+    pub fn held_by<'a>(&'a self, node: &Name) -> impl Iterator<Item = (&'a Name, u64)> {
+        of_node(&self.held, node)
     }
 
     /// The instance that had this session, where it was seen.
@@ -202,23 +192,37 @@ impl View {
                 .insert(id.clone(), (node.session, node.record.instance.clone()));
         }
         self.nodes.insert(id, node);
+        self.changes_of_nodes += 1;
     }
 
     fn put_claim(&mut self, node: Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
         let kind = seen.value.routing.kind.clone();
         let tasks = seen.value.which.len() as u64;
-        let key = (node, claim);
-        let former = self
-            .claims
-            .get(&key)
-            .map(|claim| claim.seen.value.which.len() as u64);
-        match former {
-            Some(former) => self
-                .pace
-                .ended(&key.0, &kind, former.saturating_sub(tasks), now_ms),
-            None => self.pace.claimed(&key.0, &kind, tasks, now_ms),
+        let former = self.claims.insert((node.clone(), claim), Claim { seen });
+        let held = self.held.entry((node.clone(), kind.clone())).or_default();
+        match former.map(|claim| claim.seen.value.which.len() as u64) {
+            Some(former) => {
+                self.pace
+                    .ended(&node, &kind, former.saturating_sub(tasks), now_ms);
+                *held = (*held + tasks).saturating_sub(former);
+            }
+            None => {
+                self.pace.claimed(&node, &kind, tasks, now_ms);
+                *held += tasks;
+            }
         }
-        self.claims.insert(key, Claim { seen });
+    }
+
+    fn drop_claim(&mut self, node: Name, claim: ClaimId, now_ms: u64) {
+        let Some(gone) = self.claims.remove(&(node.clone(), claim)) else {
+            return;
+        };
+        let run = gone.seen.value;
+        let tasks = run.which.len() as u64;
+        self.pace.ended(&node, &run.routing.kind, tasks, now_ms);
+        if let Some(held) = self.held.get_mut(&(node, run.routing.kind)) {
+            *held = held.saturating_sub(tasks);
+        }
     }
 
     fn delete(&mut self, key: &str, now_ms: u64) {
@@ -226,6 +230,7 @@ impl View {
             Some(Live::Node(id)) => {
                 self.nodes.remove(&id);
                 self.pace.forget(&id);
+                self.changes_of_nodes += 1;
             }
             Some(Live::Ready(lane, _)) => {
                 if let Some(window) = self.lanes.get_mut(&lane) {
@@ -233,19 +238,24 @@ impl View {
                 }
             }
             Some(Live::Due(..)) => self.due.delete(key),
-            Some(Live::Run(node, claim)) => {
-                if let Some(gone) = self.claims.remove(&(node.clone(), claim)) {
-                    let run = gone.seen.value;
-                    self.pace
-                        .ended(&node, &run.routing.kind, run.which.len() as u64, now_ms);
-                }
-            }
+            Some(Live::Run(node, claim)) => self.drop_claim(node, claim, now_ms),
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));
             }
             Some(Live::Lane(_)) | None => {}
         }
     }
+}
+
+/// The part of a map by (node, kind) that is one node's.
+fn of_node<'a>(
+    map: &'a BTreeMap<(Name, Name), u64>,
+    node: &Name,
+) -> impl Iterator<Item = (&'a Name, u64)> + use<'a> {
+    let node = node.clone();
+    map.iter()
+        .filter(move |((of, _), _)| *of == node)
+        .map(|((_, kind), tasks)| (kind, *tasks))
 }
 
 fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {

@@ -9,6 +9,8 @@ pub struct Window<T> {
     items: BTreeMap<String, T>,
     edge: Option<String>,
     max: usize,
+    /// How much time of keys to read next; none while the range behind the edge is short.
+    span_ms: Option<u64>,
 }
 
 impl<T> Window<T> {
@@ -18,6 +20,7 @@ impl<T> Window<T> {
             items: BTreeMap::new(),
             edge: None,
             max: max.max(1),
+            span_ms: None,
         }
     }
 
@@ -62,6 +65,16 @@ impl<T> Window<T> {
         for (key, item) in read {
             self.put(key, item);
         }
+    }
+
+    /// How much time of keys, in milliseconds, the next read is to be bounded to.
+    pub fn span_ms(&self) -> Option<u64> {
+        self.span_ms
+    }
+
+    /// Remembers a bound for the next read; none to read openly.
+    pub fn set_span(&mut self, span_ms: Option<u64>) {
+        self.span_ms = span_ms;
     }
 
     /// What it holds, in order.

@@ -200,7 +200,12 @@ impl Keys {
 
     /// Where the stops of one node's claims are.
     pub fn stops_of(&self, node: &Name) -> String {
-        format!("{}live/stop/{node}/", self.root)
+        format!("{}{node}/", self.all_stops())
+    }
+
+    /// Where all stops are.
+    pub fn all_stops(&self) -> String {
+        format!("{}live/stop/", self.root)
     }
 
     /// `pack/<pack>` = [`crate::task::Pack`], immutable. Submit writes it; collect takes it away.

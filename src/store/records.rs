@@ -119,6 +119,9 @@ pub struct Run {
     /// The next number for what this claim's transactions write.
     #[serde(default)]
     pub n: u32,
+    /// Since when its tasks were ready, in milliseconds since 1970.
+    #[serde(default)]
+    pub ready_ms: u64,
     /// The whole pack, where it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inline: Option<Box<Pack>>,

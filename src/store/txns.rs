@@ -178,6 +178,7 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             term: assign.term,
             decided: assign.decided,
             n: 0,
+            ready_ms: record.since_ms,
             inline: record.inline.clone(),
         };
         txn = txn

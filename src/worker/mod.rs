@@ -1,3 +1,198 @@
-//! A node's hands.
+//! A node's hands: its claims, bounded runs, their outcomes, and handing back; decides nothing about who gets work.
+//!
+//! It watches one prefix, its own. A claim that names its session is run; each outcome is reported once, by a transaction that
+//! compares the claim; a claim that is gone was reclaimed, and its runs are dropped.
 
+mod held;
 pub mod kinds;
+mod report;
+mod runs;
+mod sync;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tenure_cluster::Watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::clock;
+use crate::store::Store;
+use crate::task::{ClaimId, Name};
+use held::Held;
+use kinds::Kinds;
+
+/// 20 ms: how long an outcome waits for others of its claim before it is reported alone.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// 500 ms: what was claimed ahead and has not started by then is handed back; ten times what is claimed ahead.
+const HAND_BACK: Duration = Duration::from_millis(500);
+
+/// 30 s between comparisons of what is held with what the store has.
+const RECONCILE: Duration = Duration::from_secs(30);
+
+/// 5 s for the last reports of a node that stops.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
+
+/// What a worker needs to know of its node.
+#[derive(Clone)]
+pub struct Hands {
+    /// The store.
+    pub store: Store,
+    /// What it can run.
+    pub kinds: Arc<Kinds>,
+    /// Its name.
+    pub node: Name,
+    /// Its session: only claims that name it are run.
+    pub session: i64,
+    /// Runs at once.
+    pub slots: usize,
+    /// Node deaths that a task survives.
+    pub deaths_max: u32,
+    /// How long runs may go on once the node is to stop.
+    pub grace: Duration,
+}
+
+/// When a worker ends.
+#[derive(Clone)]
+pub struct Until {
+    /// The session is lost: drop every run at once.
+    pub lost: CancellationToken,
+    /// The node is to stop: hand back what has not started, finish the rest within the grace.
+    pub drain: CancellationToken,
+}
+
+/// The worker's state.
+struct Worker {
+    hands: Hands,
+    claims: BTreeMap<ClaimId, Held>,
+    /// Claims with tasks to start, in the order they came.
+    line: VecDeque<ClaimId>,
+    runs: JoinSet<runs::Finished>,
+    packs: runs::Packs,
+    reports: JoinSet<report::Landed>,
+    /// No report is sent before this.
+    pause: Option<Instant>,
+    draining: bool,
+}
+
+/// Works until the session is lost or the drain is done. Dropping it drops every run, which kills their process groups.
+pub async fn work(hands: Hands, until: Until) {
+    let lost = until.lost.clone();
+    tokio::select! {
+        biased;
+        () = lost.cancelled() => warn!("session lost: every run is dropped"),
+        () = Worker::new(hands).run(until.drain) => {}
+    }
+    busy(0, 0);
+}
+
+impl Worker {
+    fn new(hands: Hands) -> Self {
+        Self {
+            hands,
+            claims: BTreeMap::new(),
+            line: VecDeque::new(),
+            runs: JoinSet::new(),
+            packs: runs::Packs::default(),
+            reports: JoinSet::new(),
+            pause: None,
+            draining: false,
+        }
+    }
+
+    async fn run(mut self, drain: CancellationToken) {
+        let (mut claims, mut stops) = self.sync().await;
+        let mut ticks = interval_at(Instant::now() + LINGER, LINGER);
+        let mut reconcile = interval_at(Instant::now() + RECONCILE, RECONCILE);
+        let mut end: Option<End> = None;
+        loop {
+            self.start_runs();
+            self.send_reports();
+            busy(self.runs.len(), self.hands.slots);
+            if end.is_some() && self.claims.is_empty() {
+                return;
+            }
+            let wanted = self.wants_ticks();
+            tokio::select! {
+                () = drain.cancelled(), if end.is_none() => {
+                    self.draining = true;
+                    end = Some(End { at: Instant::now() + self.hands.grace, last: false });
+                }
+                () = at(end), if end.is_some() => match end {
+                    Some(End { last: false, .. }) => {
+                        self.give_up();
+                        end = Some(End { at: Instant::now() + LAST_REPORTS, last: true });
+                    }
+                    Some(End { last: true, .. }) | None => return,
+                },
+                delivery = claims.next() => if !self.fold_claims(delivery) {
+                    (claims, stops) = self.sync().await;
+                },
+                delivery = stops.next() => if !self.fold_stops(delivery) {
+                    (claims, stops) = self.sync().await;
+                },
+                Some(finished) = self.runs.join_next(), if !self.runs.is_empty() => self.finished(finished),
+                fetched = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
+                Some(landed) = self.reports.join_next(), if !self.reports.is_empty() => self.landed(landed),
+                _ = ticks.tick(), if wanted => self.hand_back_late(),
+                _ = reconcile.tick() => (claims, stops) = self.sync().await,
+            }
+        }
+    }
+
+    /// Whether something is waited for that only time brings.
+    fn wants_ticks(&self) -> bool {
+        self.claims
+            .values()
+            .any(|held| held.has_ended() || !held.waiting.is_empty() || held.report.is_some())
+    }
+
+    /// What was claimed ahead and does not get its turn goes back to the queue; when draining, at once.
+    fn hand_back_late(&mut self) {
+        let now_ms = clock::now_ms();
+        for held in self.claims.values_mut() {
+            if self.draining || held.since.elapsed() >= HAND_BACK {
+                held.hand_back(now_ms);
+            }
+        }
+    }
+
+    /// The grace is over: what still runs is given up and will run elsewhere.
+    fn give_up(&mut self) {
+        self.runs.abort_all();
+        for held in self.claims.values_mut() {
+            held.give_up("the node shut down before the run ended", clock::now_ms());
+        }
+    }
+}
+
+/// Until when a worker that drains goes on; the last stretch is for reports only.
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    last: bool,
+}
+
+async fn at(end: Option<End>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end.at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "slots are some thousands at most"
+)]
+fn busy(busy: usize, slots: usize) {
+    gauge!("tenure_worker_slots", "state" => "busy").set(busy as f64);
+    gauge!("tenure_worker_slots", "state" => "free").set(slots.saturating_sub(busy) as f64);
+}
+
+/// The two watches of a worker.
+type Watches = (Watch, Watch);

@@ -1,0 +1,255 @@
+//! While holding a term: events into the view, the plan out of it, the plan's changes committed under the term's fence. Never
+//! decides (that is [`crate::plan`]) and never writes but through [`crate::store`].
+
+mod collect;
+mod flight;
+mod load;
+mod refill;
+mod upkeep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tenure_cluster::{Delivery, Term, Watch, WatchSpec};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+pub use upkeep::closed_by_resigning;
+
+use crate::clock;
+use crate::plan::{Bounds, Numbers, View, assign, promote, reclaim};
+use crate::store::{Change, Store};
+use crate::task::Name;
+use flight::Flights;
+
+/// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next.
+const FLIGHTS_MAX: usize = 4;
+
+/// 60 records to one round of assignments: what fits one batch.
+const ROUND: Bounds = Bounds {
+    records_max: 60,
+    claims_max: 120,
+};
+
+/// 32 claims to one round of reclaims, of up to 16 records each: what fits one batch.
+const RECLAIMS_MAX: usize = 32;
+
+/// 60 records to one round of promotions.
+const PROMOTIONS_MAX: usize = 60;
+
+/// 250 ms: how long the loop sleeps at most; rates of nodes that went quiet are looked at anew by then.
+const TICK: Duration = Duration::from_millis(250);
+
+/// 200 ms without an answer from etcd, or with a bad one: the pause before the next plan.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a leader needs to know of its node.
+#[derive(Clone)]
+pub struct Post {
+    /// The store.
+    pub store: Store,
+    /// Its name.
+    pub node: Name,
+    /// Where its API answers.
+    pub address: String,
+    /// Records in each window.
+    pub window: usize,
+    /// Node deaths that a task survives.
+    pub deaths_max: u32,
+    /// How long ended tasks stay.
+    pub retention: Duration,
+    /// How often etcd's history is compacted; none where others share the etcd.
+    pub compaction: Option<Duration>,
+    /// etcd's quota in bytes, where it does not tell.
+    pub quota: i64,
+}
+
+/// Why a term's work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// The term was lost.
+    TermLost,
+    /// The node wants to stop leading.
+    Asked,
+}
+
+/// Leads until the term is lost or the node asks to stop. What is in flight then is left to its fence.
+pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
+    let lost = term.lost();
+    let mut upkeep = upkeep::start(Arc::clone(&post), term);
+    gauge!("tenure_leader_status", "name" => "scheduler").set(1.0);
+    #[expect(clippy::cast_precision_loss, reason = "revisions are far below 2^52")]
+    gauge!("tenure_leader_term").set(term.revision() as f64);
+    counter!("tenure_leader_transitions_total").increment(1);
+    info!(term = term.revision(), "leading");
+    let over = tokio::select! {
+        over = schedule(&post, term) => over,
+        () = lost.cancelled() => Over::TermLost,
+        () = stop.cancelled() => Over::Asked,
+    };
+    upkeep.shutdown().await;
+    gauge!("tenure_leader_status", "name" => "scheduler").set(0.0);
+    info!(term = term.revision(), ?over, "no longer leading");
+    over
+}
+
+/// Loads, schedules, and loads again where etcd compacted what the watch needed.
+async fn schedule(post: &Post, term: &Term) -> Over {
+    let mut numbers = Numbers::of_term(term.revision());
+    loop {
+        let began = Instant::now();
+        let view = match load::load(&post.store, term.activated(), post.window).await {
+            Ok(view) => view,
+            Err(problem) => {
+                warn!(%problem, "the view could not be loaded, trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(
+            revision = view.revision,
+            took_ms,
+            claims = view.claims.len(),
+            "view loaded"
+        );
+        let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
+        let watch = post.store.connection().watch(spec);
+        let desk = Desk {
+            post,
+            view,
+            watch,
+            flights: Flights::new(post.store.clone(), term.guard()),
+            pause: None,
+            looked_at: None,
+        };
+        if desk.run(&mut numbers).await == Round::TermLost {
+            return Over::TermLost;
+        }
+    }
+}
+
+/// How scheduling on one view ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    TermLost,
+    Resync,
+}
+
+/// The loop's state.
+struct Desk<'a> {
+    post: &'a Post,
+    view: View,
+    watch: Watch,
+    flights: Flights,
+    pause: Option<Instant>,
+    /// The count of node changes that orphans were last looked for at.
+    looked_at: Option<u64>,
+}
+
+impl Desk<'_> {
+    async fn run(mut self, numbers: &mut Numbers) -> Round {
+        loop {
+            if let Err(problem) = refill::refill(&self.post.store, &mut self.view).await {
+                if problem.is_compacted() {
+                    return Round::Resync;
+                }
+                warn!(%problem, "a window could not be refilled");
+                self.pause = Some(Instant::now() + PAUSE);
+            }
+            self.plan(numbers);
+            let idle = self.idle();
+            tokio::select! {
+                delivery = self.watch.next() => {
+                    if !self.fold(delivery) {
+                        return Round::Resync;
+                    }
+                }
+                landed = self.flights.next(), if !self.flights.is_empty() => match landed {
+                    flight::Landed::Well => {}
+                    flight::Landed::Badly => self.pause = Some(Instant::now() + PAUSE),
+                    flight::Landed::TermLost => return Round::TermLost,
+                },
+                () = tokio::time::sleep(idle) => self.looked_at = None,
+            }
+            self.flights.release(self.view.revision);
+        }
+    }
+
+    /// False where the watch fell behind compaction.
+    fn fold(&mut self, delivery: Delivery) -> bool {
+        match delivery {
+            Delivery::Events { revision, events } => {
+                for problem in self.view.fold(&events, revision, now_ms()) {
+                    error!(%problem, "left out of the view");
+                }
+                true
+            }
+            Delivery::Progress { revision } => {
+                self.view.revision = self.view.revision.max(revision);
+                true
+            }
+            Delivery::Compacted { at } => {
+                warn!(at, "etcd compacted what the watch needed, loading anew");
+                false
+            }
+        }
+    }
+
+    /// Sends what is to be done now, as far as there is room in flight.
+    fn plan(&mut self, numbers: &mut Numbers) {
+        if self.pause.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.pause = None;
+        self.flights.resend();
+        while self.flights.len() < FLIGHTS_MAX {
+            let changes = self.next(numbers);
+            if changes.is_empty() {
+                return;
+            }
+            self.flights.send(changes);
+        }
+    }
+
+    /// The most urgent changes: what is lost first, then what is due, then what is ready.
+    fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
+        let (view, reserved, now_ms) = (&self.view, self.flights.reserved(), now_ms());
+        if self.looked_at != Some(view.changes_of_nodes) {
+            let lost = reclaim(view, reserved, self.post.deaths_max, now_ms, RECLAIMS_MAX);
+            if !lost.is_empty() {
+                return lost.into_iter().map(Change::Reclaim).collect();
+            }
+            self.looked_at = Some(view.changes_of_nodes);
+        }
+        let due = promote(view, reserved, now_ms, PROMOTIONS_MAX);
+        if !due.is_empty() {
+            return due.into_iter().map(Change::Promote).collect();
+        }
+        let ready = assign(view, reserved, numbers, ROUND, now_ms);
+        ready.into_iter().map(Change::Assign).collect()
+    }
+
+    /// How long nothing is to be done unless something happens.
+    fn idle(&self) -> Duration {
+        let due = self
+            .view
+            .due
+            .iter()
+            .next()
+            .map(|(_, (due_ms, _, _))| *due_ms);
+        let until_due = due.map_or(TICK, |due| {
+            Duration::from_millis(due.saturating_sub(now_ms()))
+        });
+        let pause = self
+            .pause
+            .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
+        until_due.clamp(Duration::from_millis(1), TICK).max(pause)
+    }
+}
+
+fn now_ms() -> u64 {
+    clock::now_ms()
+}

@@ -1,0 +1,245 @@
+//! One claim in a node's hands: what waits, runs and has ended of it; a value, starts and sends nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::plan::{Ending, Of, settle};
+use crate::store::{Report, Run, Seen, Settled, Stop};
+use crate::task::{ClaimId, Name, Outcome, Pack, Which};
+
+/// 256 KiB of errors and output to one report: four of them fit a batch of 1 MiB.
+const REPORT_BYTES_MAX: usize = 256 << 10;
+
+/// A claim and how far it is.
+pub(super) struct Held {
+    /// The claim as the store has it, as far as we know.
+    pub(super) run: Seen<Run>,
+    /// What is to be stopped of it, and the mod revision that says so; 0 for none.
+    pub(super) stop: (i64, Which),
+    /// The specs; none until they are read.
+    pub(super) pack: Option<Arc<Pack>>,
+    /// Not started.
+    pub(super) waiting: Which,
+    /// Started, with the token that cancels each.
+    pub(super) running: BTreeMap<u8, CancellationToken>,
+    /// Ended, not yet in a report.
+    ended: BTreeMap<Ending, Which>,
+    ended_bytes: usize,
+    ended_since: Option<Instant>,
+    /// The report in flight, to be sent again as it is until its fate is known.
+    pub(super) report: Option<Box<InFlight>>,
+    /// When it came.
+    pub(super) since: Instant,
+}
+
+/// A report and the endings it tells, which go back where it is refused.
+pub(super) struct InFlight {
+    pub(super) report: Report,
+    /// Whether a copy is on its way; without one, its fate is not known.
+    pub(super) in_air: bool,
+    endings: BTreeMap<Ending, Which>,
+}
+
+/// What a report is built with.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub(super) node: &'a Name,
+    pub(super) deaths_max: u32,
+    pub(super) draw: f64,
+    pub(super) now_ms: u64,
+}
+
+impl Held {
+    pub(super) fn new(run: Seen<Run>, stop: Option<Seen<Stop>>) -> Self {
+        let pack = run.value.inline.as_deref().cloned().map(Arc::new);
+        Self {
+            waiting: run.value.which,
+            stop: stop.map_or((0, Which::NONE), |stop| (stop.modified, stop.value.which)),
+            run,
+            pack,
+            running: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            ended_bytes: 0,
+            ended_since: None,
+            report: None,
+            since: Instant::now(),
+        }
+    }
+
+    /// Folds a stop: runs are told, what has not started ends at once.
+    pub(super) fn stop(&mut self, stop: &Seen<Stop>, now_ms: u64) {
+        self.stop = (stop.modified, stop.value.which);
+        for (index, cancel) in &self.running {
+            if stop.value.which.contains(*index) {
+                cancel.cancel();
+            }
+        }
+        let never = self.waiting.and(stop.value.which);
+        if !never.is_empty() {
+            self.waiting = self.waiting.minus(never);
+            self.end(never, unstarted(Outcome::Cancelled, None, now_ms));
+        }
+    }
+
+    /// Gives up what has not started.
+    pub(super) fn hand_back(&mut self, now_ms: u64) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.end(waiting, unstarted(Outcome::Returned, None, now_ms));
+    }
+
+    /// Gives up what runs; the caller has ended the runs.
+    pub(super) fn give_up(&mut self, why: &str, now_ms: u64) {
+        let running: Which = std::mem::take(&mut self.running).into_keys().collect();
+        if !running.is_empty() {
+            self.end(
+                running,
+                unstarted(Outcome::Lost, Some(why.to_owned()), now_ms),
+            );
+        }
+        self.hand_back(now_ms);
+    }
+
+    /// Notes how runs ended.
+    pub(super) fn end(&mut self, which: Which, ending: Ending) {
+        for index in which.iter() {
+            self.running.remove(&index);
+        }
+        self.ended_bytes += bytes(&ending);
+        self.ended_since.get_or_insert_with(Instant::now);
+        let of = self.ended.entry(ending).or_default();
+        *of = of.or(which);
+    }
+
+    /// Whether nothing more will end before a report.
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Whether a report is due: everything has ended, or something has for that long, or it grows large.
+    pub(super) fn wants_report(&self, linger: std::time::Duration) -> bool {
+        let old = self
+            .ended_since
+            .is_some_and(|since| since.elapsed() >= linger);
+        let some = !self.ended.is_empty();
+        self.report.is_none()
+            && some
+            && (self.is_done() || old || self.ended_bytes >= REPORT_BYTES_MAX)
+    }
+
+    /// Whether something has ended that no report tells yet.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Builds the report of what has ended, as much as fits one, and puts it in flight.
+    pub(super) fn take_report(&mut self, claim: ClaimId, desk: Desk<'_>) -> Report {
+        let endings = self.take_endings();
+        let of = Of {
+            run: &self.run.value,
+            fence: self.run.created,
+            node: desk.node,
+            policy: self.pack.as_ref().map(|pack| &pack.policy),
+            stopped: self.stop.1,
+            deaths_max: desk.deaths_max,
+            blame: false,
+            split: 1,
+            draw: desk.draw,
+            now_ms: desk.now_ms,
+        };
+        let (rest, settled) = settle(of, &endings);
+        let report = Report {
+            node: desk.node.clone(),
+            claim,
+            pack: self.run.value.pack,
+            modified: self.run.modified,
+            stop: self.stop.0,
+            rest,
+            settled,
+            now_ms: desk.now_ms,
+        };
+        self.report = Some(Box::new(InFlight {
+            report: report.clone(),
+            in_air: true,
+            endings,
+        }));
+        report
+    }
+
+    fn take_endings(&mut self) -> BTreeMap<Ending, Which> {
+        let mut taken = BTreeMap::new();
+        let mut size = 0;
+        while let Some((ending, which)) = self.ended.pop_first() {
+            size += bytes(&ending);
+            taken.insert(ending, which);
+            if size >= REPORT_BYTES_MAX {
+                break;
+            }
+        }
+        self.ended_bytes = self.ended_bytes.saturating_sub(size);
+        self.ended_since = (!self.ended.is_empty()).then(Instant::now);
+        taken
+    }
+
+    /// A copy of the report is on its way.
+    pub(super) fn launched(&mut self) {
+        if let Some(flight) = &mut self.report {
+            flight.in_air = true;
+        }
+    }
+
+    /// The copy's fate is not known.
+    pub(super) fn grounded(&mut self) {
+        if let Some(flight) = &mut self.report {
+            flight.in_air = false;
+        }
+    }
+
+    /// The report was committed at this revision; what it told, and whether anything of the claim is left.
+    pub(super) fn committed(&mut self, revision: i64) -> (Settled, bool) {
+        let Some(flight) = self.report.take() else {
+            return (Settled::default(), true);
+        };
+        let left = flight.report.rest.is_some();
+        if let Some(rest) = flight.report.rest {
+            self.run = Seen {
+                value: rest,
+                modified: revision,
+                ..self.run.clone()
+            };
+        }
+        (flight.report.settled, left)
+    }
+
+    /// The report was refused for good: what it told has to be told anew.
+    pub(super) fn refused(&mut self) {
+        let Some(flight) = self.report.take() else {
+            return;
+        };
+        for (ending, which) in flight.endings {
+            self.end(which, ending);
+        }
+    }
+}
+
+fn unstarted(outcome: Outcome, error: Option<String>, now_ms: u64) -> Ending {
+    Ending {
+        outcome,
+        started_ms: None,
+        finished_ms: now_ms,
+        error,
+        output: None,
+    }
+}
+
+fn bytes(ending: &Ending) -> usize {
+    let output = ending.output.as_ref().map_or(0, |output| {
+        output.stdout.len() + output.stderr.len() + output.value.as_ref().map_or(0, String::len)
+    });
+    64 + output + ending.error.as_ref().map_or(0, String::len)
+}

@@ -1,0 +1,224 @@
+//! Reports outcomes: one report per claim in flight, sent again as it is until its fate is known; never builds one (that is
+//! [`super::held`]).
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tenure_cluster::{Answer, KeyValue};
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::held::Desk;
+use super::{LINGER, Worker};
+use crate::clock;
+use crate::store::{Attempt, Change, Report, Run, Seen, Settled, Stop, Verdict, batches, decode};
+use crate::task::{ClaimId, Routing};
+
+/// 4 batches of reports in flight.
+const FLIGHTS_MAX: usize = 4;
+
+/// 200 ms before a report of unknown outcome is sent again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A batch of reports and what became of each.
+pub(super) type Landed = Vec<(Report, Verdict)>;
+
+/// What a refused report read instead.
+struct Instead {
+    run: Option<KeyValue>,
+    stop: Option<KeyValue>,
+    result: Option<KeyValue>,
+}
+
+impl Worker {
+    /// Sends the reports that are due, and those again whose fate is not known.
+    pub(super) fn send_reports(&mut self) {
+        if self.reports.len() >= FLIGHTS_MAX
+            || self.pause.is_some_and(|until| Instant::now() < until)
+        {
+            return;
+        }
+        let desk = Desk {
+            node: &self.hands.node,
+            deaths_max: self.hands.deaths_max,
+            draw: draw(),
+            now_ms: clock::now_ms(),
+        };
+        let resend = self.pause.take().is_some();
+        let mut due = Vec::new();
+        for (claim, held) in &mut self.claims {
+            if held.wants_report(LINGER) {
+                due.push(held.take_report(*claim, desk));
+            } else if resend
+                && let Some(flight) = &mut held.report
+                && !flight.in_air
+            {
+                due.push(flight.report.clone());
+            }
+        }
+        for report in &due {
+            if let Some(held) = self.claims.get_mut(&report.claim) {
+                held.launched();
+            }
+        }
+        for batch in batches(
+            self.hands.store.keys(),
+            due.into_iter().map(Change::Report).collect(),
+        ) {
+            let store = self.hands.store.clone();
+            self.reports.spawn(async move {
+                let verdicts = store.commit_batch(None, &batch, &[]).await;
+                batch
+                    .into_iter()
+                    .zip(verdicts)
+                    .filter_map(|(change, verdict)| Some((report(change)?, verdict)))
+                    .collect()
+            });
+        }
+    }
+
+    pub(super) fn landed(&mut self, landed: Result<Landed, JoinError>) {
+        match landed {
+            Ok(landed) => landed
+                .into_iter()
+                .for_each(|(report, verdict)| self.landed_one(&report, verdict)),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    fn landed_one(&mut self, report: &Report, verdict: Verdict) {
+        match verdict {
+            Verdict::Committed { revision } => self.committed(report.claim, revision),
+            Verdict::Refused { lost, reads, .. } => self.refused(report, &lost, &reads),
+            Verdict::Unknown(failure) | Verdict::Unavailable(failure) => {
+                warn!(claim = %report.claim, %failure, "report not confirmed, sent again as it is");
+                self.pause = Some(Instant::now() + PAUSE);
+                if let Some(held) = self.claims.get_mut(&report.claim) {
+                    held.grounded();
+                }
+            }
+        }
+    }
+
+    fn committed(&mut self, claim: ClaimId, revision: i64) {
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        let routing = held.run.value.routing.clone();
+        let (settled, left) = held.committed(revision);
+        told(&routing, &settled);
+        if !left {
+            self.claims.remove(&claim);
+            self.line.retain(|other| *other != claim);
+        }
+    }
+
+    /// Refused: an earlier copy was committed, or the claim was reclaimed, or more was cancelled meanwhile.
+    fn refused(&mut self, report: &Report, lost: &[&'static str], reads: &[Answer]) {
+        let instead = Instead::of(reads);
+        let claim = report.claim;
+        if instead.result.is_some() {
+            let revision = instead.run.as_ref().map_or(0, |run| run.mod_revision);
+            return self.committed(claim, revision);
+        }
+        let run = instead
+            .run
+            .and_then(|kv| Some((decode::<Run>(&kv.key, &kv.value).ok()?, kv)));
+        let Some((run, kv)) = run else {
+            info!(%claim, ?lost, "report refused: the claim was reclaimed, its outcomes are dropped");
+            return self.drop_claim(claim);
+        };
+        debug!(%claim, ?lost, "report refused, built anew");
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        held.refused();
+        held.run = Seen {
+            value: run,
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+        };
+        let stop = instead
+            .stop
+            .and_then(|kv| Some((decode::<Stop>(&kv.key, &kv.value).ok()?, kv)));
+        if let Some((value, kv)) = stop {
+            let stop = Seen {
+                value,
+                created: kv.create_revision,
+                modified: kv.mod_revision,
+            };
+            held.stop(&stop, clock::now_ms());
+        }
+    }
+}
+
+impl Instead {
+    fn of(reads: &[Answer]) -> Self {
+        let nth = |nth: usize| match reads.get(nth) {
+            Some(Answer::Kvs(kvs)) => kvs.first().cloned(),
+            Some(Answer::Put | Answer::Deleted(_) | Answer::Nested(_)) | None => None,
+        };
+        Self {
+            run: nth(0),
+            stop: nth(1),
+            result: nth(2),
+        }
+    }
+}
+
+fn report(change: Change) -> Option<Report> {
+    match change {
+        Change::Report(report) => Some(report),
+        Change::Submit(_)
+        | Change::Promote(_)
+        | Change::Assign(_)
+        | Change::Touch(_)
+        | Change::Stop(_)
+        | Change::Reclaim(_)
+        | Change::Cancel(_)
+        | Change::Revive(_)
+        | Change::Raise(_)
+        | Change::Collect(_)
+        | Change::Unmark(_)
+        | Change::Record(_) => None,
+    }
+}
+
+/// A point in 0..1 for the jitter of a backoff.
+fn draw() -> f64 {
+    let bits = uuid::Uuid::new_v4().as_u128() >> 96;
+    #[expect(clippy::cast_precision_loss, reason = "32 bits fit a float exactly")]
+    let (bits, all) = (bits as f64, (1_u64 << 32) as f64);
+    bits / all
+}
+
+fn told(routing: &Routing, settled: &Settled) {
+    for attempt in settled
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome.is_attempt())
+    {
+        let (queue, kind) = (routing.queue.to_string(), routing.kind.to_string());
+        let tasks = attempt.which.len() as u64;
+        let labels = [
+            ("queue", queue),
+            ("kind", kind),
+            ("outcome", attempt.outcome.word().to_owned()),
+        ];
+        counter!("tenure_task_attempts_total", &labels).increment(tasks);
+        if attempt.next.is_none() {
+            counter!("tenure_tasks_finished_total", &labels).increment(tasks);
+        }
+        took(attempt, &labels[..2]);
+    }
+}
+
+fn took(attempt: &Attempt, labels: &[(&'static str, String)]) {
+    let Some(started_ms) = attempt.started_ms else {
+        return;
+    };
+    let took = Duration::from_millis(attempt.finished_ms.saturating_sub(started_ms)).as_secs_f64();
+    let duration = histogram!("tenure_task_run_duration_seconds", labels);
+    (0..attempt.which.len()).for_each(|_| duration.record(took));
+}

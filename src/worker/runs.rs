@@ -1,0 +1,265 @@
+//! Starts runs while slots are free and notes how they end; never reports them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::histogram;
+use tenure_cluster::Range;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::{Worker, kinds};
+use crate::clock;
+use crate::plan::Ending;
+use crate::store::{LookError, Run, Seen, Store, decode};
+use crate::task::{ClaimId, Outcome, Output, Pack, PackId, Which};
+
+/// 64 packs are kept: a pack is claimed in pieces, one after the other.
+const PACKS_KEPT: usize = 64;
+
+/// 100 ms between attempts to read a pack.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A run that ended.
+pub(super) struct Finished {
+    claim: ClaimId,
+    index: u8,
+    ending: Ending,
+}
+
+/// A pack that was read, for its claim; none where it is not in the store.
+type Fetched = (ClaimId, PackId, Option<Arc<Pack>>);
+
+/// Packs being read, and the last that were.
+#[derive(Default)]
+pub(super) struct Packs {
+    reads: JoinSet<Fetched>,
+    kept: BTreeMap<PackId, Arc<Pack>>,
+    order: VecDeque<PackId>,
+}
+
+impl Packs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.reads.is_empty()
+    }
+
+    /// Reads the pack of a claim, from whichever member answers, if its answer is as new as the claim.
+    pub(super) fn fetch(&mut self, store: &Store, claim: ClaimId, run: &Seen<Run>) {
+        let (store, id, created) = (store.clone(), run.value.pack, run.created);
+        let kept = self.kept.get(&id).cloned();
+        self.reads.spawn(async move {
+            if kept.is_some() {
+                return (claim, id, kept);
+            }
+            loop {
+                match read(&store, id, created).await {
+                    Ok(pack) => return (claim, id, pack),
+                    Err(problem) => {
+                        warn!(%problem, pack = %id, "a pack could not be read, trying again")
+                    }
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+    }
+
+    /// Waits for a pack. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Fetched> {
+        match self.reads.join_next().await? {
+            Ok(fetched) => Some(fetched),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    fn keep(&mut self, id: PackId, pack: Arc<Pack>) {
+        if self.kept.insert(id, pack).is_none() {
+            self.order.push_back(id);
+        }
+        if self.order.len() > PACKS_KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+async fn read(store: &Store, id: PackId, at_least: i64) -> Result<Option<Arc<Pack>>, LookError> {
+    let range = Range::key(store.keys().pack(id)).serializable(at_least);
+    let page = store.connection().range(&range).await?;
+    let pack = page
+        .kvs
+        .first()
+        .map(|kv| decode::<Pack>(&kv.key, &kv.value))
+        .transpose()?;
+    Ok(pack.map(Arc::new))
+}
+
+impl Worker {
+    pub(super) fn fetched(&mut self, fetched: Option<Fetched>) {
+        let Some((claim, id, pack)) = fetched else {
+            return;
+        };
+        if let Some(pack) = &pack {
+            self.packs.keep(id, Arc::clone(pack));
+        } else {
+            error!(pack = %id, %claim, "a claim names a pack that is not in the store");
+        }
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        held.pack = pack;
+        if held.pack.is_none() {
+            // Nothing can be run without its spec: back to the queue, where an operator sees it.
+            held.hand_back(clock::now_ms());
+        }
+        self.line.retain(|other| *other != claim);
+        self.line.push_front(claim);
+    }
+
+    /// Starts what waits, in the order it came, while slots are free.
+    pub(super) fn start_runs(&mut self) {
+        if self.draining {
+            let now_ms = clock::now_ms();
+            self.claims
+                .values_mut()
+                .for_each(|held| held.hand_back(now_ms));
+            self.line.clear();
+        }
+        let mut nth = 0;
+        while nth < self.line.len() && self.runs.len() < self.hands.slots {
+            let claim = self.line[nth];
+            let ready = self
+                .claims
+                .get(&claim)
+                .is_some_and(|held| held.pack.is_some());
+            if ready {
+                self.start_claim(claim);
+            }
+            let left = self
+                .claims
+                .get(&claim)
+                .is_some_and(|held| !held.waiting.is_empty());
+            if left {
+                nth += 1;
+            } else {
+                self.line.remove(nth);
+            }
+        }
+    }
+
+    fn start_claim(&mut self, claim: ClaimId) {
+        let (kinds, slots) = (Arc::clone(&self.hands.kinds), self.hands.slots);
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        let Some(pack) = held.pack.clone() else {
+            return;
+        };
+        for index in held.waiting.iter() {
+            if self.runs.len() >= slots {
+                return;
+            }
+            held.waiting.remove(index);
+            let cancel = CancellationToken::new();
+            let Some(run) = told(held, &pack, index, cancel.clone()) else {
+                let ending = ended(
+                    kinds::Ended::failed("the pack does not hold this task"),
+                    clock::now_ms(),
+                );
+                held.end(Which::only(index), ending);
+                continue;
+            };
+            let started_ms = clock::now_ms();
+            waited(held.run.value.ready_ms, started_ms, &pack);
+            if let Some(now) = kinds.run_now(&run) {
+                held.end(Which::only(index), ended(now, started_ms));
+                continue;
+            }
+            held.running.insert(index, cancel);
+            let kinds = Arc::clone(&kinds);
+            self.runs.spawn(async move {
+                let ending = ended(kinds.run(run).await, started_ms);
+                Finished {
+                    claim,
+                    index,
+                    ending,
+                }
+            });
+        }
+    }
+
+    pub(super) fn finished(&mut self, finished: Result<Finished, JoinError>) {
+        match finished {
+            Ok(run) => {
+                if let Some(held) = self.claims.get_mut(&run.claim)
+                    && held.running.contains_key(&run.index)
+                {
+                    held.end(Which::only(run.index), run.ending);
+                }
+            }
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            // Given up when the grace was over.
+            Err(_) => {}
+        }
+    }
+}
+
+/// What a run is told of itself.
+fn told(
+    held: &super::Held,
+    pack: &Pack,
+    index: u8,
+    cancel: CancellationToken,
+) -> Option<kinds::Run> {
+    let spec = pack.tasks.get(&index)?;
+    let run = &held.run.value;
+    Some(kinds::Run {
+        task_id: run.pack.task(index).uuid(),
+        attempt: run.tally.attempts + 1,
+        fence: held.run.created,
+        queue: pack.routing.queue.shared(),
+        kind: pack.routing.kind.shared(),
+        payload: Arc::clone(&spec.payload),
+        timeout: pack.policy.timeout_ms.map(Duration::from_millis),
+        cancel,
+    })
+}
+
+fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
+    let value = ended.result.map(|value| value.to_string());
+    let output = ended.output.map(|output| Output {
+        stdout: output.stdout_tail,
+        stderr: output.stderr_tail,
+        truncated: output.truncated,
+        code: output.exit_code.or(output.status.map(i32::from)),
+        value: None,
+    });
+    let output = match (output, value) {
+        (output, None) => output,
+        (output, value) => Some(Output {
+            value,
+            ..output.unwrap_or_default()
+        }),
+    };
+    Ending {
+        outcome: match ended.outcome {
+            kinds::Outcome::Succeeded => Outcome::Succeeded,
+            kinds::Outcome::Failed => Outcome::Failed,
+            kinds::Outcome::TimedOut => Outcome::Timeout,
+            kinds::Outcome::Cancelled => Outcome::Cancelled,
+        },
+        started_ms: Some(started_ms),
+        finished_ms: clock::now_ms(),
+        error: ended.error,
+        output,
+    }
+}
+
+fn waited(ready_ms: u64, started_ms: u64, pack: &Pack) {
+    let waited = Duration::from_millis(started_ms.saturating_sub(ready_ms));
+    let queue = pack.routing.queue.as_str().to_owned();
+    histogram!("tenure_task_schedule_to_start_duration_seconds", "queue" => queue)
+        .record(waited.as_secs_f64());
+}

@@ -1,0 +1,185 @@
+//! What the store says the node holds: read whole at one revision, then watched; adopted or dropped, never judged.
+
+use tenure_cluster::{Delivery, EventKind, KeyValue, Range, WatchSpec};
+use tracing::{error, info, warn};
+
+use super::held::Held;
+use super::{Watches, Worker};
+use crate::clock;
+use crate::store::{Live, LookError, Run, Seen, Stop, decode};
+use crate::task::ClaimId;
+
+/// 200 ms between attempts to read what the node holds.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(200);
+
+impl Worker {
+    /// Reads claims and stops until that works, and watches on from there.
+    pub(super) async fn sync(&mut self) -> Watches {
+        loop {
+            match self.read().await {
+                Ok(revision) => {
+                    let (store, node) = (&self.hands.store, &self.hands.node);
+                    let (keys, next) = (store.keys(), revision + 1);
+                    let claims = WatchSpec::prefix(keys.runs_of(node)).from(next);
+                    let stops = WatchSpec::prefix(keys.stops_of(node)).from(next);
+                    return (
+                        store.connection().watch(claims),
+                        store.connection().watch(stops),
+                    );
+                }
+                Err(problem) => {
+                    warn!(%problem, "this node's claims could not be read, trying again")
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<i64, LookError> {
+        let (store, node) = (self.hands.store.clone(), self.hands.node.clone());
+        let keys = store.keys();
+        let claims = store
+            .connection()
+            .range(&Range::prefix(keys.runs_of(&node)))
+            .await?;
+        let at = claims.revision;
+        let stops = store
+            .connection()
+            .range(&Range::prefix(keys.stops_of(&node)).at(at))
+            .await?;
+        let there: Vec<ClaimId> = claims
+            .kvs
+            .iter()
+            .filter_map(|kv| self.claim_of(&kv.key))
+            .collect();
+        let gone = |held: &Held| held.report.is_none() && held.run.modified <= at;
+        let lost: Vec<ClaimId> = self
+            .claims
+            .iter()
+            .filter(|(claim, held)| !there.contains(claim) && gone(held))
+            .map(|(claim, _)| *claim)
+            .collect();
+        lost.into_iter().for_each(|claim| self.drop_claim(claim));
+        claims.kvs.iter().for_each(|kv| self.adopt(kv));
+        stops.kvs.iter().for_each(|kv| self.stop(kv));
+        Ok(at)
+    }
+
+    /// False where the watch fell behind compaction.
+    pub(super) fn fold_claims(&mut self, delivery: Delivery) -> bool {
+        match delivery {
+            Delivery::Events { events, .. } => {
+                for event in events {
+                    match event.kind {
+                        EventKind::Put => self.adopt(&event.kv),
+                        EventKind::Delete => {
+                            let claim = self.claim_of(&event.kv.key);
+                            let ours = claim.filter(|claim| {
+                                self.claims
+                                    .get(claim)
+                                    .is_some_and(|held| held.report.is_none())
+                            });
+                            if let Some(claim) = ours {
+                                self.drop_claim(claim);
+                            }
+                        }
+                    }
+                }
+                true
+            }
+            Delivery::Progress { .. } => true,
+            Delivery::Compacted { .. } => false,
+        }
+    }
+
+    /// False where the watch fell behind compaction.
+    pub(super) fn fold_stops(&mut self, delivery: Delivery) -> bool {
+        match delivery {
+            Delivery::Events { events, .. } => {
+                events
+                    .iter()
+                    .filter(|event| event.kind == EventKind::Put)
+                    .for_each(|event| self.stop(&event.kv));
+                true
+            }
+            Delivery::Progress { .. } => true,
+            Delivery::Compacted { .. } => false,
+        }
+    }
+
+    fn claim_of(&self, key: &str) -> Option<ClaimId> {
+        match self.hands.store.keys().live(key) {
+            Some(Live::Run(_, claim) | Live::Stop(_, claim)) => Some(claim),
+            Some(Live::Node(_) | Live::Lane(_) | Live::Ready(..) | Live::Due(..)) | None => None,
+        }
+    }
+
+    /// Takes a claim up, or notes its new mod revision. One of another session is not ours: the leader reclaims it.
+    fn adopt(&mut self, kv: &KeyValue) {
+        let Some(claim) = self.claim_of(&kv.key) else {
+            return;
+        };
+        let run: Run = match decode(&kv.key, &kv.value) {
+            Ok(run) => run,
+            Err(problem) => return error!(%problem, "a claim that cannot be read"),
+        };
+        if run.session != self.hands.session {
+            return;
+        }
+        let run = Seen {
+            value: run,
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+        };
+        match self.claims.get_mut(&claim) {
+            Some(held) if held.report.is_none() && held.run.modified < run.modified => {
+                held.run = run
+            }
+            Some(_) => {}
+            None => {
+                let held = Held::new(run, None);
+                if held.pack.is_none() {
+                    self.packs.fetch(&self.hands.store, claim, &held.run);
+                }
+                self.claims.insert(claim, held);
+                self.line.push_back(claim);
+            }
+        }
+    }
+
+    fn stop(&mut self, kv: &KeyValue) {
+        let Some(claim) = self.claim_of(&kv.key) else {
+            return;
+        };
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        match decode::<Stop>(&kv.key, &kv.value) {
+            Ok(value) => {
+                let stop = Seen {
+                    value,
+                    created: kv.create_revision,
+                    modified: kv.mod_revision,
+                };
+                if held.stop.0 < stop.modified {
+                    held.stop(&stop, clock::now_ms());
+                }
+            }
+            Err(problem) => error!(%problem, "a stop that cannot be read"),
+        }
+    }
+
+    /// The claim is no longer ours: its runs are told to stop and what they say is no longer heard.
+    pub(super) fn drop_claim(&mut self, claim: ClaimId) {
+        let Some(held) = self.claims.remove(&claim) else {
+            return;
+        };
+        self.line.retain(|other| *other != claim);
+        if !held.running.is_empty() {
+            info!(%claim, runs = held.running.len(), "claim gone, its runs are stopped");
+        }
+        held.running
+            .values()
+            .for_each(tokio_util::sync::CancellationToken::cancel);
+    }
+}
