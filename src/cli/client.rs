@@ -131,6 +131,19 @@ impl Client {
             .await
     }
 
+    /// The server's clock, to the second, and how long the answer took.
+    pub(super) async fn clock(&self) -> Option<(jiff::Timestamp, Duration)> {
+        let asked = tokio::time::Instant::now();
+        let request = self
+            .http
+            .get(format!("{}/livez", self.base))
+            .timeout(self.timeout);
+        let answer = request.send().await.ok()?;
+        let date = answer.headers().get("date")?.to_str().ok()?;
+        let date = jiff::fmt::rfc2822::parse(date).ok()?;
+        Some((date.timestamp(), asked.elapsed()))
+    }
+
     async fn exchange(
         &self,
         method: Method,

@@ -46,6 +46,7 @@ fn every_command_of_the_tree_parses() {
         "healthcheck --live",
         "config show --origin --slots 3",
         "config example",
+        "check --etcd-endpoints http://a:1 --cluster c",
         "config validate f.toml",
         "completion bash",
         "version",
@@ -405,6 +406,12 @@ async fn a_healthcheck_says_whether_the_node_can_do_its_part() {
     assert_eq!(stub.run(&["healthcheck", "--live"]).await, 0);
     assert_eq!(stub.run(&["healthcheck"]).await, 1);
     assert_eq!(run_at("http://127.0.0.1:1", &["healthcheck"]).await, 6);
+}
+
+#[tokio::test]
+async fn a_check_of_an_etcd_that_is_not_there_says_so() {
+    let words = ["check", "--etcd-endpoints", "http://127.0.0.1:1"];
+    assert_eq!(run_at("http://127.0.0.1:1", &words).await, 6);
 }
 
 #[tokio::test]
