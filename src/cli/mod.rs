@@ -46,7 +46,7 @@ pub(crate) struct Global {
     /// Any node's admin API
     #[arg(short, long, global = true, env = "TENURE_SERVER", value_name = "URL")]
     #[arg(
-        default_value = "http://127.0.0.1:8700",
+        default_value = client::SERVER_DEFAULT,
         help_heading = "Global options"
     )]
     server: String,

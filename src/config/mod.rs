@@ -11,15 +11,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cidr::Cidr;
 pub use example::{Origins, example};
 pub use flags::Flags;
 pub use load::{Error, Loaded, Origin, Sources};
 pub use table::Setting;
 pub use token::{Role, Token};
 pub use validate::{Fault, Invalid};
-pub use value::{Bytes, Cidr, Every, LogFormat, Secret, Shape, Value};
+pub use value::{Bytes, Every, LogFormat, Secret, Shape, Value};
 
 pub mod bounds;
+mod cidr;
 mod etcd;
 mod example;
 mod file;
