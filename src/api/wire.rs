@@ -15,13 +15,15 @@ use uuid::Uuid;
 pub mod check;
 mod cluster;
 mod problem;
+mod read;
 
-pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX, diagnose};
+pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
     EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
     Stats, TaskCounts, Term, TermEnd,
 };
 pub use problem::{Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
+pub use read::diagnose;
 
 /// An instant on the wire: RFC 3339, UTC, always with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]

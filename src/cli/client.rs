@@ -14,6 +14,8 @@ use super::{Exit, Failure, Global, Output, out};
 use crate::api::wire::Problem;
 use crate::config::{Secret, Token};
 
+/// Where a node listens unless told otherwise.
+pub(super) const SERVER_DEFAULT: &str = "http://127.0.0.1:8700";
 /// How long an answer may take if nobody says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long making a connection may take.
@@ -84,7 +86,11 @@ impl Client {
             (Some(path), _) if !path.as_os_str().is_empty() => Some(strongest(path)?),
             (Some(_) | None, alone) => alone.map(|token| Secret::new(token.trim())),
         };
-        let base = global.server.trim().trim_end_matches('/').to_owned();
+        let base = match global.server.trim().trim_end_matches('/') {
+            // Compose files pass unset variables on as empty ones.
+            "" => SERVER_DEFAULT.to_owned(),
+            base => base.to_owned(),
+        };
         let timeout = global.timeout.unwrap_or(ANSWER_TIMEOUT);
         Ok(Self {
             http: http(&base)?,
@@ -129,6 +135,19 @@ impl Client {
     pub(super) async fn probe(&self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
         self.exchange(Method::GET, path, Sent::default(), self.timeout)
             .await
+    }
+
+    /// The server's clock, to the second, and how long the answer took.
+    pub(super) async fn clock(&self) -> Option<(jiff::Timestamp, Duration)> {
+        let asked = tokio::time::Instant::now();
+        let request = self
+            .http
+            .get(format!("{}/livez", self.base))
+            .timeout(self.timeout);
+        let answer = request.send().await.ok()?;
+        let date = answer.headers().get("date")?.to_str().ok()?;
+        let date = jiff::fmt::rfc2822::parse(date).ok()?;
+        Some((date.timestamp(), asked.elapsed()))
     }
 
     async fn exchange(

@@ -12,6 +12,7 @@ use crate::config::{Config, Flags, Value as _};
 
 pub use exit::{Exit, Failure};
 
+mod check;
 mod client;
 mod cluster;
 mod exit;
@@ -45,7 +46,7 @@ pub(crate) struct Global {
     /// Any node's admin API
     #[arg(short, long, global = true, env = "TENURE_SERVER", value_name = "URL")]
     #[arg(
-        default_value = "http://127.0.0.1:8700",
+        default_value = client::SERVER_DEFAULT,
         help_heading = "Global options"
     )]
     server: String,
@@ -111,6 +112,8 @@ enum Command {
     Status,
     /// Ask the node at --server whether it can do its part; exits 0 or 1, or 6 when unreachable
     Healthcheck(health::Healthcheck),
+    /// Look at etcd itself before a node is started: version, latency, room, alarms, clocks
+    Check(Box<Flags>),
     /// The settings of a node
     #[command(subcommand)]
     Config(settings::Command),
@@ -143,6 +146,7 @@ where
         Command::Queue(command) => cluster::queue(&global, command).await,
         Command::Status => health::status(&global).await,
         Command::Healthcheck(asked) => health::check(&global, asked).await,
+        Command::Check(flags) => check::run(&global, &flags).await,
         Command::Config(command) => settings::run(&global, command),
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),

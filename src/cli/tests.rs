@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use reqwest::StatusCode as Status;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -15,61 +15,7 @@ use super::health::degraded;
 use super::{Cli, Exit, run};
 use crate::api::wire::{Stats, Task};
 
-#[test]
-fn the_command_line_is_well_formed() {
-    Cli::command().debug_assert();
-}
-
-#[test]
-fn every_command_of_the_tree_parses() {
-    let id = "018f0000-0000-7000-8000-000000000000";
-    for line in [
-        "server --allow-command --lease-ttl 3s --etcd-endpoints http://a:1,http://b:1",
-        "server --allow-command-path /bin/ls --allow-command-path /bin/cat --http-allow 10.0.0.0/8",
-        "task submit -- sha256sum /etc/hosts",
-        "task submit --kind sleep --payload {\"ms\":1} --label a=b -l c=d --delay 5s",
-        "task submit --file tasks.jsonl --idempotency-prefix p",
-        "task run --queue q -- true",
-        "task list --state dead --queue q --limit 5 --all",
-        &format!("task get {id}"),
-        &format!("task wait {id} --timeout 5s -o json"),
-        &format!("task cancel {id} {id}"),
-        &format!("task retry {id}"),
-        "dead list --queue q",
-        "dead retry --all -y",
-        "node list",
-        "leader get",
-        "leader history",
-        "leader resign",
-        "queue list",
-        "status -s http://x:1",
-        "healthcheck --live",
-        "config show --origin --slots 3",
-        "config example",
-        "config validate f.toml",
-        "completion bash",
-        "version",
-    ] {
-        let words = std::iter::once("tenure").chain(line.split(' '));
-        Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
-}
-
-#[test]
-fn what_makes_no_sense_is_refused_by_the_parser() {
-    for line in [
-        "task get not-an-id",
-        "task submit --file f --queue q",
-        "task list --state waiting",
-        "task list --limit 0",
-        "dead retry",
-        "healthcheck --live --ready",
-        "server --colour red",
-    ] {
-        let words = std::iter::once("tenure").chain(line.split(' '));
-        assert!(Cli::try_parse_from(words).is_err(), "{line}");
-    }
-}
+mod parse;
 
 #[test]
 fn statuses_become_exits() {
@@ -405,6 +351,12 @@ async fn a_healthcheck_says_whether_the_node_can_do_its_part() {
     assert_eq!(stub.run(&["healthcheck", "--live"]).await, 0);
     assert_eq!(stub.run(&["healthcheck"]).await, 1);
     assert_eq!(run_at("http://127.0.0.1:1", &["healthcheck"]).await, 6);
+}
+
+#[tokio::test]
+async fn a_check_of_an_etcd_that_is_not_there_says_so() {
+    let words = ["check", "--etcd-endpoints", "http://127.0.0.1:1"];
+    assert_eq!(run_at("http://127.0.0.1:1", &words).await, 6);
 }
 
 #[tokio::test]

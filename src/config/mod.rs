@@ -11,15 +11,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cidr::Cidr;
 pub use example::{Origins, example};
 pub use flags::Flags;
 pub use load::{Error, Loaded, Origin, Sources};
 pub use table::Setting;
 pub use token::{Role, Token};
 pub use validate::{Fault, Invalid};
-pub use value::{Bytes, Cidr, Every, LogFormat, Secret, Shape, Value};
+pub use value::{Bytes, Every, LogFormat, Secret, Shape, Value};
 
 pub mod bounds;
+mod cidr;
+mod etcd;
 mod example;
 mod file;
 mod flags;
@@ -31,13 +34,14 @@ mod value;
 
 table::settings! {
     "etcd" {
-        /// URLs of etcd's members, tried in this order; 1 to 16.
+        /// etcd's members, tried in this order: 1 to 16 of http://host:port, https://host:port or
+        /// host:port.
         etcd_endpoints: Vec<String> = "http://127.0.0.1:2379";
         /// The user that etcd knows this cluster by; none where etcd asks for none.
         etcd_user: Option<String> = "";
         /// The password of `etcd-user`.
         etcd_password: Option<Secret> = "";
-        /// PEM file of the authorities that sign etcd's certificates; the system's where absent.
+        /// PEM file of the authority that signed etcd's certificates; needed for https endpoints.
         etcd_ca: Option<PathBuf> = "";
         /// PEM file of the certificate to show to etcd, with `etcd-key`.
         etcd_cert: Option<PathBuf> = "";

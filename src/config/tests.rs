@@ -178,8 +178,23 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
         ("node-name", "a b", "node-name: `a b` is not a name"),
         (
             "etcd-endpoints",
-            "127.0.0.1:2379",
-            "is not all http:// or https:// URLs",
+            "ftp://a:1",
+            "etcd-endpoints: `ftp://a:1` has the unknown scheme",
+        ),
+        (
+            "etcd-endpoints",
+            "http://a:1,b",
+            "etcd-endpoints: `http://a:1,b` has no port",
+        ),
+        (
+            "etcd-endpoints",
+            "https://a:1",
+            "is https, but etcd-ca is not given",
+        ),
+        (
+            "etcd-ca",
+            "/nonexistent/ca.pem",
+            "etcd-ca: `/nonexistent/ca.pem` cannot be read",
         ),
         ("etcd-endpoints", ",", "does not name 1 to 16"),
         ("etcd-user", "root", "goes with etcd-password"),

@@ -124,12 +124,9 @@ impl Faults<'_> {
             "etcd-endpoints",
             &format!("does not name 1 to {max} endpoints"),
         );
-        let urls = endpoints.iter().all(|url| is_url(url));
-        self.unless(
-            urls,
-            "etcd-endpoints",
-            "is not all http:// or https:// URLs",
-        );
+        if count && let Err(fault) = self.config.etcd_options() {
+            self.found.push(fault);
+        }
     }
 
     fn pairs(&mut self) {
