@@ -58,7 +58,7 @@ make_images() {
 # True once all six containers of the project report healthy.
 all_healthy() {
   local ids states
-  ids=$(compose ps -q 2>/dev/null) && [ "$(wc -w <<<"$ids")" = 6 ] || return 1
+  ids=$(compose ps -aq 2>/dev/null) && [ "$(wc -w <<<"$ids")" = 6 ] || return 1
   # shellcheck disable=SC2086 # one id a word
   states=$(docker inspect --format '{{.State.Health.Status}}' $ids) || return 1
   [ "$(sort -u <<<"$states")" = healthy ]
