@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A majority of three survives one, and more members only make a demo slower.
@@ -30,7 +31,7 @@ pub(crate) struct Layout {
 pub(crate) struct Cluster {
     members: Vec<Process>,
     nodes: Vec<Process>,
-    client: Client,
+    client: Arc<Client>,
 }
 
 impl Cluster {
@@ -53,7 +54,7 @@ impl Cluster {
             nodes.push(Process::start(&name, command, &layout.dir)?);
             bases.push(url(pair[0]));
         }
-        let client = Client::new(bases.clone(), &layout.token)?;
+        let client = Arc::new(Client::new(bases.clone(), &layout.token)?);
         for base in &bases {
             answers(&format!("{base}/readyz"), &mut nodes)
                 .await
@@ -66,7 +67,7 @@ impl Cluster {
         })
     }
 
-    pub(crate) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
     }
 

@@ -3,21 +3,25 @@
 
 use crate::cluster::{self, Cluster, Layout};
 use crate::http::Task;
-use crate::killer::{self, Kill, Victim};
+use crate::killer::{self, Kill, Succession, Victim};
 use crate::progress::{Progress, say};
 use crate::report::Report;
-use crate::verdict::{self, Asked};
+use crate::verdict::{self, Asked, Ending};
 use crate::witness::Log;
 use crate::workload::{self, Picked};
 use anyhow::Context as _;
 use clap::{Args, value_parser};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 /// Tasks in one batch; the API takes 1,000 and 1 MiB.
 const BATCH: usize = 500;
+/// Whom to kill after how many thirds of the work.
+const KILLS: [(usize, Victim); 2] = [(1, Victim::Leader), (2, Victim::Follower)];
 /// Without a further file done for this long, nothing more is waited for and the verdict is given on what there is.
 const STALLED: Duration = Duration::from_secs(90);
 /// Where the files are looked for: every Debian has thousands there, and nothing changes them meanwhile.
@@ -46,24 +50,6 @@ pub(crate) struct Options {
     /// Where logs and etcd's data go, in a directory `cluster` that is made anew
     #[arg(long)]
     work: PathBuf,
-}
-
-/// How it ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ending {
-    Pass,
-    Violated,
-    NotExercised,
-}
-
-impl Ending {
-    pub(crate) fn code(self) -> ExitCode {
-        match self {
-            Self::Pass => ExitCode::SUCCESS,
-            Self::Violated => ExitCode::from(1),
-            Self::NotExercised => ExitCode::from(3),
-        }
-    }
 }
 
 /// Runs the demo; an interrupt or a TERM ends it and everything it started.
@@ -95,32 +81,28 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
 
     let begun = Instant::now();
     let ids = submit(&cluster, &files, &witness_path).await?;
-    let kills = drive(&mut cluster, &mut log, count).await?;
+    let Driven { kills, succession } = drive(&mut cluster, &mut log, count).await?;
     let took = begun.elapsed();
     let tasks = final_tasks(&cluster, &ids).await?;
     log.catch_up()?;
     let asked = with_sums(ids, &files)?;
     let history = cluster.client().leader_history().await?;
     let verdict = verdict::judge(&asked, log.notes(), &tasks);
-    let (notes, bytes) = (log.notes(), files.iter().map(|file| file.bytes).sum());
+    let ending = verdict.ending(KILLS.len(), kills.len());
     let report = Report {
         asked: &asked,
-        bytes,
-        notes,
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        notes: log.notes(),
         tasks: &tasks,
         kills: &kills,
+        succession: succession.as_ref(),
         history: &history,
         verdict: &verdict,
+        ending,
         took,
     };
     say(report.text().trim_end())?;
-    Ok(if !verdict.violations.is_empty() {
-        Ending::Violated
-    } else if verdict.reclaimed.is_empty() || kills.len() < 2 {
-        Ending::NotExercised
-    } else {
-        Ending::Pass
-    })
+    Ok(ending)
 }
 
 /// Checks the binaries and makes the directory, new.
@@ -140,11 +122,7 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
     }
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let dir = dir.canonicalize()?;
-    let token = format!(
-        "demo-{:x}-{:x}",
-        std::process::id(),
-        crate::witness::now_us()
-    );
+    let token = new_token()?;
     Ok(Layout {
         tenure,
         etcd,
@@ -153,6 +131,13 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
         token,
         dir,
     })
+}
+
+/// A token that nobody on this machine can guess.
+fn new_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// One task a file, in batches; the ids in the order of the files.
@@ -174,14 +159,22 @@ async fn submit(cluster: &Cluster, files: &[Picked], log: &Path) -> anyhow::Resu
     Ok(ids)
 }
 
-/// Watches the work through the witness, and kills at a third and at two thirds of it.
-async fn drive(cluster: &mut Cluster, log: &mut Log, count: usize) -> anyhow::Result<Vec<Kill>> {
+/// What was done to the cluster, and what came of it.
+struct Driven {
+    kills: Vec<Kill>,
+    succession: Option<Succession>,
+}
+
+/// Watches the work through the witness, and kills when so much of it is done.
+async fn drive(cluster: &mut Cluster, log: &mut Log, count: usize) -> anyhow::Result<Driven> {
     let progress = Progress::new(count);
-    let mut due = vec![
-        (2 * count / 3, Victim::Follower),
-        (count / 3, Victim::Leader),
-    ];
+    let mut due = KILLS
+        .iter()
+        .map(|(thirds, victim)| (thirds * count / 3, *victim))
+        .peekable();
     let mut kills = Vec::new();
+    // At most one: there is one leader to kill.
+    let mut watching = JoinSet::new();
     let (mut done, mut moved) = (0, Instant::now());
     while done < count && moved.elapsed() < STALLED {
         log.catch_up()?;
@@ -189,21 +182,25 @@ async fn drive(cluster: &mut Cluster, log: &mut Log, count: usize) -> anyhow::Re
             (done, moved) = (log.tasks_done(), Instant::now());
         }
         progress.at(done)?;
-        if due.last().is_some_and(|(at, _)| done >= *at)
-            && let Some((_, victim)) = due.pop()
+        if let Some((_, victim)) = due.next_if(|(at, _)| done >= *at)
             && let Some(kill) = killer::strike(cluster, log, victim).await?
         {
             progress.tell(&format!(
                 "killed {} with -9 at {done} of {count}",
                 kill.node
             ))?;
+            if victim == Victim::Leader {
+                let client = Arc::clone(cluster.client());
+                watching.spawn(killer::succession(client, kill.node.clone(), kill.at));
+            }
             kills.push(kill);
         }
         cluster.ensure_alive()?;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     progress.finish();
-    Ok(kills)
+    let succession = watching.join_next().await.transpose()?.flatten();
+    Ok(Driven { kills, succession })
 }
 
 /// Every task as the cluster knows it in the end. A task may have run well and not be committed yet: each is waited for.

@@ -58,13 +58,14 @@ impl Attempt {
 /// The tail of what a command wrote.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Output {
-    #[serde(default)]
+    #[serde(default, alias = "stdout_tail")]
     pub(crate) stdout: String,
 }
 
 /// One reign of `GET /v1/leader/history`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Term {
+pub(crate) struct Reign {
+    pub(crate) term: i64,
     pub(crate) node: String,
     pub(crate) ended_by: Option<String>,
     pub(crate) gap_ms: Option<f64>,
@@ -144,9 +145,9 @@ impl Client {
     }
 
     /// The reigns so far.
-    pub(crate) async fn leader_history(&self) -> anyhow::Result<Vec<Term>> {
+    pub(crate) async fn leader_history(&self) -> anyhow::Result<Vec<Reign>> {
         Ok(self
-            .get::<Items<Term>>("/v1/leader/history")
+            .get::<Items<Reign>>("/v1/leader/history")
             .await?
             .context("no history")?
             .items)

@@ -2,7 +2,9 @@
 //! work, kills it with -9, and then watches from outside how long nobody leads.
 
 use crate::cluster::Cluster;
+use crate::http::Client;
 use crate::witness::{self, Log};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long to look for a victim that is at work. With a backlog it takes one look.
@@ -28,8 +30,8 @@ pub(crate) struct Kill {
     /// Runs in hand at the kill, as the cluster said and as the witness saw.
     pub(crate) busy: u32,
     pub(crate) running: usize,
-    /// For a leader: who came next, and how long after the kill anybody outside could see it.
-    pub(crate) successor: Option<(String, Duration)>,
+    /// The same instant, to measure from.
+    pub(crate) at: Instant,
 }
 
 /// Kills one node while it works. `None` when no fitting node was found at work.
@@ -49,17 +51,13 @@ pub(crate) async fn strike(
             if busy > 0 && running > 0 {
                 let (at, at_us) = (Instant::now(), witness::now_us());
                 cluster.kill_node(&node)?;
-                let successor = match victim {
-                    Victim::Leader => succession(cluster, &node, at).await,
-                    Victim::Follower => None,
-                };
                 return Ok(Some(Kill {
                     node,
                     victim,
                     at_us,
                     busy,
                     running,
-                    successor,
+                    at,
                 }));
             }
         }
@@ -79,13 +77,27 @@ async fn choose(cluster: &Cluster, victim: Victim) -> Option<String> {
     }
 }
 
-/// Asks until somebody else is named.
-async fn succession(cluster: &Cluster, dead: &str, since: Instant) -> Option<(String, Duration)> {
+/// Who came after the leader that was killed, and how long after the kill anybody outside could see it.
+#[derive(Debug)]
+pub(crate) struct Succession {
+    pub(crate) node: String,
+    pub(crate) after: Duration,
+}
+
+/// Asks until somebody other than `dead` is named; `None` when that takes too long.
+pub(crate) async fn succession(
+    client: Arc<Client>,
+    dead: String,
+    since: Instant,
+) -> Option<Succession> {
     while since.elapsed() < SUCCESSION {
-        if let Some(leader) = cluster.client().leader().await
-            && leader != dead
+        if let Some(node) = client.leader().await
+            && node != dead
         {
-            return Some((leader, since.elapsed()));
+            return Some(Succession {
+                node,
+                after: since.elapsed(),
+            });
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -64,7 +64,9 @@ fn run_demo(options: &demo::Options) -> ExitCode {
         Err(error) => return could_not_run(&error.into()),
     };
     match runtime.block_on(demo::run_until_signal(options)) {
-        Ok(ending) => ending.code(),
+        Ok(verdict::Ending::Pass) => ExitCode::SUCCESS,
+        Ok(verdict::Ending::Violated) => ExitCode::from(1),
+        Ok(verdict::Ending::NotExercised) => ExitCode::from(3),
         Err(error) => could_not_run(&error),
     }
 }

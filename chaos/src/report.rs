@@ -1,8 +1,8 @@
 //! The report: what the demo saw, for a person. It computes waits from the notes and decides nothing.
 
-use crate::http::{Attempt, Task, Term};
-use crate::killer::{Kill, Victim};
-use crate::verdict::{Asked, Verdict};
+use crate::http::{Attempt, Reign, Task};
+use crate::killer::{Kill, Succession, Victim};
+use crate::verdict::{Asked, Ending, Verdict};
 use crate::witness::Note;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -18,8 +18,11 @@ pub(crate) struct Report<'a> {
     pub(crate) notes: &'a [Note],
     pub(crate) tasks: &'a BTreeMap<String, Task>,
     pub(crate) kills: &'a [Kill],
-    pub(crate) history: &'a [Term],
+    /// What was seen from outside after the leader was killed.
+    pub(crate) succession: Option<&'a Succession>,
+    pub(crate) history: &'a [Reign],
     pub(crate) verdict: &'a Verdict,
+    pub(crate) ending: Ending,
     /// From the first submit to the last file done.
     pub(crate) took: Duration,
 }
@@ -84,29 +87,31 @@ impl Report<'_> {
         if kill.victim == Victim::Follower {
             return Ok(());
         }
-        match &kill.successor {
-            Some((next, after)) => write!(
-                text,
-                "nobody led      {} ms seen from outside, then {next}",
-                after.as_millis()
-            )?,
+        match self.succession {
+            Some(Succession { node, after }) => {
+                let after = after.as_millis();
+                write!(
+                    text,
+                    "nobody led      {after} ms seen from outside, then {node}"
+                )?;
+            }
             None => write!(text, "nobody led      from then on")?,
         }
-        // The newest ended reign of the node that was killed.
+        let ended = |reign: &&Reign| reign.node == *node && reign.ended_by.is_some();
         let reign = self
             .history
             .iter()
-            .rev()
-            .find(|term| term.node == *node && term.ended_by.is_some());
+            .filter(ended)
+            .max_by_key(|reign| reign.term);
         match reign {
-            Some(Term {
+            Some(Reign {
                 ended_by: Some(why),
                 gap_ms: Some(gap_ms),
                 ..
             }) => {
                 writeln!(text, "; the history says {gap_ms:.0} ms, {why}")
             }
-            Some(Term {
+            Some(Reign {
                 ended_by: Some(why),
                 ..
             }) => writeln!(text, "; the history says {why}"),
@@ -191,22 +196,17 @@ impl Report<'_> {
                 violations.len() - PRINTED
             )?;
         }
-        if !violations.is_empty() {
-            return writeln!(
-                text,
-                "verdict         FAIL: {} violations",
-                violations.len()
-            );
-        }
-        if self.verdict.reclaimed.is_empty() {
-            return writeln!(
-                text,
-                "verdict         NOT EXERCISED: no kill took a task with it; try another seed"
-            );
-        }
-        writeln!(
-            text,
-            "verdict         PASS: one committed outcome per file, each equal to sha256sum run directly"
-        )
+        let said = match self.ending {
+            Ending::Violated => format!("FAIL: {} violations", violations.len()),
+            Ending::NotExercised => {
+                "NOT EXERCISED: a kill found no work or took none with it; try more files"
+                    .to_owned()
+            }
+            Ending::Pass => {
+                "PASS: one committed outcome per file, each equal to sha256sum run directly"
+                    .to_owned()
+            }
+        };
+        writeln!(text, "verdict         {said}")
     }
 }

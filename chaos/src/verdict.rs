@@ -92,6 +92,30 @@ pub(crate) struct Verdict {
     pub(crate) reclaimed: Vec<String>,
 }
 
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every claim held, and the faults had met work.
+    Pass,
+    /// A claim was broken.
+    Violated,
+    /// Nothing was broken, and nothing proved either: a kill was not done, or none took a task with it.
+    NotExercised,
+}
+
+impl Verdict {
+    /// What to make of it, where so many kills were `wanted` and so many `done`.
+    pub(crate) fn ending(&self, wanted: usize, done: usize) -> Ending {
+        if !self.violations.is_empty() {
+            Ending::Violated
+        } else if self.reclaimed.is_empty() || done < wanted {
+            Ending::NotExercised
+        } else {
+            Ending::Pass
+        }
+    }
+}
+
 /// Judges a whole history. `tasks` holds, by id, what the cluster knows in the end.
 pub(crate) fn judge(asked: &[Asked], notes: &[Note], tasks: &BTreeMap<String, Task>) -> Verdict {
     let witness = Witness::new(notes);

@@ -292,3 +292,18 @@ fn an_id_given_to_two_files_is_named() {
             .contains(&Violation::IdGivenTwice { id: "a".into() })
     );
 }
+
+#[test]
+fn a_run_without_a_reclaimed_task_or_with_a_kill_missing_proves_nothing() {
+    let verdict = |reclaimed: &[&str], violations| Verdict {
+        violations,
+        reclaimed: reclaimed.iter().map(ToString::to_string).collect(),
+        ..Verdict::default()
+    };
+    let broken = || vec![Violation::Lost { id: "a".into() }];
+
+    assert_eq!(verdict(&["b"], vec![]).ending(2, 2), Ending::Pass);
+    assert_eq!(verdict(&["b"], vec![]).ending(2, 1), Ending::NotExercised);
+    assert_eq!(verdict(&[], vec![]).ending(2, 2), Ending::NotExercised);
+    assert_eq!(verdict(&[], broken()).ending(2, 0), Ending::Violated);
+}
