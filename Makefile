@@ -1,0 +1,58 @@
+# Every target is a short name for one script or one cargo command; `make help` lists them.
+# `test` and `demo` set up a fresh Debian 12 by themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+SEED ?= 1
+FILES ?= 2000
+NODES ?= 3
+
+# The tests find etcd on PATH; this puts a recent enough one first.
+with_etcd = etcd=$$(scripts/get-etcd) && export PATH="$$etcd:$$PATH"
+
+.PHONY: help setup setup-dev test verify fix demo chaos bench up down smoke clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  variables: SEED, FILES, NODES for demo and chaos, as in: make demo SEED=7 FILES=3000"
+
+setup: ## Install what building and testing needs, where it is missing
+	@scripts/setup
+
+setup-dev: ## Also what verify uses: cargo-deny, shellcheck
+	@scripts/setup --dev
+
+test: setup ## Run all tests and print their count
+	@$(with_etcd) && cargo nextest run --workspace --locked && cargo test --doc --workspace --locked --quiet
+
+verify: ## Check format, lints, dependencies and scripts; changes nothing
+	@scripts/verify
+
+fix: ## Rewrite what format and lints can rewrite
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+demo: setup ## Three nodes hash real files while two of them are killed; prints a verdict
+	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" demo --tenure "$$bin/tenure" --etcd "$$etcd" \
+		--files $(FILES) --nodes $(NODES) --seed $(SEED) --work .demo
+
+chaos: demo ## The kill test; today the same as demo
+
+bench: setup ## Measure throughput, latency and memory; prints a table
+	@$(with_etcd) && bin=$$(scripts/release) && export TENURE_BIN="$$bin/tenure" && scripts/bench
+
+up: ## Start the compose cluster: images where needed, a token, three nodes on ports 8701 to 8703
+	@scripts/up
+
+down: ## Stop the compose cluster; its volumes stay
+	@scripts/down
+
+smoke: ## Try the compose cluster for real: kill a leader, lose nothing
+	@scripts/compose-smoke
+
+clean: ## Remove what the build and the scripts made, but no volumes
+	cargo clean
+	rm -rf .demo .bench .local

@@ -1,0 +1,248 @@
+//! The admin API as the demo needs it. A call goes to whichever node answers, since any of them may have been killed;
+//! a submit repeats with one idempotency key, so a lost answer adds nothing.
+
+use anyhow::{Context as _, bail};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long one call may take. The longest wait that is asked for is `WAIT`.
+const CALL: Duration = Duration::from_secs(20);
+/// How long a `GET /v1/tasks/{id}` is asked to wait for the end of the task.
+const WAIT: &str = "10s";
+/// How long a call is tried over and over, through any failover.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A task as `GET /v1/tasks/{id}` gives it, less what is not judged.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Task {
+    /// No further attempt will come by itself.
+    pub(crate) fn is_ended(&self) -> bool {
+        ["succeeded", "dead", "cancelled"].contains(&self.state.as_str())
+    }
+}
+
+/// One attempt of a task.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) fence: i64,
+    pub(crate) node: Option<String>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) output: Option<Output>,
+}
+
+impl Attempt {
+    pub(crate) fn is_lost(&self) -> bool {
+        self.outcome.as_deref() == Some("lost")
+    }
+
+    pub(crate) fn is_committed(&self) -> bool {
+        self.outcome.as_deref() == Some("succeeded")
+    }
+
+    pub(crate) fn stdout(&self) -> &str {
+        self.output.as_ref().map_or("", |output| &output.stdout)
+    }
+}
+
+/// The tail of what a command wrote.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Output {
+    #[serde(default, alias = "stdout_tail")]
+    pub(crate) stdout: String,
+}
+
+/// One reign of `GET /v1/leader/history`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reign {
+    pub(crate) term: i64,
+    pub(crate) node: String,
+    pub(crate) ended_by: Option<String>,
+    pub(crate) gap_ms: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Items<T> {
+    items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Leader {
+    node: String,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    slots: Slots,
+}
+
+#[derive(Deserialize)]
+struct Slots {
+    busy: u32,
+}
+
+#[derive(Deserialize)]
+struct Ids {
+    ids: Vec<String>,
+}
+
+/// A batch as it is sent.
+#[derive(Serialize)]
+struct Batch<'a> {
+    tasks: &'a [Value],
+}
+
+/// Knows every node of the cluster and which of them answered last.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    bases: Vec<String>,
+    token: String,
+    last_good: AtomicUsize,
+}
+
+impl Client {
+    /// `bases` are like `http://127.0.0.1:8700`, one for each node.
+    pub(crate) fn new(bases: Vec<String>, token: &str) -> anyhow::Result<Self> {
+        // The client wants a TLS provider even where it only speaks plain HTTP; a second call finds the first's.
+        let _installed_before = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(CALL)
+            .build()?;
+        Ok(Self {
+            http,
+            bases,
+            token: token.to_owned(),
+            last_good: AtomicUsize::new(0),
+        })
+    }
+
+    /// Who leads, as the first node that answers says; `None` while nobody does. Asked once, never repeated.
+    pub(crate) async fn leader(&self) -> Option<String> {
+        for offset in 0..self.bases.len() {
+            let base = self.base(offset);
+            if let Ok(answer) = self
+                .request(base, reqwest::Method::GET, "/v1/leader")
+                .send()
+                .await
+                && answer.status().is_success()
+            {
+                return answer.json::<Leader>().await.ok().map(|leader| leader.node);
+            }
+        }
+        None
+    }
+
+    /// The reigns so far.
+    pub(crate) async fn leader_history(&self) -> anyhow::Result<Vec<Reign>> {
+        Ok(self
+            .get::<Items<Reign>>("/v1/leader/history")
+            .await?
+            .context("no history")?
+            .items)
+    }
+
+    /// How many slots of a node are in use.
+    pub(crate) async fn busy(&self, node: &str) -> anyhow::Result<u32> {
+        let node = self.get::<Node>(&format!("/v1/nodes/{node}")).await?;
+        Ok(node.map_or(0, |node| node.slots.busy))
+    }
+
+    /// The task, after waiting some time for its end; `None` when the cluster knows no such task.
+    pub(crate) async fn task_when_ended(&self, id: &str) -> anyhow::Result<Option<Task>> {
+        self.get(&format!("/v1/tasks/{id}?wait={WAIT}")).await
+    }
+
+    /// Submits a batch, whole; the ids come in its order.
+    pub(crate) async fn submit(
+        &self,
+        tasks: &[Value],
+        idempotency_key: &str,
+    ) -> anyhow::Result<Vec<String>> {
+        let body = serde_json::to_vec(&Batch { tasks })?;
+        let answer: Ids = self
+            .repeat("/v1/tasks/batch", |base| {
+                self.request(base, reqwest::Method::POST, "/v1/tasks/batch")
+                    .header("content-type", "application/json")
+                    .header("idempotency-key", idempotency_key)
+                    .body(body.clone())
+            })
+            .await?
+            .context("the batch has no such address")?;
+        anyhow::ensure!(
+            answer.ids.len() == tasks.len(),
+            "{} ids for {} tasks",
+            answer.ids.len(),
+            tasks.len()
+        );
+        Ok(answer.ids)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        self.repeat(path, |base| self.request(base, reqwest::Method::GET, path))
+            .await
+    }
+
+    fn base(&self, offset: usize) -> &str {
+        &self.bases[(self.last_good.load(Ordering::Relaxed) + offset) % self.bases.len()]
+    }
+
+    fn request(&self, base: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http
+            .request(method, format!("{base}{path}"))
+            .bearer_auth(&self.token)
+    }
+
+    /// Goes round the nodes until one gives a definite answer. 404 is `None`, another 4xx an error; anything else may
+    /// pass with the failover that is under way.
+    async fn repeat<T, B>(&self, path: &str, build: B) -> anyhow::Result<Option<T>>
+    where
+        T: DeserializeOwned,
+        B: Fn(&str) -> reqwest::RequestBuilder,
+    {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let failure = match build(self.base(0)).send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    let text = answer.text().await.with_context(|| path.to_owned())?;
+                    let parsed = serde_json::from_str(&text)
+                        .with_context(|| format!("{path} answered {text}"))?;
+                    return Ok(Some(parsed));
+                }
+                Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => return Ok(None),
+                Ok(answer) if answer.status().is_client_error() => {
+                    bail!(
+                        "{path} answered {}: {}",
+                        answer.status(),
+                        answer.text().await.unwrap_or_default()
+                    )
+                }
+                Ok(answer) => format!(
+                    "{}: {}",
+                    answer.status(),
+                    answer.text().await.unwrap_or_default()
+                ),
+                Err(error) => error.to_string(),
+            };
+            self.last_good.fetch_add(1, Ordering::Relaxed);
+            if Instant::now() > until {
+                bail!(
+                    "{path}: no node gave an answer in {} s, the last said {failure}",
+                    PATIENCE.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
