@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod leader;
+pub mod node;
 pub mod plan;
 pub mod store;
 pub mod task;

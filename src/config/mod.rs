@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cidr::Cidr;
+pub use crate::worker::kinds::Cidr;
 pub use example::{Origins, example};
 pub use flags::Flags;
 pub use load::{Error, Loaded, Origin, Sources};
@@ -21,7 +21,6 @@ pub use validate::{Fault, Invalid};
 pub use value::{Bytes, Every, LogFormat, Secret, Shape, Value};
 
 pub mod bounds;
-mod cidr;
 mod etcd;
 mod example;
 mod file;

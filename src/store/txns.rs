@@ -406,6 +406,15 @@ pub fn dismiss(keys: &Keys, election_key: &str, term: i64, record: &super::TermR
         .put(keys.term(term), encode(record))
 }
 
+/// The line of the history that a resigning leader writes along with the deletion of its election key.
+///
+/// Guards   the resignation's own: the term.
+/// Writes   the term's record, closed.
+/// Refused  with the resignation.
+pub fn history(keys: &Keys, term: i64, record: &super::TermRecord) -> Op {
+    put(keys.term(term), encode(record))
+}
+
 fn put(key: String, value: Vec<u8>) -> Op {
     Op::Put {
         key,

@@ -1,0 +1,67 @@
+//! Takes this node's place in the cluster: a session under its name, after its former self's is gone; never takes it from a live
+//! instance.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use tenure_cluster::{KeyValue, OpenError, Session, SessionOptions};
+use tracing::{info, warn};
+
+use super::{RETRY, Shared};
+use crate::store::{NodeRecord, encode};
+
+/// 1 s for the holder of our name to answer.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Opens a session, however long etcd or a former self's lease takes.
+///
+/// # Errors
+/// The name is held by an instance that answers, or an option is wrong.
+pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
+    let key = node.store.keys().node(&node.name);
+    loop {
+        let options = SessionOptions::new(key.clone(), encode(&node.record(false)), node.config.lease_ttl);
+        match Session::open(node.store.connection(), options).await {
+            Ok(session) => {
+                info!(session = session.revision(), "joined");
+                return Ok(session);
+            }
+            Err(OpenError::Taken { holder, remaining }) => {
+                taken(node, &holder).await?;
+                tokio::time::sleep(remaining.unwrap_or(RETRY).clamp(Duration::from_millis(50), RETRY)).await;
+            }
+            Err(OpenError::Failed(failure)) => {
+                warn!(%failure, "no session yet, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(problem @ OpenError::Invalid { .. }) => return Err(problem.into()),
+        }
+    }
+}
+
+/// Somebody holds our name: our own former session is ended, a live instance is respected, and a silent one's lease runs out.
+async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<()> {
+    let Ok(record) = serde_json::from_slice::<NodeRecord>(&holder.value) else {
+        bail!("key {} is held by something that is not a node", holder.key);
+    };
+    if record.instance == node.instance {
+        let _ = node.store.connection().revoke(holder.lease).await;
+        return Ok(());
+    }
+    if answers(&record).await {
+        bail!(
+            "node-name: `{}` is in use by a live node at {}; choose another name or stop that one",
+            node.name,
+            record.address
+        );
+    }
+    info!(holder = record.address, "the former holder of this node's name does not answer, waiting for its lease");
+    Ok(())
+}
+
+/// Whether that very instance answers at its address. Anything else there is not it.
+async fn answers(record: &NodeRecord) -> bool {
+    let Ok(client) = reqwest::Client::builder().timeout(ANSWER).build() else { return false };
+    let Ok(answer) = client.get(format!("{}/livez", record.address)).send().await else { return false };
+    answer.text().await.is_ok_and(|text| text.contains(&record.instance))
+}

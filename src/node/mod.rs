@@ -1,0 +1,306 @@
+//! One node, whole: connection, API, session, candidacy and hands put together, and taken apart in order; decides nothing itself.
+
+mod join;
+mod signals;
+mod watchman;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tenure_cluster::{Connection, Outcome, Session};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{self, Door, Readiness, Usage};
+use crate::clock;
+use crate::config::{Config, Invalid};
+use crate::leader::{self, Over, Post};
+use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
+use crate::task::Name;
+use crate::worker::kinds::{Allow, Builder, CommandOptions, HttpOptions, Kinds, Reach};
+use crate::worker::{self, Hands};
+
+/// 500 ms between attempts to do what etcd did not answer.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A node to be run: its settings and the kinds of work it does.
+pub struct Node {
+    config: Config,
+    kinds: Builder,
+}
+
+/// What all parts of a running node share.
+struct Shared {
+    config: Config,
+    store: Store,
+    kinds: Arc<Kinds>,
+    name: Name,
+    address: String,
+    instance: String,
+    started_ms: u64,
+    ready: watch::Sender<Readiness>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Lost,
+    Stopped,
+}
+
+impl Node {
+    /// A node with these settings, and the built-in kinds they enable.
+    ///
+    /// # Errors
+    /// A setting that does not hold, by name.
+    pub fn new(config: Config) -> anyhow::Result<Self> {
+        config.validate()?;
+        let kinds = built_in(&config);
+        Ok(Self { config, kinds })
+    }
+
+    /// Registers more kinds, see [`Builder`].
+    #[must_use]
+    pub fn kinds(mut self, with: impl FnOnce(Builder) -> Builder) -> Self {
+        self.kinds = with(self.kinds);
+        self
+    }
+
+    /// Runs until `stop`, then hands over in order: no new work, leadership given up, runs finished within the grace, the rest
+    /// handed back, the lease revoked.
+    ///
+    /// # Errors
+    /// What keeps the node from starting: a port in use, a name that is taken by a live node, kinds that do not fit.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, kinds } = self;
+        let connection = Connection::open(config.etcd_options().map_err(|fault| Invalid(vec![fault]))?)?;
+        let name: Name = config.node_name.parse().context("node-name")?;
+        let cluster: Name = config.cluster.parse().context("cluster")?;
+        let store = Store::new(connection, Keys::new(&cluster));
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("listen: {} cannot be bound", config.listen))?;
+        let address = advertised(&config, &listener)?;
+        let (ready, readiness) = watch::channel(Readiness::default());
+        let (usage, used) = watch::channel(Usage::default());
+        let (submitter, coalescer) = store::line(&store);
+        let shared = Arc::new(Shared {
+            kinds: Arc::new(kinds.build()?),
+            instance: uuid::Uuid::new_v4().simple().to_string(),
+            started_ms: clock::now_ms(),
+            name,
+            address,
+            ready,
+            store: store.clone(),
+            config: config.clone(),
+        });
+        let door = Door {
+            store,
+            submitter,
+            node: shared.name.clone(),
+            instance: shared.instance.clone(),
+            started_ms: shared.started_ms,
+            ready: readiness,
+            usage: used,
+            config: Arc::new(config),
+        };
+        let closing = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        parts.spawn(coalescer.run());
+        parts.spawn(watchman::watch_size(Arc::clone(&shared), usage));
+        let router = api::router(door)?;
+        parts.spawn(api::serve(listener, router, closing.clone()));
+        info!(node = %shared.name, address = shared.address, "started");
+        let ended = shared.live(&stop).await;
+        closing.cancel();
+        parts.shutdown().await;
+        ended
+    }
+}
+
+impl Shared {
+    /// Opens sessions and works in them until told to stop.
+    async fn live(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.initialise() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        loop {
+            let session = tokio::select! {
+                session = join::join(self) => session?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let ended = self.attend(&session, stop).await;
+            self.ready.send_modify(|ready| ready.session = false);
+            session.close().await;
+            match ended {
+                Ended::Stopped => return Ok(()),
+                Ended::Lost => warn!("session lost, opening another"),
+            }
+        }
+    }
+
+    /// Puts what the cluster needs before anything else, as often as it takes etcd to answer.
+    async fn initialise(&self) {
+        loop {
+            match self.store.connection().commit(&txns::initialise(self.store.keys())).await {
+                Outcome::Committed(_) | Outcome::Refused(_) => break,
+                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                    warn!(%failure, "etcd does not answer, trying again");
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        self.ready.send_modify(|ready| ready.etcd = true);
+    }
+
+    /// Works and stands for leadership as long as the session lives.
+    async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
+        self.ready.send_modify(|ready| ready.session = true);
+        let (lost, drain) = (session.lost(), CancellationToken::new());
+        let hands = Hands {
+            store: self.store.clone(),
+            kinds: Arc::clone(&self.kinds),
+            node: self.name.clone(),
+            session: session.revision(),
+            slots: self.config.slots as usize,
+            deaths_max: self.config.death_budget,
+            grace: self.config.shutdown_grace,
+        };
+        let until = worker::Until { lost: lost.clone(), drain: drain.clone() };
+        let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
+        tokio::pin!(work, lead);
+        tokio::select! {
+            () = &mut work => Ended::Lost,
+            () = lost.cancelled() => {
+                work.await;
+                Ended::Lost
+            }
+            () = &mut lead => {
+                // Told to stop, and leads no more: say so, and let the runs end.
+                self.ready.send_modify(|ready| ready.draining = true);
+                session.publish(store::encode(&self.record(true))).await;
+                drain.cancel();
+                work.await;
+                Ended::Stopped
+            }
+        }
+    }
+
+    /// Stands for leadership, leads, and stands again, until told to stop.
+    async fn stand(&self, session: &Session, stop: &CancellationToken) {
+        let value = store::encode(&Candidacy { node: self.name.clone(), address: self.address.clone() });
+        let prefix = self.store.keys().elect_prefix();
+        let post = Arc::new(self.post());
+        loop {
+            let connection = self.store.connection();
+            let standing = tenure_cluster::Candidate::stand(connection, session, &prefix, value.clone());
+            let mut candidate = match standing.await {
+                Ok(candidate) => candidate,
+                Err(problem) if stop.is_cancelled() => return info!(%problem, "not standing"),
+                Err(problem) => {
+                    warn!(%problem, "could not stand for leadership, trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            let led = tokio::select! {
+                led = candidate.lead() => led,
+                () = stop.cancelled() => return candidate.withdraw().await,
+            };
+            match led {
+                Ok(term) => {
+                    if self.lead(&post, term, stop).await == Over::Asked {
+                        return;
+                    }
+                }
+                Err(problem) => warn!(%problem, "candidacy ended"),
+            }
+        }
+    }
+
+    async fn lead(&self, post: &Arc<Post>, term: tenure_cluster::Term, stop: &CancellationToken) -> Over {
+        let from_ms = clock::now_ms();
+        let gap_ms = term.succeeded().map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
+        let over = leader::lead(Arc::clone(post), &term, stop).await;
+        if over == Over::Asked {
+            let record = leader::closed_by_resigning(post, from_ms, gap_ms);
+            let line = txns::history(self.store.keys(), term.revision(), &record);
+            match term.resign(vec![line]).await {
+                Outcome::Committed(_) => info!("resigned"),
+                Outcome::Refused(_) => info!("the term had ended"),
+                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                    error!(%failure, "resignation not confirmed, the lease's end will do it");
+                }
+            }
+        }
+        over
+    }
+
+    fn post(&self) -> Post {
+        Post {
+            store: self.store.clone(),
+            node: self.name.clone(),
+            address: self.address.clone(),
+            window: self.config.window as usize,
+            deaths_max: self.config.death_budget,
+            retention: self.config.retention,
+            compaction: self.config.compaction.0,
+            quota: i64::try_from(self.config.etcd_quota.0).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// What this node says of itself.
+    fn record(&self, draining: bool) -> NodeRecord {
+        NodeRecord {
+            instance: self.instance.clone(),
+            address: self.address.clone(),
+            slots: self.config.slots,
+            kinds: self.kinds.names().into_iter().filter_map(|kind| kind.parse().ok()).collect(),
+            labels: BTreeMap::clone(&self.config.labels),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.started_ms,
+            draining,
+        }
+    }
+}
+
+/// Runs a node until SIGTERM or SIGINT; a second signal ends the process at once with status 130.
+///
+/// # Errors
+/// As [`Node::run`].
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    signals.spawn(signals::watch(stop.clone()));
+    let ended = Node::new(config)?.run(stop).await;
+    signals.shutdown().await;
+    ended
+}
+
+fn built_in(config: &Config) -> Builder {
+    let reach = if config.http_allow.is_empty() {
+        Reach::Public
+    } else {
+        Reach::PublicAnd(config.http_allow.clone())
+    };
+    let kinds = Kinds::builder().http(HttpOptions { reach, ..HttpOptions::default() });
+    let allow = match (config.allow_command, config.allow_command_path.is_empty()) {
+        (_, false) => Allow::Only(config.allow_command_path.clone()),
+        (true, true) => Allow::Any,
+        (false, true) => return kinds,
+    };
+    let tail_bytes = usize::try_from(config.output_tail.0).unwrap_or(usize::MAX);
+    kinds.command(CommandOptions { grace: config.command_grace, tail_bytes, ..CommandOptions::new(allow) })
+}
+
+/// The address others are told: as configured, else where the listener is, with the port it got.
+fn advertised(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
+    let port = listener.local_addr()?.port();
+    Ok(config.advertise.replace(":0", &format!(":{port}")))
+}
