@@ -20,7 +20,11 @@ const ANSWER: Duration = Duration::from_secs(1);
 pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
     let key = node.store.keys().node(&node.name);
     loop {
-        let options = SessionOptions::new(key.clone(), encode(&node.record(false)), node.config.lease_ttl);
+        let options = SessionOptions::new(
+            key.clone(),
+            encode(&node.record(false)),
+            node.config.lease_ttl,
+        );
         match Session::open(node.store.connection(), options).await {
             Ok(session) => {
                 info!(session = session.revision(), "joined");
@@ -28,7 +32,12 @@ pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
             }
             Err(OpenError::Taken { holder, remaining }) => {
                 taken(node, &holder).await?;
-                tokio::time::sleep(remaining.unwrap_or(RETRY).clamp(Duration::from_millis(50), RETRY)).await;
+                tokio::time::sleep(
+                    remaining
+                        .unwrap_or(RETRY)
+                        .clamp(Duration::from_millis(50), RETRY),
+                )
+                .await;
             }
             Err(OpenError::Failed(failure)) => {
                 warn!(%failure, "no session yet, trying again");
@@ -55,13 +64,23 @@ async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<()> {
             record.address
         );
     }
-    info!(holder = record.address, "the former holder of this node's name does not answer, waiting for its lease");
+    info!(
+        holder = record.address,
+        "the former holder of this node's name does not answer, waiting for its lease"
+    );
     Ok(())
 }
 
 /// Whether that very instance answers at its address. Anything else there is not it.
 async fn answers(record: &NodeRecord) -> bool {
-    let Ok(client) = reqwest::Client::builder().timeout(ANSWER).build() else { return false };
-    let Ok(answer) = client.get(format!("{}/livez", record.address)).send().await else { return false };
-    answer.text().await.is_ok_and(|text| text.contains(&record.instance))
+    let Ok(client) = reqwest::Client::builder().timeout(ANSWER).build() else {
+        return false;
+    };
+    let Ok(answer) = client.get(format!("{}/livez", record.address)).send().await else {
+        return false;
+    };
+    answer
+        .text()
+        .await
+        .is_ok_and(|text| text.contains(&record.instance))
 }

@@ -78,7 +78,11 @@ impl Node {
     /// What keeps the node from starting: a port in use, a name that is taken by a live node, kinds that do not fit.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { config, kinds } = self;
-        let connection = Connection::open(config.etcd_options().map_err(|fault| Invalid(vec![fault]))?)?;
+        let connection = Connection::open(
+            config
+                .etcd_options()
+                .map_err(|fault| Invalid(vec![fault]))?,
+        )?;
         let name: Name = config.node_name.parse().context("node-name")?;
         let cluster: Name = config.cluster.parse().context("cluster")?;
         let store = Store::new(connection, Keys::new(&cluster));
@@ -148,7 +152,12 @@ impl Shared {
     /// Puts what the cluster needs before anything else, as often as it takes etcd to answer.
     async fn initialise(&self) {
         loop {
-            match self.store.connection().commit(&txns::initialise(self.store.keys())).await {
+            match self
+                .store
+                .connection()
+                .commit(&txns::initialise(self.store.keys()))
+                .await
+            {
                 Outcome::Committed(_) | Outcome::Refused(_) => break,
                 Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
                     warn!(%failure, "etcd does not answer, trying again");
@@ -172,7 +181,10 @@ impl Shared {
             deaths_max: self.config.death_budget,
             grace: self.config.shutdown_grace,
         };
-        let until = worker::Until { lost: lost.clone(), drain: drain.clone() };
+        let until = worker::Until {
+            lost: lost.clone(),
+            drain: drain.clone(),
+        };
         let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
         tokio::pin!(work, lead);
         tokio::select! {
@@ -194,12 +206,16 @@ impl Shared {
 
     /// Stands for leadership, leads, and stands again, until told to stop.
     async fn stand(&self, session: &Session, stop: &CancellationToken) {
-        let value = store::encode(&Candidacy { node: self.name.clone(), address: self.address.clone() });
+        let value = store::encode(&Candidacy {
+            node: self.name.clone(),
+            address: self.address.clone(),
+        });
         let prefix = self.store.keys().elect_prefix();
         let post = Arc::new(self.post());
         loop {
             let connection = self.store.connection();
-            let standing = tenure_cluster::Candidate::stand(connection, session, &prefix, value.clone());
+            let standing =
+                tenure_cluster::Candidate::stand(connection, session, &prefix, value.clone());
             let mut candidate = match standing.await {
                 Ok(candidate) => candidate,
                 Err(problem) if stop.is_cancelled() => return info!(%problem, "not standing"),
@@ -224,9 +240,16 @@ impl Shared {
         }
     }
 
-    async fn lead(&self, post: &Arc<Post>, term: tenure_cluster::Term, stop: &CancellationToken) -> Over {
+    async fn lead(
+        &self,
+        post: &Arc<Post>,
+        term: tenure_cluster::Term,
+        stop: &CancellationToken,
+    ) -> Over {
         let from_ms = clock::now_ms();
-        let gap_ms = term.succeeded().map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
+        let gap_ms = term
+            .succeeded()
+            .map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
         let over = leader::lead(Arc::clone(post), &term, stop).await;
         if over == Over::Asked {
             let record = leader::closed_by_resigning(post, from_ms, gap_ms);
@@ -261,7 +284,12 @@ impl Shared {
             instance: self.instance.clone(),
             address: self.address.clone(),
             slots: self.config.slots,
-            kinds: self.kinds.names().into_iter().filter_map(|kind| kind.parse().ok()).collect(),
+            kinds: self
+                .kinds
+                .names()
+                .into_iter()
+                .filter_map(|kind| kind.parse().ok())
+                .collect(),
             labels: BTreeMap::clone(&self.config.labels),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
@@ -289,14 +317,21 @@ fn built_in(config: &Config) -> Builder {
     } else {
         Reach::PublicAnd(config.http_allow.clone())
     };
-    let kinds = Kinds::builder().http(HttpOptions { reach, ..HttpOptions::default() });
+    let kinds = Kinds::builder().http(HttpOptions {
+        reach,
+        ..HttpOptions::default()
+    });
     let allow = match (config.allow_command, config.allow_command_path.is_empty()) {
         (_, false) => Allow::Only(config.allow_command_path.clone()),
         (true, true) => Allow::Any,
         (false, true) => return kinds,
     };
     let tail_bytes = usize::try_from(config.output_tail.0).unwrap_or(usize::MAX);
-    kinds.command(CommandOptions { grace: config.command_grace, tail_bytes, ..CommandOptions::new(allow) })
+    kinds.command(CommandOptions {
+        grace: config.command_grace,
+        tail_bytes,
+        ..CommandOptions::new(allow)
+    })
 }
 
 /// The address others are told: as configured, else where the listener is, with the port it got.

@@ -9,7 +9,10 @@ const INTERRUPTED: i32 = 130;
 
 /// Waits for signals.
 pub(super) async fn watch(stop: CancellationToken) {
-    let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (term, int) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(mut term), Ok(mut int)) = (term, int) else {
         return error!("signals cannot be received: only SIGKILL ends this node");
     };

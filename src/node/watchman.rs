@@ -19,29 +19,54 @@ pub(super) async fn watch_size(node: Arc<Shared>, usage: watch::Sender<Usage>) {
     loop {
         ticks.tick().await;
         let members = node.store.connection().status().await;
-        let healthy: Vec<_> = members.iter().filter_map(|member| member.health.as_ref().ok()).collect();
+        let healthy: Vec<_> = members
+            .iter()
+            .filter_map(|member| member.health.as_ref().ok())
+            .collect();
         if healthy.is_empty() {
             continue;
         }
         let configured = i64::try_from(node.config.etcd_quota.0).unwrap_or(i64::MAX);
-        let quotas = healthy.iter().filter_map(|member| member.quota).filter(|quota| *quota > 0);
+        let quotas = healthy
+            .iter()
+            .filter_map(|member| member.quota)
+            .filter(|quota| *quota > 0);
         let quota = quotas.min().unwrap_or(configured);
-        let in_use = healthy.iter().map(|member| member.db_size_in_use).max().unwrap_or(0);
-        let db_size = healthy.iter().map(|member| member.db_size).max().unwrap_or(0);
+        let in_use = healthy
+            .iter()
+            .map(|member| member.db_size_in_use)
+            .max()
+            .unwrap_or(0);
+        let db_size = healthy
+            .iter()
+            .map(|member| member.db_size)
+            .max()
+            .unwrap_or(0);
         let alarm = healthy.iter().any(|member| member.no_space());
         let full = alarm || ratio(in_use, quota) >= node.config.quota_refuse;
         shown(db_size, quota);
-        usage.send_replace(Usage { db_size, in_use, quota, full });
+        usage.send_replace(Usage {
+            db_size,
+            in_use,
+            quota,
+            full,
+        });
     }
 }
 
 /// What is in use decides, not the file: etcd uses freed pages again, so it grows no further while they last.
-#[expect(clippy::cast_precision_loss, reason = "sizes of databases are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes of databases are far below 2^52"
+)]
 fn ratio(in_use: i64, quota: i64) -> f64 {
     in_use as f64 / quota.max(1) as f64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sizes of databases are far below 2^52")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes of databases are far below 2^52"
+)]
 fn shown(db_size: i64, quota: i64) {
     gauge!("tenure_etcd_db_size_bytes").set(db_size as f64);
     gauge!("tenure_etcd_quota_bytes").set(quota as f64);
