@@ -266,3 +266,7 @@ fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrup
         modified: kv.mod_revision,
     })
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;
