@@ -114,17 +114,17 @@ impl Connection {
     /// # Errors
     /// The revision is compacted, nobody answered well in time, or the request is refused.
     pub async fn range(&self, range: &Range) -> Result<Page, ReadError> {
+        let deadline = Instant::now() + self.request_timeout();
         if range.serializable
-            && let Ok(page) = self.range_once(range, true).await
+            && let Ok(page) = self.range_once(range, true, deadline).await
             && page.revision >= range.at_least
         {
             return Ok(page);
         }
         let floor = self.seen_revision().max(range.at_least);
-        let deadline = Instant::now() + self.request_timeout();
         let mut failed = 0;
         loop {
-            let failure = match self.range_once(range, false).await {
+            let failure = match self.range_once(range, false, deadline).await {
                 Ok(page) if page.revision >= floor => {
                     self.saw(page.revision);
                     return Ok(page);
@@ -138,10 +138,12 @@ impl Connection {
             let error = ReadError::from_failure(failure, range.revision);
             match error {
                 ReadError::Compacted { .. } | ReadError::Definite(_) => return Err(error),
-                ReadError::Unavailable(_) if Instant::now() >= deadline => return Err(error),
                 ReadError::Unavailable(_) => {
                     failed += 1;
                     self.pause(failed).await;
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -210,7 +212,12 @@ impl Connection {
         }
     }
 
-    async fn range_once(&self, range: &Range, serializable: bool) -> Result<Page, Failure> {
+    async fn range_once(
+        &self,
+        range: &Range,
+        serializable: bool,
+        deadline: Instant,
+    ) -> Result<Page, Failure> {
         let op = if serializable {
             "range_serializable"
         } else {
@@ -218,7 +225,8 @@ impl Connection {
         };
         // Half the time, so that a member that hangs leaves time for another one.
         let share = if self.inner.endpoints.len() > 1 { 2 } else { 1 };
-        let limit = self.request_timeout() / share;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = (self.request_timeout() / share).min(left);
         let response = self
             .ask(self.primary(), op, limit, |unary| {
                 let mut kv = unary.kv.clone();
