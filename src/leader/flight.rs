@@ -90,8 +90,9 @@ impl Flights {
                     change,
                 })
                 .collect();
-            sent.iter()
-                .for_each(|sent| sent.hold.take(&mut self.reserved));
+            for sent in &sent {
+                sent.hold.take(&mut self.reserved);
+            }
             self.launch(sent);
         }
     }
@@ -165,9 +166,20 @@ impl Flights {
             }
             Verdict::Unknown(failure) => {
                 warn!(op = sent.change.word(), %failure, "outcome unknown, settling it");
-                let change = match sent.change {
-                    Change::Assign(assign) => Change::Touch(assign.from),
-                    other => other,
+                let change = match &sent.change {
+                    Change::Assign(assign) => Change::Touch(assign.from.clone()),
+                    Change::Submit(_)
+                    | Change::Promote(_)
+                    | Change::Touch(_)
+                    | Change::Report(_)
+                    | Change::Stop(_)
+                    | Change::Reclaim(_)
+                    | Change::Cancel(_)
+                    | Change::Revive(_)
+                    | Change::Raise(_)
+                    | Change::Collect(_)
+                    | Change::Unmark(_)
+                    | Change::Record(_) => sent.change.clone(),
                 };
                 self.unsettled.push(Sent {
                     change,

@@ -98,6 +98,8 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
 /// Loads, schedules, and loads again where etcd compacted what the watch needed.
 async fn schedule(post: &Post, term: &Term) -> Over {
     let mut numbers = Numbers::of_term(term.revision());
+    // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
+    let mut flights = Flights::new(post.store.clone(), term.guard());
     loop {
         let began = Instant::now();
         let view = match load::load(&post.store, term.activated(), post.window).await {
@@ -121,7 +123,7 @@ async fn schedule(post: &Post, term: &Term) -> Over {
             post,
             view,
             watch,
-            flights: Flights::new(post.store.clone(), term.guard()),
+            flights: &mut flights,
             pause: None,
             looked_at: None,
         };
@@ -143,7 +145,7 @@ struct Desk<'a> {
     post: &'a Post,
     view: View,
     watch: Watch,
-    flights: Flights,
+    flights: &'a mut Flights,
     pause: Option<Instant>,
     /// The count of node changes that orphans were last looked for at.
     looked_at: Option<u64>,

@@ -28,6 +28,9 @@ use crate::worker::{self, Hands};
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// 5 s for open requests once the node has handed over: longer than a commit takes, shorter than a supervisor waits.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// A node to be run: its settings and the kinds of work it does.
 pub struct Node {
     config: Config,
@@ -116,12 +119,23 @@ impl Node {
         let closing = CancellationToken::new();
         let mut parts = JoinSet::new();
         parts.spawn(coalescer.run());
-        parts.spawn(watchman::watch_size(Arc::clone(&shared), usage));
+        parts.spawn(watchman::watch_size(
+            Arc::clone(&shared),
+            usage,
+            closing.clone(),
+        ));
         let router = api::router(door)?;
         parts.spawn(api::serve(listener, router, closing.clone()));
         info!(node = %shared.name, address = shared.address, "started");
         let ended = shared.live(&stop).await;
         closing.cancel();
+        // Requests that have been taken are answered; the line of submits ends with the last of them.
+        let closed = tokio::time::timeout(CLOSING, async {
+            while parts.join_next().await.is_some() {}
+        });
+        if closed.await.is_err() {
+            warn!("requests were still open after {CLOSING:?}, closing them");
+        }
         parts.shutdown().await;
         ended
     }

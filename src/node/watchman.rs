@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::api::Usage;
@@ -14,10 +15,17 @@ use crate::api::Usage;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until the node ends.
-pub(super) async fn watch_size(node: Arc<Shared>, usage: watch::Sender<Usage>) {
+pub(super) async fn watch_size(
+    node: Arc<Shared>,
+    usage: watch::Sender<Usage>,
+    closing: CancellationToken,
+) {
     let mut ticks = interval_at(Instant::now(), EVERY);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = closing.cancelled() => return,
+        }
         let members = node.store.connection().status().await;
         let healthy: Vec<_> = members
             .iter()

@@ -183,11 +183,11 @@ fn share(
     numbers: &mut Numbers,
     now_ms: u64,
 ) -> Vec<Take> {
-    let takers = rooms
+    let nodes = rooms
         .iter()
         .filter(|room| room.node.record.kinds.contains(&lane.kind))
         .count();
-    let even = which.len().div_ceil(takers.max(1));
+    let even = which.len().div_ceil(nodes.max(1));
     let mut takes: Vec<Take> = Vec::new();
     while !which.is_empty() {
         let scored = rooms

@@ -90,7 +90,7 @@ impl Store {
 
 /// One transaction of many changes. Lanes come first, and a put of the outer list where there are submits: etcd checks its
 /// quota for that one only.
-pub fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
+fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
     let submits = changes
         .iter()
         .any(|change| matches!(change, Change::Submit(_)));

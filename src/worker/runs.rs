@@ -14,7 +14,7 @@ use super::{Worker, kinds};
 use crate::clock;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
-use crate::task::{ClaimId, Outcome, Output, Pack, PackId, Which};
+use crate::task::{ClaimId, Output, Pack, PackId, Which};
 
 /// 64 packs are kept: a pack is claimed in pieces, one after the other.
 const PACKS_KEPT: usize = 64;
@@ -229,14 +229,7 @@ fn told(
 
 fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
     let value = ended.result.map(|value| value.to_string());
-    let output = ended.output.map(|output| Output {
-        stdout: output.stdout_tail,
-        stderr: output.stderr_tail,
-        truncated: output.truncated,
-        code: output.exit_code.or(output.status.map(i32::from)),
-        value: None,
-    });
-    let output = match (output, value) {
+    let output = match (ended.output, value) {
         (output, None) => output,
         (output, value) => Some(Output {
             value,
@@ -244,12 +237,7 @@ fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
         }),
     };
     Ending {
-        outcome: match ended.outcome {
-            kinds::Outcome::Succeeded => Outcome::Succeeded,
-            kinds::Outcome::Failed => Outcome::Failed,
-            kinds::Outcome::TimedOut => Outcome::Timeout,
-            kinds::Outcome::Cancelled => Outcome::Cancelled,
-        },
+        outcome: ended.outcome,
         started_ms: Some(started_ms),
         finished_ms: clock::now_ms(),
         error: ended.error,
