@@ -379,7 +379,8 @@ impl Connection {
                 ))
             })?;
             let left = limit.saturating_sub(started.elapsed());
-            match timeout(left, call(unary)).await {
+            // Boxed, because etcd-client's futures are kilobytes, and every caller's would be.
+            match timeout(left, Box::pin(call(unary))).await {
                 Ok(answered) => {
                     answered.map_err(|error| Failure::from_client(&error, &endpoint.url))
                 }

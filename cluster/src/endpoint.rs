@@ -91,7 +91,7 @@ impl Endpoint {
 
     async fn connect(&self, options: &Options) -> Result<etcd::Client, Failure> {
         let connecting = etcd::Client::connect([self.url.as_str()], Some(connect_options(options)));
-        match tokio::time::timeout(options.request_timeout, connecting).await {
+        match tokio::time::timeout(options.request_timeout, Box::pin(connecting)).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => {
                 let failure = Failure::from_client(&error, &self.url);

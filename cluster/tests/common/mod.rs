@@ -1,0 +1,102 @@
+//! What the tests against a real etcd share. Awaits events with a limit, never sleeps for them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use tenure_cluster::{
+    Committed, Connection, Delivery, Event, Options, Outcome, Refused, Session, SessionOptions,
+    State, Txn, Watch,
+};
+use tenure_testkit::Etcd;
+
+/// 30 s: far more than anything here takes on a loaded machine.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {LIMIT:?}"))
+}
+
+pub fn connect(etcd: &Etcd) -> Connection {
+    Connection::open(Options::new(etcd.endpoints())).unwrap()
+}
+
+pub fn connect_to(endpoint: String, request_timeout: Duration) -> Connection {
+    Connection::open(Options {
+        request_timeout,
+        ..Options::new([endpoint])
+    })
+    .unwrap()
+}
+
+pub async fn session(connection: &Connection, key: &str, ttl_secs: u64) -> Session {
+    let options = SessionOptions::new(key, key, Duration::from_secs(ttl_secs));
+    within("opening a session", Session::open(connection, options))
+        .await
+        .unwrap()
+}
+
+pub async fn commit(connection: &Connection, txn: &Txn) -> Committed {
+    match within("a commit", connection.commit(txn)).await {
+        Outcome::Committed(committed) => committed,
+        other => panic!("{txn:?} was not committed: {other:?}"),
+    }
+}
+
+/// Commits as soon as etcd is there again.
+pub async fn commit_at_last(connection: &Connection, txn: &Txn) -> Committed {
+    within("a commit at last", async {
+        loop {
+            match connection.commit(txn).await {
+                Outcome::Committed(committed) => return committed,
+                Outcome::Unknown(_) | Outcome::Unavailable(_) => {}
+                Outcome::Refused(refused) => panic!("refused: {refused:?}"),
+            }
+        }
+    })
+    .await
+}
+
+pub async fn refused(connection: &Connection, txn: &Txn) -> Refused {
+    match within("a refusal", connection.commit(txn)).await {
+        Outcome::Refused(refused) => refused,
+        other => panic!("{txn:?} was not refused: {other:?}"),
+    }
+}
+
+pub async fn put(connection: &Connection, key: &str, value: &str) -> i64 {
+    commit(connection, &Txn::new().put(key, value.to_owned()))
+        .await
+        .revision
+}
+
+/// The next events, whatever progress comes between.
+pub async fn events(watch: &mut Watch) -> Vec<Event> {
+    within("events", async {
+        loop {
+            match watch.next().await {
+                Delivery::Events { events, .. } => return events,
+                Delivery::Progress { .. } => {}
+                Delivery::Compacted { at } => panic!("compacted at {at}"),
+            }
+        }
+    })
+    .await
+}
+
+pub async fn state(session: &Session, wanted: impl Fn(&State) -> bool) -> State {
+    let mut states = session.state();
+    *within("a session state", states.wait_for(|state| wanted(state)))
+        .await
+        .unwrap()
+}
+
+pub fn lost(state: &State) -> bool {
+    matches!(state, State::Lost(_))
+}

@@ -1,0 +1,391 @@
+//! Election against a real etcd: one leads at a time, whatever is paused, full, deleted or revoked.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test panics with what it got"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{commit, connect, connect_to, put, session, within};
+use tenure_cluster::{
+    Candidate, Connection, Ended, FailureKind, LeadError, Observer, Op, Outcome, Range, Session,
+    Term, TermLoss, Txn, leader,
+};
+use tenure_testkit::{Etcd, Mode, Proxy};
+
+const ELECT: &str = "/elect/";
+
+async fn stand(connection: &Connection, session: &Session) -> Candidate {
+    let value = session.key().as_bytes().to_vec();
+    within(
+        "standing",
+        Candidate::stand(connection, session, ELECT, value),
+    )
+    .await
+    .unwrap()
+}
+
+async fn lead(candidate: &mut Candidate) -> Term {
+    within("leading", candidate.lead()).await.unwrap()
+}
+
+async fn pair(connection: &Connection) -> [(Session, Candidate); 2] {
+    let one = session(connection, "/node/1", 30).await;
+    let first = stand(connection, &one).await;
+    let two = session(connection, "/node/2", 30).await;
+    let second = stand(connection, &two).await;
+    [(one, first), (two, second)]
+}
+
+#[tokio::test]
+async fn the_first_to_stand_leads_and_the_second_when_it_resigns() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let (r1, r2) = (first.revision(), second.revision());
+
+    let term = lead(&mut first).await;
+    assert_eq!((term.revision(), term.succeeded()), (r1, None));
+    assert!(term.activated() >= r1);
+    let waiting = tokio::time::timeout(Duration::from_millis(500), second.lead()).await;
+    assert!(waiting.is_err(), "two lead");
+    let (seen, _) = leader(&connection, ELECT).await.unwrap();
+    assert_eq!(seen.unwrap().create_revision, r1);
+
+    let record = Op::Put {
+        key: "/history".into(),
+        value: "resigned".into(),
+        lease: 0,
+    };
+    let token = term.lost();
+    let outcome = within("resigning", term.resign(vec![record])).await;
+    assert_eq!(
+        outcome.committed().map(|done| done.results.len()),
+        Some(2),
+        "{outcome:?}"
+    );
+    assert!(token.is_cancelled());
+
+    let next = lead(&mut second).await;
+    assert_eq!(next.revision(), r2);
+    assert!(next.activated() > r2);
+    let before = next.succeeded().expect("it saw the first end");
+    assert_eq!(
+        (before.kv.create_revision, before.ended_by),
+        (r1, Ended::KeyDeleted)
+    );
+    assert!(before.gap < Duration::from_secs(5), "{:?}", before.gap);
+    assert_eq!(
+        connection
+            .range(&Range::key("/history"))
+            .await
+            .unwrap()
+            .count,
+        1
+    );
+
+    // The first stands again, with a new key and a later R.
+    let again = stand(&connection, &one).await;
+    assert!(again.revision() > r2);
+    again.withdraw().await;
+    drop(next);
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test]
+async fn a_candidate_leads_once() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let session = session(&connection, "/node/1", 30).await;
+    let mut candidate = stand(&connection, &session).await;
+    let term = lead(&mut candidate).await;
+
+    assert_eq!(candidate.lead().await.err(), Some(LeadError::AlreadyLed));
+    // And giving it up does not take the term's key.
+    candidate.withdraw().await;
+    commit(
+        &connection,
+        &Txn::new().guard(term.guard()).put("/effect", ""),
+    )
+    .await;
+    assert_eq!(term.loss(), None);
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_revoked_lease_moves_leadership_and_tells_both() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let term = lead(&mut first).await;
+
+    let (next, ()) = tokio::join!(lead(&mut second), async {
+        // Whoever waits must have seen the leader before it goes.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        etcd.etcdctl(&["lease", "revoke", &format!("{:x}", one.lease())]);
+    });
+
+    within("the first to know", term.lost().cancelled_owned()).await;
+    within("the session to know", one.lost().cancelled_owned()).await;
+    assert_eq!(term.loss(), Some(TermLoss::SessionLost));
+    let before = next.succeeded().unwrap();
+    assert_eq!(
+        (before.kv.create_revision, before.ended_by),
+        (term.revision(), Ended::LeaseGone)
+    );
+    two.close().await;
+}
+
+#[tokio::test]
+async fn a_leader_whose_key_an_operator_deletes_knows_and_is_fenced() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let term = lead(&mut first).await;
+
+    commit(&connection, &Txn::new().delete(term.key())).await;
+
+    within("the leader to know", term.lost().cancelled_owned()).await;
+    assert_eq!(term.loss(), Some(TermLoss::KeyDeleted));
+    let late = Txn::new().guard(term.guard()).put("/effect", "");
+    assert_eq!(common::refused(&connection, &late).await.lost, ["term"]);
+    let next = lead(&mut second).await;
+    assert!(next.revision() > term.revision());
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test]
+async fn a_waiting_candidate_whose_key_or_session_goes_stops_waiting() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let _term = lead(&mut first).await;
+    let three = session(&connection, "/node/3", 30).await;
+    let mut third = stand(&connection, &three).await;
+
+    let (key, lease) = (second.key().to_owned(), three.lease());
+    let (by_key, by_session, ()) = tokio::join!(
+        within("the second", second.lead()),
+        within("the third", third.lead()),
+        async {
+            commit(&connection, &Txn::new().delete(key)).await;
+            connection.revoke(lease).await.unwrap();
+        }
+    );
+
+    assert_eq!(by_key.err(), Some(LeadError::CandidateGone));
+    // Its key went with the lease: either is noticed first.
+    let by_session = by_session.err().expect("it must not lead");
+    assert!(matches!(
+        by_session,
+        LeadError::SessionLost | LeadError::CandidateGone
+    ));
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test]
+async fn a_late_transaction_of_a_paused_leader_is_refused_after_the_next_term_began() {
+    let etcd = Etcd::single();
+    let direct = connect(&etcd);
+    let proxy = Proxy::start(etcd.address(0)).await;
+    let paused = connect_to(proxy.endpoint(), Duration::from_secs(20));
+    let one = session(&paused, "/node/1", 30).await;
+    let mut first = stand(&paused, &one).await;
+    let term = lead(&mut first).await;
+    let two = session(&direct, "/node/2", 30).await;
+    let mut second = stand(&direct, &two).await;
+
+    // Decided and sent, but on its way while the next term begins.
+    proxy.set(Mode::HoldRequests);
+    let late = Txn::new()
+        .guard(term.guard())
+        .put("/effect", "of the old leader");
+    let (outcome, next) = tokio::join!(within("the late commit", paused.commit(&late)), async {
+        etcd.etcdctl(&["lease", "revoke", &format!("{:x}", one.lease())]);
+        let next = lead(&mut second).await;
+        commit(
+            &direct,
+            &Txn::new().guard(next.guard()).put("/effect", "of the new"),
+        )
+        .await;
+        proxy.set(Mode::Forward);
+        next
+    });
+
+    let Outcome::Refused(refused) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(refused.lost, ["term"]);
+    assert!(refused.revision >= next.activated());
+    let effect = direct.range(&Range::key("/effect")).await.unwrap();
+    assert_eq!(
+        (effect.kvs[0].value.as_ref(), effect.kvs[0].version),
+        (&b"of the new"[..], 1)
+    );
+    two.close().await;
+}
+
+#[tokio::test]
+async fn leadership_moves_though_the_database_is_full() {
+    let etcd = Etcd::builder(1)
+        .arg("--quota-backend-bytes=2097152")
+        .start();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let term = lead(&mut first).await;
+    let mut n = 0;
+    let failure = loop {
+        n += 1;
+        let txn = Txn::new().put(format!("/fill/{n}"), vec![7_u8; 100_000]);
+        match connection.commit(&txn).await {
+            Outcome::Committed(_) => assert!(n < 64, "the quota has no effect"),
+            Outcome::Unknown(failure) => break failure,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(failure.kind, FailureKind::Space);
+
+    // There is no space for the record, so only the key goes.
+    let record = Op::Put {
+        key: "/history".into(),
+        value: "resigned".into(),
+        lease: 0,
+    };
+    let outcome = within("resigning", term.resign(vec![record])).await;
+    assert_eq!(
+        outcome.committed().map(|done| done.results.len()),
+        Some(1),
+        "{outcome:?}"
+    );
+    let next = lead(&mut second).await;
+
+    commit(
+        &connection,
+        &Txn::new().guard(next.guard()).delete("/fill/1"),
+    )
+    .await;
+    assert_eq!(
+        connection
+            .range(&Range::key("/history"))
+            .await
+            .unwrap()
+            .count,
+        0
+    );
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test]
+async fn a_dropped_candidate_and_a_dropped_term_block_nobody() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, second)] = pair(&connection).await;
+    let three = session(&connection, "/node/3", 30).await;
+    let mut third = stand(&connection, &three).await;
+    let term = lead(&mut first).await;
+
+    drop(second);
+    drop(term);
+
+    let next = lead(&mut third).await;
+    assert_eq!(
+        next.revision(),
+        leader(&connection, ELECT)
+            .await
+            .unwrap()
+            .0
+            .unwrap()
+            .create_revision
+    );
+    one.close().await;
+    two.close().await;
+    three.close().await;
+}
+
+#[tokio::test]
+async fn a_stand_dropped_after_its_put_was_sent_leaves_no_candidate() {
+    let etcd = Etcd::single();
+    let direct = connect(&etcd);
+    let proxy = Proxy::start(etcd.address(0)).await;
+    let connection = connect_to(proxy.endpoint(), Duration::from_secs(2));
+    let session = session(&connection, "/node/1", 30).await;
+    let mut watch =
+        direct.watch(tenure_cluster::WatchSpec::prefix(ELECT).from(session.revision() + 1));
+
+    proxy.set(Mode::CutAnswers);
+    let standing = Candidate::stand(&connection, &session, ELECT, Vec::new());
+    let sent = tokio::time::timeout(Duration::from_millis(500), standing).await;
+    assert!(sent.is_err(), "the answer got through");
+    assert_eq!(
+        common::events(&mut watch).await[0].kv.version,
+        1,
+        "the put was not sent"
+    );
+    proxy.set(Mode::Forward);
+
+    let deleted = common::events(&mut watch).await;
+    assert_eq!(deleted[0].kind, tenure_cluster::EventKind::Delete);
+    session.close().await;
+}
+
+#[tokio::test]
+async fn an_observer_sees_each_leader_and_nobody() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let mut observer = Observer::open(&connection, ELECT);
+    let at = put(&connection, "/other", "").await;
+
+    let nobody = within("nobody", observer.next()).await;
+    assert!(
+        nobody.leader.is_none() && nobody.revision >= at,
+        "{nobody:?}"
+    );
+    let [(one, first), (two, second)] = pair(&connection).await;
+    let led = within("the first", observer.next()).await;
+    assert_eq!(led.leader.unwrap().create_revision, first.revision());
+    let (r2, keys) = (
+        second.revision(),
+        [first.key().to_owned(), second.key().to_owned()],
+    );
+    commit(&connection, &Txn::new().delete(&keys[0])).await;
+    let led = within("the second", observer.next()).await;
+    assert_eq!(led.leader.unwrap().create_revision, r2);
+    commit(&connection, &Txn::new().delete(&keys[1])).await;
+    assert!(
+        within("nobody again", observer.next())
+            .await
+            .leader
+            .is_none()
+    );
+    one.close().await;
+    two.close().await;
+}
+
+#[tokio::test]
+async fn leadership_survives_the_death_of_an_etcd_member() {
+    let mut etcd = Etcd::cluster(3);
+    let connection = connect(&etcd);
+    let [(one, mut first), (two, mut second)] = pair(&connection).await;
+    let term = lead(&mut first).await;
+
+    etcd.kill(0);
+
+    common::commit_at_last(&connection, &Txn::new().guard(term.guard()).put("/a", "")).await;
+    assert_eq!(term.loss(), None);
+    let outcome = within("resigning", term.resign(Vec::new())).await;
+    assert!(
+        matches!(outcome, Outcome::Committed(_) | Outcome::Refused(_)),
+        "{outcome:?}"
+    );
+    lead(&mut second).await;
+    one.close().await;
+    two.close().await;
+}
