@@ -1,2 +1,26 @@
 //! The admin API: what users and programs ask of a cluster over HTTP. It decides nothing about tasks.
+//!
+//! Any node answers any call, from etcd: nothing is forwarded. Every answer says the revision it is true at, every refusal is a
+//! problem (RFC 9457). [`routes`] is the table of who may do what; [`front`] is what every request passes.
+
+mod answer;
+mod auth;
+mod body;
+mod cluster;
+mod error;
+mod front;
+mod health;
+mod openapi;
+mod routes;
+mod serve;
+mod state;
+mod submit;
+mod tasks;
 pub mod wire;
+
+pub use error::ApiError;
+pub use serve::{router, serve};
+pub use state::{Door, Readiness, Usage};
+
+#[cfg(test)]
+mod tests;

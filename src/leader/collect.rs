@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use tenure_cluster::{Guard, Range};
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, warn};
 
 use super::Post;
 use crate::clock;
+use crate::metrics;
 use crate::store::{Change, Collect, LookError, Outcomes, Raise, Verdict, batches, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
 
@@ -83,7 +83,7 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
             let done = matches!(verdict, Verdict::Committed { .. });
             worked += usize::from(done);
             if done && matches!(change, Change::Collect(_)) {
-                counter!("tenure_packs_collected_total").increment(1);
+                metrics::pack_collected();
             }
         }
     }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::histogram;
 use tenure_cluster::Range;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +11,7 @@ use tracing::{error, warn};
 
 use super::{Worker, kinds};
 use crate::clock;
+use crate::metrics;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
 use crate::task::{ClaimId, Output, Pack, PackId, Which};
@@ -247,7 +247,5 @@ fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
 
 fn waited(ready_ms: u64, started_ms: u64, pack: &Pack) {
     let waited = Duration::from_millis(started_ms.saturating_sub(ready_ms));
-    let queue = pack.routing.queue.as_str().to_owned();
-    histogram!("tenure_task_schedule_to_start_duration_seconds", "queue" => queue)
-        .record(waited.as_secs_f64());
+    metrics::schedule_to_start(pack.routing.queue.as_str(), waited);
 }
