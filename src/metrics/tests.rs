@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// With TENURE_UPDATE_DOCS=1 the page is written instead.
+/// With `TENURE_UPDATE_DOCS=1` the page is written instead.
 #[test]
 fn the_documented_metrics_are_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");

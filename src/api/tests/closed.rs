@@ -123,10 +123,9 @@ async fn the_description_and_the_table_of_routes_are_the_same_and_each_route_has
     }
 }
 
-#[tokio::test]
-async fn each_value_out_of_its_bound_is_named_by_pointer_and_bound() {
-    let stage = closed();
-    let table = [
+/// A request, the pointer to its fault, and what is said of it.
+fn out_of_bounds() -> Vec<(Value, &'static str, &'static str)> {
+    vec![
         (
             json!({"kind": "noop", "priority": 10}),
             "/priority",
@@ -209,8 +208,13 @@ async fn each_value_out_of_its_bound_is_named_by_pointer_and_bound() {
             "/payload/argv/1",
             "expected a string",
         ),
-    ];
-    for (body, pointer, bound) in table {
+    ]
+}
+
+#[tokio::test]
+async fn each_value_out_of_its_bound_is_named_by_pointer_and_bound() {
+    let stage = closed();
+    for (body, pointer, bound) in out_of_bounds() {
         let heard = stage.post("/v1/tasks", &body).await;
         assert_eq!(
             (heard.status, heard.pointers()),
