@@ -376,6 +376,36 @@ fn unmark(mark: &Collect) -> Txn {
         .delete(mark.mark.clone())
 }
 
+/// Marks a pack that may have ended: what several changes of a batch would put is put by this one alone. It stands also where
+/// those are refused; a mark too many is dropped again, one too few would keep its pack for ever.
+///
+/// Guards   none.
+/// Writes   the mark.
+/// Refused  never alone.
+pub fn mark(key: String) -> Txn {
+    Txn::new().put(key, Vec::new())
+}
+
+/// The mark that a report or reclaim puts, where it does.
+pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
+    let (marks, now_ms, pack) = match change {
+        Change::Report(done) => (done.settled.mark, done.now_ms, done.pack),
+        Change::Reclaim(lost) => (lost.settled.mark, lost.now_ms, lost.pack),
+        Change::Submit(_)
+        | Change::Promote(_)
+        | Change::Assign(_)
+        | Change::Touch(_)
+        | Change::Stop(_)
+        | Change::Cancel(_)
+        | Change::Revive(_)
+        | Change::Raise(_)
+        | Change::Collect(_)
+        | Change::Unmark(_)
+        | Change::Record(_) => return None,
+    };
+    marks.then(|| keys.gc(now_ms, pack))
+}
+
 /// Writes the leadership history. The leader's.
 ///
 /// Guards   none of its own: the term's fence is around it.
