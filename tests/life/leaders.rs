@@ -20,8 +20,11 @@ async fn next(cluster: &Cluster, how: EndedBy, end: impl AsyncFn(&Leader)) -> Le
         assert_ne!(leader.candidate.node, before.candidate.node);
         let id = cluster.submit(task("noop", "{}")).await;
         cluster.until(id, &[State::Succeeded]).await;
-        let (terms, _) = cluster.store.terms().await.unwrap();
-        let line = |term: i64| terms.iter().find(|(of, _)| *of == term).unwrap().1.clone();
+        let (terms, _) = cluster.store.terms().await.expect("etcd answers");
+        let line = |term: i64| {
+            let found = terms.iter().find(|(of, _)| *of == term);
+            found.expect("the term has its line").1.clone()
+        };
         let (ended, began) = (line(before.term), line(leader.term));
         assert!(ended.until_ms.is_some() && began.until_ms.is_none());
         if began.gap_ms.is_some() {
