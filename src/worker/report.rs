@@ -115,14 +115,12 @@ impl Worker {
         let instead = Instead::of(reads);
         let claim = report.claim;
         if instead.result.is_some() {
-            return match instead.run {
-                Some(run) => self.committed(claim, run.mod_revision),
+            let Some(run) = instead.run else {
                 // What it left was reclaimed since: nothing of the claim is ours, and a report on an absent key must not be built.
-                None => {
-                    self.committed(claim, report.modified);
-                    self.drop_claim(claim);
-                }
+                self.committed(claim, report.modified);
+                return self.drop_claim(claim);
             };
+            return self.committed(claim, run.mod_revision);
         }
         let run = instead
             .run

@@ -98,8 +98,8 @@ async fn what_outlasts_the_grace_is_given_up_without_blame_and_runs_elsewhere() 
     recorder.let_through(true);
     cluster.node("b", &[], recorder.on("b")).await;
     let found = cluster.until(id, &[State::Succeeded]).await;
-    let last = &found.attempts.last().unwrap().1;
-    assert_eq!((last.number, last.node.clone()), (2, Some(name("b"))));
+    let second = &found.attempts.last().unwrap().1;
+    assert_eq!((second.number, second.node.clone()), (2, Some(name("b"))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +109,7 @@ async fn a_live_name_is_refused() {
     let session = cluster.session("a").await;
 
     let second = cluster.node_of("a", &[]).run(CancellationToken::new());
-    let error = within(second).await.unwrap_err().to_string();
+    let error = within(Box::pin(second)).await.unwrap_err().to_string();
 
     assert!(error.contains("in use by a live node"), "{error}");
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tenure::task::TaskId;
@@ -35,6 +36,8 @@ struct Book {
 pub(crate) struct Recorder {
     book: Arc<watch::Sender<Book>>,
     gate: Arc<watch::Sender<bool>>,
+    /// How long each run takes once it is through.
+    takes: Duration,
 }
 
 struct Going {
@@ -48,6 +51,15 @@ impl Recorder {
         Self {
             book: Arc::new(watch::Sender::default()),
             gate: Arc::new(watch::Sender::new(false)),
+            takes: Duration::ZERO,
+        }
+    }
+
+    /// The same, and then take so long.
+    pub(crate) fn slow(takes: Duration) -> Self {
+        Self {
+            takes,
+            ..Self::closed()
         }
     }
 
@@ -112,10 +124,16 @@ impl Recorder {
         };
         let _going = self.begin(start);
         let mut gate = self.gate.subscribe();
-        tokio::select! {
-            _ = gate.wait_for(|open| *open) => Ok(Value::Null),
-            () = context.cancelled() => Err(HandlerError::new("stopped")),
+        let opened = async { gate.wait_for(|open| *open).await.is_ok() };
+        let through = tokio::select! {
+            through = opened => through,
+            () = context.cancelled() => false,
+        };
+        if !through {
+            return Err(HandlerError::new("stopped"));
         }
+        tokio::time::sleep(self.takes).await;
+        Ok(Value::Null)
     }
 
     fn begin(&self, start: Start) -> Going {

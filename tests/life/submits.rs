@@ -8,17 +8,17 @@ use tenure::task::{Pack, State};
 
 use crate::common::{Cluster, now_ms, task, with_priority};
 
-fn idem(key: &str, digest: &str) -> Option<IdemKey> {
-    Some(IdemKey {
+fn idem(key: &str, digest: &str) -> IdemKey {
+    IdemKey {
         key: key.to_owned(),
         digest: digest.to_owned(),
-    })
+    }
 }
 
 async fn packs(cluster: &Cluster) -> Vec<Pack> {
     let kvs = cluster.all(cluster.store.keys().pack_prefix()).await;
     kvs.iter()
-        .map(|kv| decode(&kv.key, &kv.value).unwrap())
+        .map(|kv| decode(&kv.key, &kv.value).expect("a pack"))
         .collect()
 }
 
@@ -28,7 +28,7 @@ async fn a_repeated_key_answers_the_same_task_and_another_request_is_refused() {
     let send = async |digest| {
         let one = cluster
             .submitter
-            .one(task("noop", "{}"), idem("k", digest), now_ms());
+            .one(task("noop", "{}"), Some(idem("k", digest)), now_ms());
         one.await
     };
 
@@ -49,7 +49,7 @@ async fn a_repeated_batch_answers_the_same_tasks() {
         let tasks = (1..=9).map(|level| with_priority(task("noop", "{}"), level));
         let batch = cluster
             .submitter
-            .batch(tasks.collect(), idem("k", digest), now_ms());
+            .batch(tasks.collect(), Some(idem("k", digest)), now_ms());
         batch.await
     };
 
@@ -69,7 +69,7 @@ async fn two_submits_with_one_key_in_one_round_make_one_task() {
     let send = || {
         cluster
             .submitter
-            .one(task("noop", "{}"), idem("k", "d"), now_ms())
+            .one(task("noop", "{}"), Some(idem("k", "d")), now_ms())
     };
 
     let (a, b) = tokio::join!(send(), send());
@@ -90,11 +90,11 @@ async fn a_used_key_fails_no_neighbour_and_leaves_a_hole() {
     let mut cluster = Cluster::start().await;
     let used = cluster
         .submitter
-        .one(task("noop", "{}"), idem("used", "d"), now_ms());
+        .one(task("noop", "{}"), Some(idem("used", "d")), now_ms());
     used.await.unwrap();
 
     let all = (0..100).map(|nth| {
-        let key = (nth == 50).then(|| idem("used", "other")).flatten();
+        let key = (nth == 50).then(|| idem("used", "other"));
         cluster.submitter.one(task("noop", "{}"), key, now_ms())
     });
     let answers = join_all(all).await;
@@ -128,7 +128,7 @@ async fn a_key_that_ends_like_a_used_one_is_another_key() {
     let send = |key: &str| {
         cluster
             .submitter
-            .one(task("noop", "{}"), idem(key, "d"), now_ms())
+            .one(task("noop", "{}"), Some(idem(key, "d")), now_ms())
     };
     let used = send("x/idem/k").await.unwrap();
 
