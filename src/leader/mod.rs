@@ -45,6 +45,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// 200 ms without an answer from etcd, or with a bad one: the pause before the next plan.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// 1 s for what is in flight when a term ends; an answer that takes longer changes nothing.
+const LANDING: Duration = Duration::from_secs(1);
+
 /// What a leader needs to know of its node.
 #[derive(Clone)]
 pub struct Post {
@@ -79,25 +82,49 @@ pub enum Over {
 pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
     let lost = term.lost();
     let mut upkeep = upkeep::start(Arc::clone(&post), term);
-    metrics::leader_status(Leads::Yes);
-    metrics::leader_changed(term.revision());
-    info!(term = term.revision(), "leading");
+    let _leading = Leading::of(term.revision());
+    // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
+    let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        over = schedule(&post, term) => over,
+        over = schedule(&post, term, &mut flights) => over,
         () = lost.cancelled() => Over::TermLost,
         () = stop.cancelled() => Over::Asked,
     };
     upkeep.shutdown().await;
-    metrics::leader_status(Leads::No);
+    // What was sent lands before the term is given up, or is seen refused by the fence where it was lost.
+    let landing = tokio::time::timeout(LANDING, async {
+        while !flights.is_empty() {
+            flights.next().await;
+        }
+    });
+    if landing.await.is_err() {
+        warn!("etcd has not answered what was in flight; the fence will refuse it");
+    }
     info!(term = term.revision(), ?over, "no longer leading");
     over
 }
 
+/// Says that this node leads, and that it no longer does however its term's work ends.
+struct Leading;
+
+impl Leading {
+    fn of(term: i64) -> Self {
+        metrics::leader_status(Leads::Yes);
+        metrics::leader_changed(term);
+        info!(term, "leading");
+        Self
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        metrics::leader_status(Leads::No);
+    }
+}
+
 /// Loads, schedules, and loads again where etcd compacted what the watch needed.
-async fn schedule(post: &Post, term: &Term) -> Over {
+async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
     let mut numbers = Numbers::of_term(term.revision());
-    // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
-    let mut flights = Flights::new(post.store.clone(), term.guard());
     loop {
         let began = Instant::now();
         let view = match load::load(&post.store, term.activated(), post.window).await {
@@ -121,7 +148,7 @@ async fn schedule(post: &Post, term: &Term) -> Over {
             post,
             view,
             watch,
-            flights: &mut flights,
+            flights,
             pause: None,
             looked_at: None,
         };

@@ -11,6 +11,10 @@ use crate::task::{ClaimId, Name, Outcome, Which};
 /// alone after two deaths and only then blamed (DESIGN of the protocol, "a death splits the record").
 const DEATH_PIECES: usize = 16;
 
+/// 200 ms: how long a task that would be blamed for a death waits for its node's process to come back with another session, which
+/// takes it some round trips to etcd; then it was a lost session and nobody's fault. Small beside the lease that has just run out.
+const BENEFIT_MS: u64 = 200;
+
 /// Claims of sessions that are gone, at most `max`.
 pub fn reclaim(
     view: &View,
@@ -22,6 +26,7 @@ pub fn reclaim(
     view.claims
         .iter()
         .filter(|(key, claim)| !reserved.claims.contains(*key) && is_orphan(view, &key.0, claim))
+        .filter(|(key, claim)| !may_be_back(view, &key.0, claim, now_ms))
         .take(max)
         .map(|((node, id), claim)| lost(view, node, *id, claim, deaths_max, now_ms))
         .collect()
@@ -31,6 +36,16 @@ fn is_orphan(view: &View, node: &Name, claim: &Claim) -> bool {
     view.nodes
         .get(node)
         .is_none_or(|node| node.session != claim.seen.value.session)
+}
+
+/// Whether a single task's node went so recently that its process may still come back.
+fn may_be_back(view: &View, node: &Name, claim: &Claim, now_ms: u64) -> bool {
+    let run = &claim.seen.value;
+    let single = run.which.len() == 1 && !view.has_left(node, run.session);
+    single
+        && view
+            .gone_for(node, now_ms)
+            .is_some_and(|gone_ms| gone_ms < BENEFIT_MS)
 }
 
 fn lost(

@@ -53,6 +53,8 @@ pub struct View {
     instances: BTreeMap<Name, (i64, String)>,
     /// The last session of each name that said it would leave.
     leaving: BTreeMap<Name, i64>,
+    /// When each name's key was seen to go, in milliseconds since 1970; none once it is back.
+    gone: BTreeMap<Name, u64>,
     window_max: usize,
     keys: Keys,
 }
@@ -97,6 +99,7 @@ impl View {
             changes_of_nodes: 0,
             instances: BTreeMap::new(),
             leaving: BTreeMap::new(),
+            gone: BTreeMap::new(),
             window_max,
             keys,
         }
@@ -175,6 +178,13 @@ impl View {
         self.leaving.get(node) == Some(&session)
     }
 
+    /// For how long the node's key has been gone, in milliseconds; none where it is there, or went before this view.
+    pub fn gone_for(&self, node: &Name, now_ms: u64) -> Option<u64> {
+        self.gone
+            .get(node)
+            .map(|since| now_ms.saturating_sub(*since))
+    }
+
     /// A lane born after this view: its window is complete from the start.
     fn lane(&mut self, lane: Lane) -> &mut Window<(RecordId, Seen<Record>)> {
         let max = self.lane_max();
@@ -203,6 +213,7 @@ impl View {
         if node.record.draining {
             self.leaving.insert(id.clone(), node.session);
         }
+        self.gone.remove(&id);
         self.nodes.insert(id, node);
         self.changes_of_nodes += 1;
     }
@@ -240,6 +251,7 @@ impl View {
             Some(Live::Node(id)) => {
                 self.nodes.remove(&id);
                 self.pace.forget(&id);
+                self.gone.insert(id, now_ms);
                 self.changes_of_nodes += 1;
             }
             Some(Live::Ready(lane, _)) => {
