@@ -102,7 +102,7 @@ impl Report {
         Ok(std::io::stdout().write_all(self.markdown().as_bytes())?)
     }
 
-    fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.machine());
         let mut members: Vec<usize> = self.rows.iter().map(|row| row.members).collect();
         members.dedup();

@@ -172,3 +172,53 @@ pub(crate) async fn run(measure: Measure, bench: &Bench, report: &mut Report) {
     let (letter, members) = (measure.letter(), bench.members);
     report.fault(format!("{letter} on {members} member(s): {fault}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::Figure;
+    use serde_json::{Value, json};
+
+    fn bench() -> Bench {
+        Bench {
+            tenure: PathBuf::new(),
+            etcd: PathBuf::new(),
+            work: PathBuf::new(),
+            members: 3,
+            scale: Scale::Quick,
+            slots: Some(16),
+        }
+    }
+
+    #[test]
+    fn a_figure_stands_beside_its_ground_and_the_command_that_repeats_it() {
+        let mut report = Report::new(json!({}));
+        let figure = Figure {
+            what: "drained".to_owned(),
+            measured: "9/s".to_owned(),
+            ground: "15,000",
+            values: json!({ "per_second": 9 }),
+        };
+
+        report.add(Measure::B, &bench(), figure);
+
+        let command = "scripts/bench --members 3 --only b --scale quick --slots 16";
+        let row = format!("| b | drained | 9/s | 15,000 | `{command}` |");
+        assert!(report.markdown().contains(&row), "{}", report.markdown());
+        let json: Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["rows"][0]["values"]["per_second"], 9);
+        assert_eq!(json["rows"][0]["command"], command);
+    }
+
+    #[test]
+    fn a_fault_makes_the_run_fail_and_is_shown() {
+        let mut report = Report::new(json!({}));
+        assert!(report.is_good());
+
+        report.fault("999 of 1000".to_owned());
+
+        assert!(!report.is_good());
+        assert!(report.markdown().contains("FAULT: 999 of 1000"));
+        assert!(report.json().contains("999 of 1000"));
+    }
+}
