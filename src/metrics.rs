@@ -3,7 +3,7 @@
 //! Labels are bounded: of queues and kinds the first [`VALUES_MAX`] have a series of their own, later ones are `other`. No label is
 //! ever an id, a message or anything else that grows with use.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,23 +28,23 @@ static KINDS: LazyLock<Known> = LazyLock::new(Known::default);
 
 /// The values that a label has had.
 #[derive(Default)]
-struct Known(RwLock<HashMap<Arc<str>, ()>>);
+struct Known(RwLock<HashSet<Arc<str>>>);
 
 impl Known {
     /// The value, or [`OTHER`] where there are too many already.
     fn label(&self, value: &str) -> SharedString {
         // Both sections are one look into a map; a poisoned one still holds whole entries.
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((value, ())) = known.get_key_value(value) {
+        if let Some(value) = known.get(value) {
             return SharedString::from_shared(Arc::clone(value));
         }
         drop(known);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= VALUES_MAX && !known.contains_key(value) {
+        if known.len() >= VALUES_MAX && !known.contains(value) {
             return SharedString::const_str(OTHER);
         }
         let value: Arc<str> = value.into();
-        known.insert(Arc::clone(&value), ());
+        known.insert(Arc::clone(&value));
         SharedString::from_shared(value)
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn queues(State(room): State<Arc<Room>>) -> Result<Answer<Queue
     let (queues, revision) = room.door.store.queues().await?;
     let items = queues
         .into_iter()
-        .map(|(name, seen)| queue(&name, seen))
+        .map(|(name, seen)| queue(&name, &seen))
         .collect();
     Ok(Answer::at(
         revision,
@@ -189,9 +189,9 @@ fn exact(queue: &QueueSeen) -> bool {
         .any(|count| count.estimated)
 }
 
-fn queue(name: &Name, seen: QueueSeen) -> Queue {
+fn queue(name: &Name, seen: &QueueSeen) -> Queue {
     Queue {
-        exact: exact(&seen),
+        exact: exact(seen),
         name: name.to_string(),
         pending: seen.pending.tasks,
         scheduled: seen.scheduled.tasks,

@@ -22,6 +22,9 @@ use super::{cluster, front, health, openapi, submit, tasks};
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The whole API.
+///
+/// # Panics
+/// Never: its description has string keys, so it encodes.
 pub fn router(door: Door) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::begun())
         .routes(routes!(submit::one, tasks::list))

@@ -25,7 +25,7 @@ const LIMIT_MAX: usize = 1_000;
 const LIMIT: usize = 100;
 
 /// 60 s: the longest that one request waits; ask again to wait on.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! The API from outside: what needs no etcd with a connection that leads nowhere, the rest against a real one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -29,7 +30,11 @@ struct Stage {
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer) {
-    let connection = Connection::open(Options::new([endpoint])).unwrap();
+    let mut options = Options::new([endpoint]);
+    if endpoint == NOWHERE {
+        options.request_timeout = Duration::from_millis(100);
+    }
+    let connection = Connection::open(options).unwrap();
     let store = Store::new(connection, Keys::new(&"test".parse().unwrap()));
     let (submitter, coalescer) = store::line(&store);
     let (ready, readiness) = watch::channel(Readiness::default());

@@ -200,7 +200,7 @@ fn counted(settled: &Settled, routing: &Routing) {
         match attempt.next {
             None => metrics::tasks_finished(queue, kind, attempt.outcome, tasks),
             Some(Next::Ready { .. } | Next::Due { .. }) => {
-                metrics::task_retries(queue, kind, tasks)
+                metrics::task_retries(queue, kind, tasks);
             }
             Some(Next::Dead { .. }) => metrics::tasks_dead(queue, kind, tasks),
         }

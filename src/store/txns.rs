@@ -45,9 +45,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
 /// Writes   what the nested ones write.
 /// Refused  term: we no longer lead; nothing was written, whatever the delay.
 pub fn fenced(term: Guard, inner: Vec<Txn>) -> Txn {
-    inner
-        .into_iter()
-        .fold(Txn::new().guard(term), |outer, txn| outer.nest(txn))
+    inner.into_iter().fold(Txn::new().guard(term), Txn::nest)
 }
 
 /// The cluster's first transaction, and every node's: harmless when it has been done.

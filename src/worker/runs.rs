@@ -57,7 +57,7 @@ impl Packs {
                 match read(&store, id, created).await {
                     Ok(pack) => return (claim, id, pack),
                     Err(problem) => {
-                        warn!(%problem, pack = %id, "a pack could not be read, trying again")
+                        warn!(%problem, pack = %id, "a pack could not be read, trying again");
                     }
                 }
                 tokio::time::sleep(RETRY).await;

@@ -28,7 +28,7 @@ impl Worker {
                     );
                 }
                 Err(problem) => {
-                    warn!(%problem, "this node's claims could not be read, trying again")
+                    warn!(%problem, "this node's claims could not be read, trying again");
                 }
             }
             tokio::time::sleep(RETRY).await;
@@ -133,7 +133,7 @@ impl Worker {
         };
         match self.claims.get_mut(&claim) {
             Some(held) if held.report.is_none() && held.run.modified < run.modified => {
-                held.run = run
+                held.run = run;
             }
             Some(_) => {}
             None => {

@@ -42,7 +42,7 @@ pub(super) fn new_tasks(
 /// What only a server can say: it has a clock, and knows the kinds.
 fn late(asked: &SubmitRequest, now_ms: u64) -> Vec<FieldError> {
     let mut faults = Vec::new();
-    let at = asked.run_at().map(|at| at.as_millisecond());
+    let at = asked.run_at().map(jiff::Timestamp::as_millisecond);
     let last = i64::try_from(now_ms)
         .unwrap_or(i64::MAX)
         .saturating_add(DELAY_MS_MAX);
