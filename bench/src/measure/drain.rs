@@ -39,10 +39,19 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()
             "submitted singly, all packs of one",
         ),
     ] {
-        let mut cluster = bench.cluster(name).await?;
         let load = Load::noops(packing, bench.scale.of(tasks));
-        let figure = drained(&mut cluster, &load, how, report).await?;
-        report.add(Measure::B, bench, figure);
+        // Three ways, three figures: one that fails keeps nobody from the others.
+        let measured = async {
+            let mut cluster = bench.cluster(name).await?;
+            drained(&mut cluster, &load, how, report).await
+        };
+        match measured.await {
+            Ok(figure) => report.add(Measure::B, bench, figure),
+            Err(error) => report.fault(format!(
+                "b on {} member(s), {how}: {error:#}",
+                bench.members
+            )),
+        }
     }
     Ok(())
 }
