@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::auth::Tokens;
 use crate::config::{Config, Token};
-use crate::store::{Store, Submitter};
+use crate::store::{News, Store, Submitter};
 use crate::task::Name;
 
 /// 1,024 requests wait for a task's end at once, each with a watch on etcd; beyond, they are answered at once.
@@ -30,6 +30,8 @@ pub struct Door {
     pub node: Name,
     /// Who may call, from [`Config::tokens`]; where there are none everyone may do everything, which only a loopback listener allows.
     pub tokens: Vec<Token>,
+    /// Where requests that wait for a task listen.
+    pub news: News,
     /// Whether the node can do its part. The node keeps it up to date.
     pub ready: watch::Receiver<Readiness>,
     /// How full etcd is. The node keeps it up to date.

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::config::{Config, Role, Secret, Token};
-use crate::store::{self, Coalescer, Keys, Store};
+use crate::store::{self, Coalescer, Herald, Keys, Store};
 
 mod closed;
 mod etcd;
@@ -29,7 +29,7 @@ struct Stage {
 /// Nothing listens there, and nothing may ask.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer) {
+fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) {
     let mut options = Options::new([endpoint]);
     if endpoint == NOWHERE {
         options.request_timeout = Duration::from_millis(100);
@@ -37,6 +37,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer) {
     let connection = Connection::open(options).unwrap();
     let store = Store::new(connection, Keys::new(&"test".parse().unwrap()));
     let (submitter, coalescer) = store::line(&store);
+    let (news, herald) = store::news(&store);
     let (ready, readiness) = watch::channel(Readiness::default());
     let (usage, used) = watch::channel(Usage::default());
     let tokens = tokens.iter().map(|(role, secret)| Token {
@@ -50,6 +51,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer) {
         instance: "0192f0c1".to_owned(),
         node: "n1".parse().unwrap(),
         tokens: tokens.collect(),
+        news,
         ready: readiness,
         usage: used,
         metrics: crate::telemetry::recorder().handle(),
@@ -62,6 +64,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer) {
             usage,
         },
         coalescer,
+        herald,
     )
 }
 

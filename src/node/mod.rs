@@ -101,6 +101,7 @@ impl Node {
         let (ready, readiness) = watch::channel(Readiness::default());
         let (usage, used) = watch::channel(Usage::default());
         let (submitter, coalescer) = store::line(&store);
+        let (news, herald) = store::news(&store);
         let shared = Arc::new(Shared {
             kinds: Arc::new(kinds.build()?),
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -118,6 +119,7 @@ impl Node {
             node: shared.name.clone(),
             instance: shared.instance.clone(),
             tokens: config.tokens()?,
+            news,
             ready: readiness,
             usage: used,
             metrics: metrics.clone(),
@@ -127,6 +129,7 @@ impl Node {
         let mut parts = JoinSet::new();
         parts.spawn(upkeep(metrics.clone(), closing.clone()));
         parts.spawn(coalescer.run());
+        parts.spawn(herald.run(closing.clone()));
         parts.spawn(watchman::watch_size(
             Arc::clone(&shared),
             usage,

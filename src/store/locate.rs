@@ -355,10 +355,3 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
         .windows(needle.len())
         .any(|window| window == needle)
 }
-
-impl Keys {
-    /// What to watch for news of a task: its pack's outcomes.
-    pub fn news_of(&self, task: TaskId) -> String {
-        self.results_of(task.pack())
-    }
-}

@@ -8,6 +8,7 @@ mod commit;
 mod keys;
 mod list;
 mod locate;
+mod news;
 mod overview;
 mod records;
 mod submit;
@@ -23,6 +24,7 @@ pub use commit::{Store, Verdict, batches};
 pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
+pub use news::{Herald, Listener, News, news};
 pub use overview::{COUNTED_RECORDS_MAX, Candidacy, Count, Leader, NodeSeen, QueueSeen, TERMS_MAX};
 pub use records::{
     Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Record, Run, Seen, Stop,

@@ -2,6 +2,7 @@ use tenure_cluster::{Outcome as Sent, Txn};
 use tenure_testkit::Etcd;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::store::{Candidacy, NodeRecord, TermRecord, encode};
@@ -23,11 +24,12 @@ impl std::ops::Deref for Open {
 
 async fn open() -> Open {
     let etcd = tokio::task::spawn_blocking(Etcd::single).await.unwrap();
-    let (stage, coalescer) = stage(&etcd.endpoints()[0], &[]);
+    let (stage, coalescer, herald) = stage(&etcd.endpoints()[0], &[]);
     let horizon = Txn::new().put(stage.store.keys().horizon(), PackId::floor(0).to_string());
     stage.write(&horizon).await;
     let mut driver = JoinSet::new();
     driver.spawn(coalescer.run());
+    driver.spawn(herald.run(CancellationToken::new()));
     Open {
         stage,
         etcd,
