@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::change::{Change, Submit};
 use super::commit::{Store, Verdict, batches};
-use super::keys::Lane;
+use super::keys::{Keys, Lane};
 use super::records::{Idem, decode};
 use crate::task::{PACK_TASKS_MAX, Pack, PackId, Policy, Routing, Spec, TaskId};
 
@@ -215,7 +215,7 @@ impl Submitter {
                 }
                 Verdict::Refused {
                     reads, revision, ..
-                } => return replayed(idem.as_ref(), &reads, revision),
+                } => return replayed(self.store.keys(), idem.as_ref(), &reads, revision),
                 Verdict::Unknown(_) if Instant::now() < deadline => {}
                 Verdict::Unknown(failure) => return Err(SubmitError::Unknown(failure)),
                 Verdict::Unavailable(failure) => return Err(SubmitError::Unavailable(failure)),
@@ -257,7 +257,7 @@ impl Coalescer {
                 }
                 for (verdict, draft) in verdicts.into_iter().zip(drafted.by_ref()) {
                     let late = Instant::now() >= deadline;
-                    left.extend(draft.answered(verdict, late, &mut unknown));
+                    left.extend(draft.answered(self.store.keys(), verdict, late, &mut unknown));
                 }
             }
             drafts = left;
@@ -324,6 +324,7 @@ impl Draft {
     /// copy may still commit.
     fn answered(
         mut self,
+        keys: &Keys,
         verdict: Verdict,
         late: bool,
         unknown: &mut BTreeSet<PackId>,
@@ -339,7 +340,7 @@ impl Draft {
             }
             Verdict::Refused {
                 reads, revision, ..
-            } => return self.without_taken(&reads, revision),
+            } => return self.without_taken(keys, &reads, revision),
             Verdict::Unknown(failure) if late => self.failed(&SubmitError::Unknown(failure)),
             Verdict::Unavailable(failure) if unknown.contains(&self.id) => {
                 if !late {
@@ -375,7 +376,12 @@ impl Draft {
     }
 
     /// Takes out those whose idempotency key is used and answers them; their places in the pack stay empty.
-    fn without_taken(&mut self, reads: &[tenure_cluster::Answer], revision: i64) -> Option<Self> {
+    fn without_taken(
+        &mut self,
+        keys: &Keys,
+        reads: &[tenure_cluster::Answer],
+        revision: i64,
+    ) -> Option<Self> {
         let mut left = Draft {
             id: self.id,
             waiters: BTreeMap::new(),
@@ -385,7 +391,7 @@ impl Draft {
             let held = waiter
                 .idem
                 .as_ref()
-                .and_then(|idem| holder(&idem.key, reads).transpose());
+                .and_then(|idem| holder(keys, &idem.key, reads).transpose());
             match held {
                 None => {
                     left.waiters.insert(index, waiter);
@@ -394,7 +400,7 @@ impl Draft {
                     let _ = waiter.answer.send(Err(corrupt.into()));
                 }
                 Some(Ok(_)) => {
-                    let answer = replayed(waiter.idem.as_ref(), reads, revision);
+                    let answer = replayed(keys, waiter.idem.as_ref(), reads, revision);
                     let _ = waiter.answer.send(answer);
                 }
             }
@@ -512,22 +518,24 @@ fn random() -> u128 {
 
 /// The entry of an idempotency key among what a refused submit read.
 fn holder(
+    keys: &Keys,
     key: &str,
     reads: &[tenure_cluster::Answer],
 ) -> Result<Option<Idem>, super::records::Corrupt> {
-    let suffix = format!("/idem/{key}");
+    let key = keys.idem(key);
     let kvs = reads.iter().flat_map(|answer| match answer {
         tenure_cluster::Answer::Kvs(kvs) => kvs.as_slice(),
         tenure_cluster::Answer::Put
         | tenure_cluster::Answer::Deleted(_)
         | tenure_cluster::Answer::Nested(_) => &[],
     });
-    let entry = kvs.into_iter().find(|kv| kv.key.ends_with(&suffix));
+    let entry = kvs.into_iter().find(|kv| kv.key == key);
     entry.map(|kv| decode(&kv.key, &kv.value)).transpose()
 }
 
 /// The answer to a repeated request: what the key was used for, if it was this.
 fn replayed(
+    keys: &Keys,
     idem: Option<&IdemKey>,
     reads: &[tenure_cluster::Answer],
     revision: i64,
@@ -535,7 +543,7 @@ fn replayed(
     let Some(idem) = idem else {
         return Err(SubmitError::ClockBehind);
     };
-    match holder(&idem.key, reads)? {
+    match holder(keys, &idem.key, reads)? {
         None => Err(SubmitError::ClockBehind),
         Some(entry) if entry.digest == idem.digest => Ok(Accepted {
             tasks: entry.tasks,
