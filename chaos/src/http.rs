@@ -58,7 +58,7 @@ impl Attempt {
 /// The tail of what a command wrote.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Output {
-    #[serde(default, alias = "stdout_tail")]
+    #[serde(default)]
     pub(crate) stdout: String,
 }
 

@@ -46,15 +46,6 @@ pub enum CompactError {
     Failed(#[from] Failure),
 }
 
-/// What became of a lease that was to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoked {
-    /// It is gone now, with all its keys.
-    Done,
-    /// There was no such lease.
-    WasGone,
-}
-
 impl Connection {
     /// Prepares a connection; nothing is sent before the first request.
     ///
@@ -123,17 +114,17 @@ impl Connection {
     /// # Errors
     /// The revision is compacted, nobody answered well in time, or the request is refused.
     pub async fn range(&self, range: &Range) -> Result<Page, ReadError> {
+        let deadline = Instant::now() + self.request_timeout();
         if range.serializable
-            && let Ok(page) = self.range_once(range, true).await
+            && let Ok(page) = self.range_once(range, true, deadline).await
             && page.revision >= range.at_least
         {
             return Ok(page);
         }
         let floor = self.seen_revision().max(range.at_least);
-        let deadline = Instant::now() + self.request_timeout();
         let mut failed = 0;
         loop {
-            let failure = match self.range_once(range, false).await {
+            let failure = match self.range_once(range, false, deadline).await {
                 Ok(page) if page.revision >= floor => {
                     self.saw(page.revision);
                     return Ok(page);
@@ -147,10 +138,12 @@ impl Connection {
             let error = ReadError::from_failure(failure, range.revision);
             match error {
                 ReadError::Compacted { .. } | ReadError::Definite(_) => return Err(error),
-                ReadError::Unavailable(_) if Instant::now() >= deadline => return Err(error),
                 ReadError::Unavailable(_) => {
                     failed += 1;
                     self.pause(failed).await;
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -176,58 +169,6 @@ impl Connection {
         }
     }
 
-    /// Whether etcd knows this lease and it has time left. A hint: it may be gone when you read this.
-    ///
-    /// # Errors
-    /// Nobody answered in time, or the request is refused.
-    pub async fn lease_alive(&self, lease: i64) -> Result<bool, ReadError> {
-        Ok(self.lease_remaining(lease).await?.is_some())
-    }
-
-    /// How long a lease lives without another keepalive; `None` where there is no such lease.
-    ///
-    /// # Errors
-    /// Nobody answered in time, or the request is refused.
-    pub async fn lease_remaining(&self, lease: i64) -> Result<Option<Duration>, ReadError> {
-        let answered = self
-            .with_failover(
-                "lease_time_to_live",
-                |_| true,
-                |unary| {
-                    let mut client = unary.lease.clone();
-                    async move { client.time_to_live(lease, None).await }
-                },
-            )
-            .await;
-        match answered {
-            Ok(response) => Ok(seconds(response.ttl()).filter(|left| !left.is_zero())),
-            Err(failure) if failure.kind == FailureKind::LeaseNotFound => Ok(None),
-            Err(failure) => Err(ReadError::from_failure(failure, 0)),
-        }
-    }
-
-    /// Ends a lease: its keys are deleted in one revision. Repeated until answered or out of time.
-    ///
-    /// # Errors
-    /// It may still happen, unless the failure is definite.
-    pub async fn revoke(&self, lease: i64) -> Result<Revoked, Failure> {
-        let answered = self
-            .with_failover(
-                "lease_revoke",
-                |_| true,
-                |unary| {
-                    let mut client = unary.lease.clone();
-                    async move { client.revoke(lease).await }
-                },
-            )
-            .await;
-        match answered {
-            Ok(_) => Ok(Revoked::Done),
-            Err(failure) if failure.kind == FailureKind::LeaseNotFound => Ok(Revoked::WasGone),
-            Err(failure) => Err(failure),
-        }
-    }
-
     /// The highest revision in any answer so far.
     pub fn seen_revision(&self) -> i64 {
         self.inner.seen.load(Ordering::Acquire)
@@ -236,39 +177,6 @@ impl Connection {
     /// How long one request may take.
     pub fn request_timeout(&self) -> Duration {
         self.inner.options.request_timeout
-    }
-
-    /// Grants a lease that the server names; one that is lost on the way expires by itself.
-    pub(crate) async fn grant(&self, ttl_secs: i64) -> Result<(i64, Duration), Failure> {
-        let granted = self
-            .with_failover(
-                "lease_grant",
-                |_| true,
-                |unary| {
-                    let mut client = unary.lease.clone();
-                    async move { client.grant(ttl_secs, None).await }
-                },
-            )
-            .await?;
-        Ok((granted.id(), seconds(granted.ttl()).unwrap_or_default()))
-    }
-
-    /// One keepalive, at the primary; a member that does not answer within `limit` is left.
-    pub(crate) async fn keep_alive(&self, lease: i64, limit: Duration) -> Result<(), Failure> {
-        let member = self.primary();
-        let answered = self
-            .ask(member, "lease_keep_alive", limit, |unary| {
-                let mut client = unary.lease.clone();
-                // The first answer of the stream is checked for a time to live above zero.
-                async move { client.keep_alive(lease).await.map(|_| ()) }
-            })
-            .await;
-        if let Err(failure) = &answered
-            && failure.kind == FailureKind::Denied
-        {
-            self.endpoint(member).log_in_again(limit).await;
-        }
-        answered
     }
 
     pub(crate) fn saw(&self, revision: i64) {
@@ -304,7 +212,12 @@ impl Connection {
         }
     }
 
-    async fn range_once(&self, range: &Range, serializable: bool) -> Result<Page, Failure> {
+    async fn range_once(
+        &self,
+        range: &Range,
+        serializable: bool,
+        deadline: Instant,
+    ) -> Result<Page, Failure> {
         let op = if serializable {
             "range_serializable"
         } else {
@@ -312,7 +225,8 @@ impl Connection {
         };
         // Half the time, so that a member that hangs leaves time for another one.
         let share = if self.inner.endpoints.len() > 1 { 2 } else { 1 };
-        let limit = self.request_timeout() / share;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = (self.request_timeout() / share).min(left);
         let response = self
             .ask(self.primary(), op, limit, |unary| {
                 let mut kv = unary.kv.clone();
@@ -326,7 +240,7 @@ impl Connection {
 
     /// Asks the primary, and where the failure blames the member and `repeatable` allows, the others in turn,
     /// until the request timeout.
-    async fn with_failover<T, F, A>(
+    pub(crate) async fn with_failover<T, F, A>(
         &self,
         op: &'static str,
         repeatable: impl Fn(FailureKind) -> bool,
@@ -342,13 +256,13 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.ask(self.primary(), op, left, &call).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure)
-                    if failure.kind.blames_member()
-                        && repeatable(failure.kind)
-                        && Instant::now() < deadline =>
-                {
+                Err(failure) if failure.kind.blames_member() && repeatable(failure.kind) => {
                     failed += 1;
                     self.pause(failed).await;
+                    // Another attempt without time to connect would make an unknown of what is certain.
+                    if deadline.saturating_duration_since(Instant::now()) < ROUND_PAUSE {
+                        return Err(failure);
+                    }
                 }
                 Err(failure) => return Err(failure),
             }
@@ -417,9 +331,4 @@ impl Connection {
             format!("answered at revision {revision}, after {floor} was seen"),
         )
     }
-}
-
-/// Seconds as etcd counts them; negative means there is nothing.
-fn seconds(ttl: i64) -> Option<Duration> {
-    u64::try_from(ttl).ok().map(Duration::from_secs)
 }

@@ -3,18 +3,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::janitor::{Janitor, Orphan};
 use crate::mirror::{Mirror, Step};
-use crate::read::{KeyValue, Range, ReadError};
+use crate::read::KeyValue;
+use crate::seat::{Seat, take_seat};
 use crate::session::Session;
 use crate::term::{Ended, Predecessor, Term};
-use crate::txn::{Answer, Guard, Outcome, Refused, Txn};
+use crate::txn::{Guard, Outcome, Txn};
 use crate::watch::{Event, EventKind};
 
 /// 200 ms between attempts that were not answered well.
@@ -31,15 +30,6 @@ pub struct Candidate {
     seat: Option<Seat>,
     mirror: Mirror,
     lapse: Option<Lapse>,
-}
-
-/// A candidate's key, handed to the janitor where nobody deletes it.
-pub(crate) struct Seat {
-    pub(crate) key: String,
-    /// R, once the put is answered.
-    pub(crate) created: Option<i64>,
-    janitor: Janitor,
-    settled: bool,
 }
 
 /// A leader ahead of us that went away.
@@ -89,12 +79,7 @@ impl Candidate {
         prefix: &str,
         value: Vec<u8>,
     ) -> Result<Candidate, StandError> {
-        let mut seat = Seat {
-            key: session.candidate_key(prefix),
-            created: None,
-            janitor: session.janitor(),
-            settled: false,
-        };
+        let mut seat = Seat::choose(session, prefix);
         let session_lost = session.lost();
         let created = tokio::select! {
             biased;
@@ -263,153 +248,6 @@ async fn why_it_lapsed(connection: &Connection, lease: Option<i64>) -> Ended {
     }
 }
 
-impl Seat {
-    /// Deletes the key with what else is to happen. Where that is not answered well, deletes it alone, again
-    /// and again until the request timeout; then the janitor goes on.
-    pub(crate) async fn leave(
-        &mut self,
-        connection: &Connection,
-        also: Vec<crate::txn::Op>,
-    ) -> Outcome {
-        let created = self.created.unwrap_or(0);
-        let alone = Txn::new()
-            .guard(Guard::created_at("term", &self.key, created))
-            .delete(&self.key);
-        let mut first = alone.clone();
-        first.then.extend(also);
-        let deadline = Instant::now() + connection.request_timeout() * 2;
-        let mut outcome = connection.commit(&first).await;
-        while Instant::now() < deadline {
-            match &outcome {
-                Outcome::Committed(_) | Outcome::Refused(_) => break,
-                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
-                    tracing::debug!(%failure, key = %self.key, "deleting the key alone");
-                }
-            }
-            outcome = connection.commit(&alone).await;
-            if matches!(outcome, Outcome::Unknown(_) | Outcome::Unavailable(_)) {
-                sleep(RETRY).await;
-            }
-        }
-        self.settled = matches!(outcome, Outcome::Committed(_) | Outcome::Refused(_));
-        outcome
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.janitor.take(Orphan {
-                key: std::mem::take(&mut self.key),
-                created: self.created,
-            });
-        }
-    }
-}
-
 fn deletes(event: &Event, leader: &KeyValue) -> bool {
     event.kind == EventKind::Delete && event.kv.key == leader.key
-}
-
-/// Puts the key and answers its create revision. The key's name is used by this one candidacy only, so where an
-/// outcome is unknown the same transaction settles it: found there, it is ours.
-async fn take_seat(
-    connection: &Connection,
-    session: &Session,
-    key: &str,
-    value: Vec<u8>,
-) -> Result<i64, StandError> {
-    let txn = Txn::new()
-        .guard(session.guard())
-        .guard(Guard::absent("candidate", key))
-        .put_leased(key, Bytes::from(value), session.lease())
-        .or_get(key);
-    loop {
-        match connection.commit(&txn).await {
-            Outcome::Committed(committed) => return Ok(committed.revision),
-            Outcome::Refused(refused) if refused.lost.contains(&"session") => {
-                return Err(StandError::SessionLost);
-            }
-            Outcome::Refused(refused) => {
-                if let Some(kv) = found(refused) {
-                    return Ok(kv.create_revision);
-                }
-            }
-            Outcome::Unknown(failure) if failure.kind == crate::failure::FailureKind::Space => {
-                return Err(failure.into());
-            }
-            Outcome::Unavailable(failure) if !failure.kind.blames_member() => {
-                return Err(failure.into());
-            }
-            Outcome::Unknown(_) | Outcome::Unavailable(_) => sleep(RETRY).await,
-        }
-    }
-}
-
-fn found(refused: Refused) -> Option<KeyValue> {
-    refused
-        .reads
-        .into_iter()
-        .next()
-        .and_then(|answer| match answer {
-            Answer::Kvs(kvs) => kvs.into_iter().next(),
-            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
-        })
-}
-
-/// Who leads, by what etcd answers now: the key under the prefix that was created first, and the revision.
-/// A look, not a fence: it may have changed when you read it.
-///
-/// # Errors
-/// Nobody answered in time, or the read is refused.
-pub async fn leader(
-    connection: &Connection,
-    prefix: &str,
-) -> Result<(Option<KeyValue>, i64), ReadError> {
-    let page = connection.range(&Range::prefix(prefix)).await?;
-    let oldest = page.kvs.into_iter().min_by_key(|kv| kv.create_revision);
-    Ok((oldest, page.revision))
-}
-
-/// Who leads, as it changes.
-pub struct Observer {
-    mirror: Mirror,
-    told: Option<i64>,
-}
-
-/// Who leads from a revision on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leadership {
-    /// The leader's key, or nobody.
-    pub leader: Option<KeyValue>,
-    /// The revision at which that is so.
-    pub revision: i64,
-}
-
-impl Observer {
-    /// Follows the election under a prefix.
-    pub fn open(connection: &Connection, prefix: &str) -> Self {
-        Self {
-            mirror: Mirror::new(connection, prefix),
-            told: None,
-        }
-    }
-
-    /// Who leads: first as it is, then at each change, nobody included. Waits as long as it takes; may be
-    /// dropped and called again.
-    pub async fn next(&mut self) -> Leadership {
-        loop {
-            self.mirror.step().await;
-            let leader = self.mirror.oldest();
-            // 0, which no key was created at, is nobody.
-            let now = leader.map_or(0, |kv| kv.create_revision);
-            if self.told != Some(now) {
-                self.told = Some(now);
-                return Leadership {
-                    leader: leader.cloned(),
-                    revision: self.mirror.revision(),
-                };
-            }
-        }
-    }
 }

@@ -358,3 +358,34 @@ async fn taken(connection: &Connection, holder: KeyValue) -> OpenError {
     };
     OpenError::Taken { holder, remaining }
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_testkit::Etcd;
+
+    use super::*;
+    use crate::options::Options;
+
+    #[tokio::test]
+    async fn a_key_that_a_lost_answer_left_with_our_lease_is_ours() {
+        let etcd = Etcd::single();
+        let connection = Connection::open(Options::new(etcd.endpoints())).unwrap();
+        let options = SessionOptions::new("/node/a", "v", Duration::from_secs(10));
+        let (lease, ttl) = connection.grant(10).await.unwrap();
+        let until = Instant::now() + ttl;
+        let first = Txn::new().put_leased("/node/a", "v", lease);
+        let created = connection
+            .commit(&first)
+            .await
+            .committed()
+            .unwrap()
+            .revision;
+
+        let settled = claim(&connection, &options, lease, until).await;
+        assert_eq!(settled.unwrap(), created);
+
+        let (other, _) = connection.grant(10).await.unwrap();
+        let taken = claim(&connection, &options, other, until).await;
+        assert!(matches!(taken, Err(OpenError::Taken { .. })), "{taken:?}");
+    }
+}

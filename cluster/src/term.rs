@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
-use crate::election::Seat;
 use crate::mirror::Mirror;
 use crate::read::KeyValue;
+use crate::seat::Seat;
 use crate::txn::{Guard, Op, Outcome};
 
 /// Leadership that began. Dropped without [`resign`](Self::resign), its key is deleted by the session in the

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use etcd_client as etcd;
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, OptionFuture};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::Connection;
@@ -49,10 +49,18 @@ pub struct Watch {
 }
 
 enum Phase {
-    Waiting { until: Instant },
+    Waiting {
+        until: Instant,
+    },
     Opening(BoxFuture<'static, Result<(Stream, i64), Failure>>),
-    Open(Box<Stream>),
-    Ended { at: i64 },
+    Open {
+        stream: Box<Stream>,
+        /// A look at the store's revision, while the stream's silence may mean that nothing happened.
+        doubt: Option<BoxFuture<'static, ()>>,
+    },
+    Ended {
+        at: i64,
+    },
 }
 
 /// What a watch delivers.
@@ -173,8 +181,17 @@ impl Watch {
                         self.restart("connect", &failure.to_string());
                     }
                 },
-                Phase::Open(stream) => {
-                    let turn = stream.turn(self.answer_within).await;
+                Phase::Open { stream, doubt } => {
+                    let seen = self.connection.seen_revision();
+                    let turn = tokio::select! {
+                        biased;
+                        turn = stream.turn(self.answer_within, seen) => turn,
+                        _ = OptionFuture::from(doubt.as_mut()), if doubt.is_some() => {
+                            *doubt = None;
+                            stream.settle_doubt(self.connection.seen_revision());
+                            continue;
+                        }
+                    };
                     if let Some(delivery) = self.take(turn) {
                         return delivery;
                     }
@@ -195,7 +212,7 @@ impl Watch {
     )]
     pub async fn request_progress(&mut self) {
         match &mut self.phase {
-            Phase::Open(stream) => stream.want_progress(),
+            Phase::Open { stream, .. } => stream.want_progress(),
             Phase::Waiting { .. } | Phase::Opening(_) | Phase::Ended { .. } => {
                 self.wants_progress = true;
             }
@@ -225,7 +242,10 @@ impl Watch {
         if std::mem::take(&mut self.wants_progress) {
             stream.want_progress();
         }
-        self.phase = Phase::Open(Box::new(stream));
+        self.phase = Phase::Open {
+            stream: Box::new(stream),
+            doubt: None,
+        };
     }
 
     fn take(&mut self, turn: Turn) -> Option<Delivery> {
@@ -243,6 +263,13 @@ impl Watch {
             Turn::Compacted(at) => {
                 self.phase = Phase::Ended { at };
                 Some(Delivery::Compacted { at })
+            }
+            Turn::Doubtful => {
+                let look = look(self.connection.clone(), self.spec.key.clone()).boxed();
+                if let Phase::Open { doubt, .. } = &mut self.phase {
+                    doubt.get_or_insert(look);
+                }
+                None
             }
             Turn::Over(reason, message) => {
                 if reason == "silent" {
@@ -281,7 +308,7 @@ impl Watch {
     }
 
     fn restart(&mut self, reason: &'static str, message: &str) {
-        if let Phase::Open(stream) = &self.phase {
+        if let Phase::Open { stream, .. } = &self.phase {
             self.connection.leave(stream.member);
         }
         meter::watch_restart(reason);
@@ -294,6 +321,13 @@ impl Watch {
         self.phase = Phase::Waiting {
             until: Instant::now() + pause,
         };
+    }
+}
+
+/// Learns the store's revision, which the connection then has seen.
+async fn look(connection: Connection, key: String) {
+    if let Err(error) = connection.range(&Range::key(key).count_only()).await {
+        tracing::debug!(%error, "the store's revision is not known");
     }
 }
 

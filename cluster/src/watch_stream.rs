@@ -18,10 +18,20 @@ pub(crate) struct Stream {
     pub(crate) member: usize,
     sender: etcd::WatchRequestSender,
     responses: etcd::WatchResponseStream,
+    /// Where it started: etcd answers no progress request before something happened from there on.
+    from: i64,
     created: bool,
     heard: Instant,
-    asked: Option<Instant>,
+    asked: Option<Asked>,
     wants_progress: bool,
+}
+
+/// A progress request on its way.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Instant,
+    /// Whether etcd had to answer it, by what was known when it was sent.
+    due: bool,
 }
 
 /// What came of one look at the stream.
@@ -32,6 +42,8 @@ pub(crate) enum Turn {
     Progress(i64),
     /// History from where it wanted to start is gone up to this revision.
     Compacted(i64),
+    /// No answer to a progress request, and maybe none was due.
+    Doubtful,
     /// It is over, and why.
     Over(&'static str, String),
 }
@@ -73,6 +85,7 @@ impl Stream {
             member,
             sender,
             responses,
+            from,
             created,
             heard,
             asked,
@@ -85,12 +98,21 @@ impl Stream {
         self.wants_progress = true;
     }
 
+    /// Asks for progress if, by what was seen elsewhere, an answer is now due.
+    pub(crate) fn settle_doubt(&mut self, seen: i64) {
+        self.wants_progress |= seen >= self.from;
+    }
+
     /// Waits for something worth telling. A stream silent for `answer_within` after it was asked for
-    /// progress is over. May be dropped at any await and called again.
-    pub(crate) async fn turn(&mut self, answer_within: Duration) -> Turn {
+    /// progress is over where an answer was due, by the revision `seen` elsewhere. May be dropped at any
+    /// await and called again.
+    pub(crate) async fn turn(&mut self, answer_within: Duration, seen: i64) -> Turn {
         loop {
             if self.created && self.asked.is_none() && self.wants_progress {
-                self.asked = Some(Instant::now());
+                self.asked = Some(Asked {
+                    at: Instant::now(),
+                    due: seen >= self.from,
+                });
                 self.wants_progress = false;
                 // One is asked at a time, so the channel has room and this does not wait.
                 if let Err(error) = self.sender.request_progress().await {
@@ -98,7 +120,7 @@ impl Stream {
                 }
             }
             let until = match self.asked {
-                Some(asked) => asked + answer_within,
+                Some(asked) => asked.at + answer_within,
                 None if !self.created => self.heard + answer_within,
                 None => self.heard + IDLE,
             };
@@ -111,6 +133,11 @@ impl Stream {
                 Ok(Ok(None)) => return Turn::Over("ended", "the member ended the stream".into()),
                 Ok(Err(error)) => return Turn::Over("stream", error.to_string()),
                 Err(_) if self.created && self.asked.is_none() => self.wants_progress = true,
+                Err(_) if self.asked.is_some_and(|asked| !asked.due) => {
+                    self.asked = None;
+                    self.heard = Instant::now();
+                    return Turn::Doubtful;
+                }
                 Err(_) => return Turn::Over("silent", "no answer to a progress request".into()),
             }
         }

@@ -270,7 +270,7 @@ async fn an_answer_lost_after_apply_is_unknown_and_settled_by_a_monotone_guard()
 
     // mod = seen, seen false, is false for ever: the first attempt can never commit after this.
     proxy.set(Mode::Forward);
-    let settled = refused(&connection, &txn).await;
+    let settled = common::refused_at_last(&connection, &txn).await;
     assert_eq!(settled.lost, ["record"]);
     let [Answer::Kvs(kvs)] = &settled.reads[..] else {
         panic!("{settled:?}")
@@ -359,19 +359,7 @@ async fn a_full_database_is_unknown_for_puts_and_lets_deletes_pass() {
     let connection = connect(&etcd);
     let session = session(&connection, "/session", 2).await;
 
-    let mut outcomes = Vec::new();
-    for n in 0..64 {
-        let txn = Txn::new().put(format!("/fill/{n}"), vec![7_u8; 100_000]);
-        let outcome = connection.commit(&txn).await;
-        let full = !matches!(outcome, Outcome::Committed(_));
-        outcomes.push(outcome);
-        if full {
-            break;
-        }
-    }
-    let Some(Outcome::Unknown(failure)) = outcomes.last() else {
-        panic!("{outcomes:?}")
-    };
+    let failure = common::fill(&connection).await;
     assert_eq!(failure.kind, FailureKind::Space);
 
     commit(&connection, &Txn::new().delete("/fill/0")).await;

@@ -76,7 +76,17 @@ async fn a_watch_from_now_delivers_what_comes_after_its_first_progress() {
 
     let mut watch = connection.watch(WatchSpec::key("/a"));
     watch.request_progress().await;
-    let delivery = within("progress", watch.next()).await;
+    // "Now" is when it first connects, which takes a read: what happens from then on is delivered. etcd
+    // answers the progress request as soon as anything happened after that.
+    let delivery = within("progress", async {
+        loop {
+            tokio::select! {
+                delivery = watch.next() => return delivery,
+                _ = put(&connection, "/b", "elsewhere") => {}
+            }
+        }
+    })
+    .await;
     assert!(
         matches!(delivery, Delivery::Progress { .. }),
         "{delivery:?}"
@@ -84,6 +94,27 @@ async fn a_watch_from_now_delivers_what_comes_after_its_first_progress() {
     put(&connection, "/a", "after").await;
 
     assert_eq!(events(&mut watch).await[0].kv.value, "after");
+}
+
+#[tokio::test]
+async fn a_watch_in_a_store_where_nothing_happens_is_left_in_peace() {
+    let counters = common::counters::Counters::default();
+    let _recording = metrics::set_default_local_recorder(&counters);
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let at = put(&connection, "/a", "").await;
+    let mut watch = connection.watch(WatchSpec::key("/a").from(at + 1));
+
+    // etcd answers no progress request now. Longer than the idle time and the time for an answer together:
+    let idle = tokio::time::timeout(Duration::from_secs(10), watch.next()).await;
+    assert!(idle.is_err(), "{idle:?}");
+
+    assert_eq!(counters.count("tenure_etcd_watch_restarts_total"), 0);
+    // It asked whether anything had happened that it should have heard of.
+    assert_eq!(
+        counters.count("tenure_etcd_requests_total{op=range,code=ok}"),
+        1
+    );
 }
 
 #[tokio::test]
@@ -208,6 +239,8 @@ async fn a_watch_on_a_stopped_member_goes_on_at_another() {
 
 #[tokio::test]
 async fn a_stream_that_falls_silent_is_noticed_and_replaced() {
+    let counters = common::counters::Counters::default();
+    let _recording = metrics::set_default_local_recorder(&counters);
     let etcd = Etcd::single();
     let direct = connect(&etcd);
     let proxy = Proxy::start(etcd.address(0)).await;
@@ -225,6 +258,7 @@ async fn a_stream_that_falls_silent_is_noticed_and_replaced() {
     put(&direct, "/a", "1").await;
 
     assert_eq!(values_until(&mut watch, "1").await, ["1"]);
+    assert!(counters.count("tenure_etcd_watch_restarts_total") >= 1);
 }
 
 #[tokio::test]

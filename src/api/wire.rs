@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub mod check;
 mod cluster;
 mod problem;
+mod raw;
 mod read;
 
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
@@ -22,7 +23,8 @@ pub use cluster::{
     EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
     Stats, TaskCounts, Term, TermEnd,
 };
-pub use problem::{Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
+pub use problem::{Alive, Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
+pub use raw::Raw;
 pub use read::diagnose;
 
 /// An instant on the wire: RFC 3339, UTC, always with milliseconds.
@@ -64,14 +66,15 @@ impl<'de> Deserialize<'de> for Time {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
-    /// The queue it waits in: 1 to 64 of `a-z A-Z 0-9 . _ -`.
+    /// The queue it waits in: 1 to 64 of `a-z A-Z 0-9 . _ -`, a letter or digit first.
     #[serde(default = "default_queue")]
     pub queue: String,
     /// What runs it: `command`, `http`, `noop`, `sleep`, `fail`, or a kind that a node has registered.
     pub kind: String,
     /// What the kind reads. At most the server's payload limit, 256 KiB by default.
     #[serde(default)]
-    pub payload: Value,
+    #[schema(value_type = Value)]
+    pub payload: Raw,
     /// 1 to 9, higher sooner.
     #[serde(default = "default_priority")]
     #[schema(minimum = 1, maximum = 9)]
@@ -102,8 +105,8 @@ pub struct SubmitRequest {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub metadata: Map<String, Value>,
-    /// A second submit with the same key answers the first one's task. 1 to 256 bytes. The header
-    /// `Idempotency-Key` says the same.
+    /// A second submit with the same key answers the first one's task. 1 to 200 visible
+    /// ASCII characters. The header `Idempotency-Key` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
@@ -114,7 +117,7 @@ impl SubmitRequest {
         Self {
             queue: default_queue(),
             kind: kind.into(),
-            payload,
+            payload: Raw::from(payload),
             priority: default_priority(),
             run_at: None,
             delay_ms: None,
@@ -322,7 +325,8 @@ pub struct Task {
     /// 1 to 9, higher sooner.
     pub priority: u8,
     /// As submitted.
-    pub payload: Value,
+    #[schema(value_type = Value)]
+    pub payload: Raw,
     /// As submitted.
     pub labels: BTreeMap<String, String>,
     /// As submitted.

@@ -1,16 +1,16 @@
 //! Forgets packs whose tasks have all ended, after the retention; a pack with one task that has not ended stays whole.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use tenure_cluster::{Guard, Range};
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, warn};
 
 use super::Post;
 use crate::clock;
+use crate::metrics;
 use crate::store::{Change, Collect, LookError, Outcomes, Raise, Verdict, batches, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
 
@@ -51,13 +51,10 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
     let range = Range::between(keys.gc_prefix(), keys.gc_before(old_ms)).limit(SWEEP_MAX);
     let marks = post.store.connection().range(&range).await?;
     let mut changes = Vec::new();
-    let mut packs: BTreeMap<PackId, ()> = BTreeMap::new();
+    let mut packs: BTreeSet<PackId> = BTreeSet::new();
     for kv in &marks.kvs {
         // A pack with several marks is looked at once: its other marks find it gone.
-        let Some(pack) = keys
-            .gc_pack(&kv.key)
-            .filter(|pack| packs.insert(*pack, ()).is_none())
-        else {
+        let Some(pack) = keys.gc_pack(&kv.key).filter(|pack| packs.insert(*pack)) else {
             continue;
         };
         let (ended, idem) = ended(post, pack).await?;
@@ -73,7 +70,7 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
             Change::Unmark(mark)
         });
     }
-    let highest = packs.keys().next_back().copied();
+    let highest = packs.last().copied();
     if let Some(highest) = highest {
         let horizon = PackId::floor(highest.unix_ms() + 1);
         let raise = [Change::Raise(Raise { horizon })];
@@ -86,7 +83,7 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
             let done = matches!(verdict, Verdict::Committed { .. });
             worked += usize::from(done);
             if done && matches!(change, Change::Collect(_)) {
-                counter!("tenure_packs_collected_total").increment(1);
+                metrics::pack_collected();
             }
         }
     }

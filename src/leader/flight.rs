@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{counter, histogram};
 use tenure_cluster::Guard;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use crate::metrics;
 use crate::plan::Reserved;
 use crate::store::{Change, Place, Store, Verdict, batches};
 use crate::task::{ClaimId, Name};
@@ -90,8 +90,9 @@ impl Flights {
                     change,
                 })
                 .collect();
-            sent.iter()
-                .for_each(|sent| sent.hold.take(&mut self.reserved));
+            for sent in &sent {
+                sent.hold.take(&mut self.reserved);
+            }
             self.launch(sent);
         }
     }
@@ -117,7 +118,7 @@ impl Flights {
             let began = Instant::now();
             let changes: Vec<Change> = sent.iter().map(|sent| sent.change.clone()).collect();
             let verdicts = store.commit_batch(Some(&fence), &changes, &[]).await;
-            histogram!("tenure_dispatch_duration_seconds").record(began.elapsed().as_secs_f64());
+            metrics::dispatched(began.elapsed(), assigned(&changes));
             (sent, verdicts)
         });
     }
@@ -143,7 +144,6 @@ impl Flights {
     fn landed(&mut self, sent: Sent, verdict: Verdict) -> Landed {
         match verdict {
             Verdict::Committed { revision } => {
-                observed(&sent.change);
                 self.landed.push((revision, sent.hold));
                 Landed::Well
             }
@@ -165,9 +165,20 @@ impl Flights {
             }
             Verdict::Unknown(failure) => {
                 warn!(op = sent.change.word(), %failure, "outcome unknown, settling it");
-                let change = match sent.change {
-                    Change::Assign(assign) => Change::Touch(assign.from),
-                    other => other,
+                let change = match &sent.change {
+                    Change::Assign(assign) => Change::Touch(assign.from.clone()),
+                    Change::Submit(_)
+                    | Change::Promote(_)
+                    | Change::Touch(_)
+                    | Change::Report(_)
+                    | Change::Stop(_)
+                    | Change::Reclaim(_)
+                    | Change::Cancel(_)
+                    | Change::Revive(_)
+                    | Change::Raise(_)
+                    | Change::Collect(_)
+                    | Change::Unmark(_)
+                    | Change::Record(_) => sent.change.clone(),
                 };
                 self.unsettled.push(Sent {
                     change,
@@ -257,30 +268,26 @@ impl Hold {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a batch has some thousand tasks at most"
-)]
-fn observed(change: &Change) {
-    match change {
-        Change::Assign(assign) => {
-            let tasks: usize = assign.takes.iter().map(|take| take.which.len()).sum();
-            histogram!("tenure_dispatch_batch_tasks").record(tasks as f64);
-        }
-        Change::Reclaim(lost) => {
-            let tasks: usize = lost.settled.attempts.iter().map(|a| a.which.len()).sum();
-            counter!("tenure_tasks_reclaimed_total").increment(tasks as u64);
-        }
+/// How many tasks these changes give to nodes.
+fn assigned(changes: &[Change]) -> u64 {
+    let tasks = changes.iter().map(|change| match change {
+        Change::Assign(assign) => assign
+            .takes
+            .iter()
+            .map(|take| take.which.len() as u64)
+            .sum(),
         Change::Submit(_)
         | Change::Promote(_)
         | Change::Touch(_)
         | Change::Report(_)
         | Change::Stop(_)
+        | Change::Reclaim(_)
         | Change::Cancel(_)
         | Change::Revive(_)
         | Change::Raise(_)
         | Change::Collect(_)
         | Change::Unmark(_)
-        | Change::Record(_) => {}
-    }
+        | Change::Record(_) => 0,
+    });
+    tasks.sum()
 }

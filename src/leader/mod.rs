@@ -10,7 +10,6 @@ mod upkeep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge};
 use tenure_cluster::{Delivery, Term, Watch, WatchSpec};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use tracing::{error, info, warn};
 pub use upkeep::closed_by_resigning;
 
 use crate::clock;
+use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, View, assign, promote, reclaim};
 use crate::store::{Change, Store};
 use crate::task::Name;
@@ -79,10 +79,8 @@ pub enum Over {
 pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
     let lost = term.lost();
     let mut upkeep = upkeep::start(Arc::clone(&post), term);
-    gauge!("tenure_leader_status", "name" => "scheduler").set(1.0);
-    #[expect(clippy::cast_precision_loss, reason = "revisions are far below 2^52")]
-    gauge!("tenure_leader_term").set(term.revision() as f64);
-    counter!("tenure_leader_transitions_total").increment(1);
+    metrics::leader_status(Leads::Yes);
+    metrics::leader_changed(term.revision());
     info!(term = term.revision(), "leading");
     let over = tokio::select! {
         over = schedule(&post, term) => over,
@@ -90,7 +88,7 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
         () = stop.cancelled() => Over::Asked,
     };
     upkeep.shutdown().await;
-    gauge!("tenure_leader_status", "name" => "scheduler").set(0.0);
+    metrics::leader_status(Leads::No);
     info!(term = term.revision(), ?over, "no longer leading");
     over
 }
@@ -98,6 +96,8 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
 /// Loads, schedules, and loads again where etcd compacted what the watch needed.
 async fn schedule(post: &Post, term: &Term) -> Over {
     let mut numbers = Numbers::of_term(term.revision());
+    // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
+    let mut flights = Flights::new(post.store.clone(), term.guard());
     loop {
         let began = Instant::now();
         let view = match load::load(&post.store, term.activated(), post.window).await {
@@ -121,7 +121,7 @@ async fn schedule(post: &Post, term: &Term) -> Over {
             post,
             view,
             watch,
-            flights: Flights::new(post.store.clone(), term.guard()),
+            flights: &mut flights,
             pause: None,
             looked_at: None,
         };
@@ -143,7 +143,7 @@ struct Desk<'a> {
     post: &'a Post,
     view: View,
     watch: Watch,
-    flights: Flights,
+    flights: &'a mut Flights,
     pause: Option<Instant>,
     /// The count of node changes that orphans were last looked for at.
     looked_at: Option<u64>,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
 use tenure_cluster::{Ended, Guard, Predecessor, Term};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
@@ -12,7 +11,9 @@ use tracing::{debug, warn};
 
 use super::{Post, collect};
 use crate::clock;
+use crate::metrics;
 use crate::store::{self, Change, EndedBy, LookError, TERMS_MAX, TermRecord, Verdict};
+use crate::task::State;
 
 /// 15 s between counts of queues for metrics: each reads at most a thousand records per lane.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
@@ -183,24 +184,13 @@ async fn count(post: Arc<Post>) {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of tasks are far below 2^52"
-)]
 fn shown(name: &str, queue: &store::QueueSeen) {
-    let states = [
-        ("pending", queue.pending),
-        ("scheduled", queue.scheduled),
-        ("running", queue.running),
-        ("dead", queue.dead),
-    ];
-    for (state, count) in states {
-        gauge!("tenure_queue_tasks", "queue" => name.to_owned(), "state" => state)
-            .set(count.tasks as f64);
-    }
-    let age = queue
+    metrics::queue_tasks(name, State::Pending, queue.pending.tasks);
+    metrics::queue_tasks(name, State::Scheduled, queue.scheduled.tasks);
+    metrics::queue_tasks(name, State::Running, queue.running.tasks);
+    metrics::queue_tasks(name, State::Dead, queue.dead.tasks);
+    let age_ms = queue
         .oldest_pending_ms
         .map_or(0, |since| clock::now_ms().saturating_sub(since));
-    gauge!("tenure_queue_oldest_pending_age_seconds", "queue" => name.to_owned())
-        .set(Duration::from_millis(age).as_secs_f64());
+    metrics::queue_oldest_pending(name, Duration::from_millis(age_ms));
 }

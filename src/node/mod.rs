@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tenure_cluster::{Connection, Outcome, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,11 +23,18 @@ use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
 use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
 use crate::task::Name;
+use crate::telemetry;
 use crate::worker::kinds::{Allow, Builder, CommandOptions, HttpOptions, Kinds, Reach};
 use crate::worker::{self, Hands};
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// 5 s between the recorder's upkeeps, as its documentation advises.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// 5 s for open requests once the node has handed over: longer than a commit takes, shorter than a supervisor waits.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// A node to be run: its settings and the kinds of work it does.
 pub struct Node {
@@ -103,25 +111,43 @@ impl Node {
             store: store.clone(),
             config: config.clone(),
         });
+        let metrics = telemetry::install()?;
         let door = Door {
             store,
             submitter,
             node: shared.name.clone(),
             instance: shared.instance.clone(),
-            started_ms: shared.started_ms,
+            tokens: config.tokens()?,
             ready: readiness,
             usage: used,
+            metrics: metrics.clone(),
             config: Arc::new(config),
         };
         let closing = CancellationToken::new();
         let mut parts = JoinSet::new();
+        parts.spawn(upkeep(metrics.clone(), closing.clone()));
         parts.spawn(coalescer.run());
-        parts.spawn(watchman::watch_size(Arc::clone(&shared), usage));
-        let router = api::router(door)?;
-        parts.spawn(api::serve(listener, router, closing.clone()));
+        parts.spawn(watchman::watch_size(
+            Arc::clone(&shared),
+            usage,
+            closing.clone(),
+        ));
+        let serving = api::serve(listener, api::router(door), closing.clone());
+        parts.spawn(async move {
+            if let Err(problem) = serving.await {
+                error!(%problem, "the API ended");
+            }
+        });
         info!(node = %shared.name, address = shared.address, "started");
         let ended = shared.live(&stop).await;
         closing.cancel();
+        // Requests that have been taken are answered; the line of submits ends with the last of them.
+        let closed = tokio::time::timeout(CLOSING, async {
+            while parts.join_next().await.is_some() {}
+        });
+        if closed.await.is_err() {
+            warn!("requests were still open after {CLOSING:?}, closing them");
+        }
         parts.shutdown().await;
         ended
     }
@@ -140,7 +166,8 @@ impl Shared {
                 () = stop.cancelled() => return Ok(()),
             };
             let ended = self.attend(&session, stop).await;
-            self.ready.send_modify(|ready| ready.session = false);
+            self.ready
+                .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
             session.close().await;
             match ended {
                 Ended::Stopped => return Ok(()),
@@ -165,12 +192,17 @@ impl Shared {
             }
             tokio::time::sleep(RETRY).await;
         }
-        self.ready.send_modify(|ready| ready.etcd = true);
+        self.ready
+            .send_modify(|ready| ready.etcd = Ok("answers".to_owned()));
     }
 
     /// Works and stands for leadership as long as the session lives.
     async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
-        self.ready.send_modify(|ready| ready.session = true);
+        let id = session.revision();
+        self.ready.send_modify(|ready| {
+            ready.session = Ok(format!("session {id}"));
+            ready.watch = Ok("from its session on".to_owned());
+        });
         let (lost, drain) = (session.lost(), CancellationToken::new());
         let hands = Hands {
             store: self.store.clone(),
@@ -294,6 +326,17 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             draining,
+        }
+    }
+}
+
+/// Lets the recorder of metrics forget what it no longer needs.
+async fn upkeep(metrics: PrometheusHandle, closing: CancellationToken) {
+    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => metrics.run_upkeep(),
+            () = closing.cancelled() => return,
         }
     }
 }

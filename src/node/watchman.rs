@@ -3,29 +3,44 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::api::Usage;
+use crate::metrics;
 
 /// 5 s between looks.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until the node ends.
-pub(super) async fn watch_size(node: Arc<Shared>, usage: watch::Sender<Usage>) {
+pub(super) async fn watch_size(
+    node: Arc<Shared>,
+    usage: watch::Sender<Usage>,
+    closing: CancellationToken,
+) {
     let mut ticks = interval_at(Instant::now(), EVERY);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = closing.cancelled() => return,
+        }
         let members = node.store.connection().status().await;
         let healthy: Vec<_> = members
             .iter()
             .filter_map(|member| member.health.as_ref().ok())
             .collect();
+        let all = members.len();
+        let answering = healthy.len();
+        node.ready.send_modify(|ready| {
+            let told = format!("{answering} of {all} members answer");
+            ready.etcd = if answering == 0 { Err(told) } else { Ok(told) };
+        });
         if healthy.is_empty() {
             continue;
         }
+        let version = healthy.iter().map(|member| member.version.clone()).min();
         let configured = i64::try_from(node.config.etcd_quota.0).unwrap_or(i64::MAX);
         let quotas = healthy
             .iter()
@@ -44,14 +59,19 @@ pub(super) async fn watch_size(node: Arc<Shared>, usage: watch::Sender<Usage>) {
             .unwrap_or(0);
         let alarm = healthy.iter().any(|member| member.no_space());
         let full = alarm || ratio(in_use, quota) >= node.config.quota_refuse;
-        shown(db_size, quota);
+        metrics::etcd_size(bytes(db_size), bytes(in_use), bytes(quota));
         usage.send_replace(Usage {
             db_size,
             in_use,
             quota,
             full,
+            version,
         });
     }
+}
+
+fn bytes(size: i64) -> u64 {
+    u64::try_from(size).unwrap_or(0)
 }
 
 /// What is in use decides, not the file: etcd uses freed pages again, so it grows no further while they last.
@@ -61,13 +81,4 @@ pub(super) async fn watch_size(node: Arc<Shared>, usage: watch::Sender<Usage>) {
 )]
 fn ratio(in_use: i64, quota: i64) -> f64 {
     in_use as f64 / quota.max(1) as f64
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of databases are far below 2^52"
-)]
-fn shown(db_size: i64, quota: i64) {
-    gauge!("tenure_etcd_db_size_bytes").set(db_size as f64);
-    gauge!("tenure_etcd_quota_bytes").set(quota as f64);
 }

@@ -183,17 +183,16 @@ fn share(
     numbers: &mut Numbers,
     now_ms: u64,
 ) -> Vec<Take> {
-    let takers = rooms
+    let nodes = rooms
         .iter()
         .filter(|room| room.node.record.kinds.contains(&lane.kind))
         .count();
-    let even = which.len().div_ceil(takers.max(1));
+    let even = which.len().div_ceil(nodes.max(1));
     let mut takes: Vec<Take> = Vec::new();
     while !which.is_empty() {
-        let open = rooms
+        let scored = rooms
             .iter_mut()
-            .filter(|room| takes.iter().all(|take| take.node != *room.id));
-        let scored = open.filter_map(|room| Some((room.score(view, lane, now_ms)?, room)));
+            .filter_map(|room| Some((room.score(view, lane, now_ms)?, room)));
         let Some((score, room)) = scored.max_by(|(a, _), (b, _)| a.cmp(b)) else {
             break;
         };
@@ -202,13 +201,15 @@ fn share(
         let piece = which.take(if score.slow { fits.min(even) } else { fits });
         room.hold(piece.len() as u64, score.slow);
         which = which.minus(piece);
-        let (claim, node) = (numbers.claim(), room.id.clone());
-        takes.push(Take {
-            claim,
-            node,
-            session: room.node.session,
-            which: piece,
-        });
+        match takes.iter_mut().find(|take| take.node == *room.id) {
+            Some(take) => take.which = take.which.or(piece),
+            None => takes.push(Take {
+                claim: numbers.claim(),
+                node: room.id.clone(),
+                session: room.node.session,
+                which: piece,
+            }),
+        }
     }
     takes
 }

@@ -80,6 +80,7 @@ fn lost(
         modified: claim.seen.modified,
         stop: stop.map_or(0, |stop| stop.modified),
         gone: run.session,
+        routing: run.routing.clone(),
         settled,
         now_ms,
     }

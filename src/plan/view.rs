@@ -135,7 +135,7 @@ impl View {
                 self.lane(lane).put(kv.key.clone(), record);
             }
             Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, seen(kv)?)),
-            Some(Live::Run(node, claim)) => self.put_claim(node, claim, seen(kv)?, now_ms),
+            Some(Live::Run(node, claim)) => self.put_claim(&node, claim, seen(kv)?, now_ms),
             Some(Live::Stop(node, claim)) => {
                 self.stops.insert((node, claim), seen(kv)?);
             }
@@ -195,21 +195,19 @@ impl View {
         self.changes_of_nodes += 1;
     }
 
-    fn put_claim(&mut self, node: Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
+    fn put_claim(&mut self, node: &Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
         let kind = seen.value.routing.kind.clone();
         let tasks = seen.value.which.len() as u64;
         let former = self.claims.insert((node.clone(), claim), Claim { seen });
         let held = self.held.entry((node.clone(), kind.clone())).or_default();
-        match former.map(|claim| claim.seen.value.which.len() as u64) {
-            Some(former) => {
-                self.pace
-                    .ended(&node, &kind, former.saturating_sub(tasks), now_ms);
-                *held = (*held + tasks).saturating_sub(former);
-            }
-            None => {
-                self.pace.claimed(&node, &kind, tasks, now_ms);
-                *held += tasks;
-            }
+        if let Some(former) = former {
+            let former = former.seen.value.which.len() as u64;
+            self.pace
+                .ended(node, &kind, former.saturating_sub(tasks), now_ms);
+            *held = (*held + tasks).saturating_sub(former);
+        } else {
+            self.pace.claimed(node, &kind, tasks, now_ms);
+            *held += tasks;
         }
     }
 
@@ -266,3 +264,7 @@ fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrup
         modified: kv.mod_revision,
     })
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;

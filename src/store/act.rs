@@ -5,7 +5,7 @@ use tenure_cluster::Failure;
 use super::change::{Act, Change, StopRuns, Waiting};
 use super::commit::{Store, Verdict};
 use super::keys::{Origin, Place};
-use super::locate::{Found, LookError};
+use super::locate::{Found, Held, LookError};
 use crate::task::{Event, Illegal, State, TaskId, Which};
 
 /// 8 looks: each loss means that the task moved; a task that moves eight times within one call is reported as busy.
@@ -62,22 +62,18 @@ impl Store {
                 });
             }
             let state = found.state.next(&Event::Cancelled)?;
-            let (change, state) = match (waiting(&found, act, now_ms), stop(&found)) {
+            let (change, state) = match (waiting(&found, act, now_ms), &found.running) {
                 (Some(act), _) => (Change::Cancel(act), state),
-                (None, Some(None)) => {
-                    return Ok(Acted {
-                        state: State::Running,
-                        revision: found.revision,
-                    });
-                }
-                (None, Some(Some(stop))) => (Change::Stop(stop), State::Running),
-                (None, None) => {
-                    return Err(found
-                        .state
-                        .next(&Event::Cancelled)
-                        .err()
-                        .map_or(ActError::Busy(id), Into::into));
-                }
+                (None, Some(held)) => match stop(&found, held) {
+                    Some(stop) => (Change::Stop(stop), State::Running),
+                    None => {
+                        return Ok(Acted {
+                            state: State::Running,
+                            revision: found.revision,
+                        });
+                    }
+                },
+                (None, None) => continue,
             };
             if let Some(acted) = self.sent(&change, state).await? {
                 return Ok(acted);
@@ -149,21 +145,17 @@ fn waiting(found: &Found, act: u128, now_ms: u64) -> Option<Act> {
     })
 }
 
-/// The stop that covers this task too; the inner none where there is one already.
-fn stop(found: &Found) -> Option<Option<StopRuns>> {
-    let held = found.running.as_ref()?;
+/// The stop that covers this task too; none where there is one already.
+fn stop(found: &Found, held: &Held) -> Option<StopRuns> {
     let before = held
         .stop
         .as_ref()
         .map_or(Which::NONE, |stop| stop.value.which);
-    if before.contains(found.id.index()) {
-        return Some(None);
-    }
-    Some(Some(StopRuns {
+    (!before.contains(found.id.index())).then(|| StopRuns {
         node: held.node.clone(),
         claim: held.claim,
         modified: held.run.modified,
         stop: held.stop.as_ref().map_or(0, |stop| stop.modified),
         which: before.or(Which::only(found.id.index())),
-    }))
+    })
 }

@@ -114,6 +114,8 @@ pub struct Report {
     pub modified: i64,
     /// Mod revision of the stop it was built on, 0 for none; compared only where something goes on.
     pub stop: i64,
+    /// Where its tasks came from.
+    pub routing: Routing,
     /// The claim afterwards; none when nothing of it is left.
     pub rest: Option<Run>,
     /// What it writes.
@@ -137,6 +139,8 @@ pub struct Reclaim {
     pub stop: i64,
     /// The session that must be gone.
     pub gone: i64,
+    /// Where its tasks came from.
+    pub routing: Routing,
     /// What it writes.
     pub settled: Settled,
     /// Now, in milliseconds since 1970.

@@ -1,11 +1,15 @@
 //! Sends changes: alone, or many nested under one fence; says of each what became of it, never what to do about it.
 
-use metrics::counter;
+use std::time::Duration;
+
 use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Txn};
 
-use super::change::Change;
+use super::change::{Change, Settled};
 use super::keys::{Keys, Lane};
+use super::records::Next;
 use super::txns;
+use crate::metrics;
+use crate::task::Routing;
 
 /// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
 /// writers waiting for a few milliseconds at most.
@@ -90,7 +94,7 @@ impl Store {
 
 /// One transaction of many changes. Lanes come first, and a put of the outer list where there are submits: etcd checks its
 /// quota for that one only.
-pub fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
+fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
     let submits = changes
         .iter()
         .any(|change| matches!(change, Change::Submit(_)));
@@ -168,14 +172,43 @@ fn split(outcome: Outcome, changes: usize) -> Vec<Verdict> {
     done.results.into_iter().take(changes).map(branch).collect()
 }
 
+/// Tells metrics what became of a change.
 fn observed(change: &Change, verdict: &Verdict) {
-    let Verdict::Refused { lost, .. } = verdict else {
-        return;
-    };
-    if lost.contains(&"term") || matches!(change, Change::Report(_)) && lost.contains(&"run") {
-        counter!("tenure_fencing_rejected_total", "op" => change.word()).increment(1);
+    match (verdict, change) {
+        (Verdict::Committed { .. }, Change::Report(done)) => counted(&done.settled, &done.routing),
+        (Verdict::Committed { .. }, Change::Reclaim(lost)) => counted(&lost.settled, &lost.routing),
+        (Verdict::Refused { lost, .. }, _) => {
+            let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&"run");
+            if claim_gone || lost.contains(&"term") {
+                metrics::fencing_rejected(change.word());
+            }
+            metrics::txn_conflict(change.word());
+        }
+        (Verdict::Committed { .. } | Verdict::Unknown(_) | Verdict::Unavailable(_), _) => {}
     }
-    counter!("tenure_etcd_txn_conflicts_total", "op" => change.word()).increment(1);
+}
+
+fn counted(settled: &Settled, routing: &Routing) {
+    let (queue, kind) = (routing.queue.as_str(), routing.kind.as_str());
+    for attempt in settled
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome.is_attempt())
+    {
+        let tasks = attempt.which.len() as u64;
+        metrics::task_attempts(queue, kind, attempt.outcome, tasks);
+        match attempt.next {
+            None => metrics::tasks_finished(queue, kind, attempt.outcome, tasks),
+            Some(Next::Ready { .. } | Next::Due { .. }) => {
+                metrics::task_retries(queue, kind, tasks)
+            }
+            Some(Next::Dead { .. }) => metrics::tasks_dead(queue, kind, tasks),
+        }
+        if let Some(started_ms) = attempt.started_ms {
+            let took = Duration::from_millis(attempt.finished_ms.saturating_sub(started_ms));
+            (0..tasks).for_each(|_| metrics::run_duration(queue, kind, took));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use super::keys::{Keys, Live, Origin, Place, RecordId};
 use super::records::{Attempt, Corrupt, Next, Outcomes, Record, Run, Seen, Stop, decode};
 use crate::task::{ClaimId, Name, Outcome, Pack, PackId, State, TaskId, Which};
 
+/// 3 looks at one task: compaction overtakes a look once in a while, never three in a row unless something is wrong.
+const LOOKS_MAX: usize = 3;
+
 /// Why something could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LookError {
@@ -30,6 +33,9 @@ pub enum LookError {
         revision: i64,
     },
 }
+
+/// Outcomes of a pack's tasks in the order they were committed, each with what made it.
+type Lines = Vec<(Origin, Attempt)>;
 
 /// A task as it is at one revision.
 #[derive(Clone, Debug)]
@@ -69,10 +75,17 @@ impl Store {
     /// # Errors
     /// [`LookError`]: etcd's failures, or a store that breaks its promises.
     pub async fn task(&self, id: TaskId) -> Result<(Option<Found>, i64), LookError> {
-        let (mut found, revision) = self
-            .pack_tasks(id.pack(), |index| index == id.index())
-            .await?;
-        Ok((found.pop(), revision))
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let look = self.pack_tasks(id.pack(), |index| index == id.index());
+            match look.await {
+                Ok((mut found, revision)) => return Ok((found.pop(), revision)),
+                // etcd compacted the revision between two of the reads: look again at a newer one.
+                Err(problem) if problem.is_compacted() && looks < LOOKS_MAX => {}
+                Err(problem) => return Err(problem),
+            }
+        }
     }
 
     /// Those tasks of a pack that are wanted, by index.
@@ -110,7 +123,7 @@ impl Store {
             .connection()
             .range(&Range::prefix(keys.results_of(id)).at(revision))
             .await?;
-        let (pack, results) = decoded(keys, pack.kvs, results.kvs)?;
+        let (pack, results) = decoded(keys, &pack.kvs, results.kvs)?;
         let Some(pack) = pack else {
             return Ok(Vec::new());
         };
@@ -152,7 +165,7 @@ impl Store {
     async fn pack_and_results(
         &self,
         id: PackId,
-    ) -> Result<(Option<Arc<Pack>>, Vec<(Origin, Attempt)>, i64), LookError> {
+    ) -> Result<(Option<Arc<Pack>>, Lines, i64), LookError> {
         let keys = self.keys();
         let txn = Txn::new()
             .get(keys.pack(id))
@@ -164,7 +177,7 @@ impl Store {
         };
         let pack = answers.next().unwrap_or_default();
         let results = answers.next().unwrap_or_default();
-        let (pack, results) = decoded(keys, pack, results)?;
+        let (pack, results) = decoded(keys, &pack, results)?;
         Ok((pack, results, revision))
     }
 
@@ -227,14 +240,11 @@ impl Store {
         task: &Found,
         runs: &mut Option<Vec<KeyValue>>,
     ) -> Result<Held, LookError> {
-        let kvs = match runs.take() {
-            Some(kvs) => kvs,
-            None => {
-                let range = Range::prefix(self.keys().runs()).at(task.revision);
-                self.connection().range(&range).await?.kvs
-            }
-        };
-        let kvs = runs.insert(kvs);
+        if runs.is_none() {
+            let range = Range::prefix(self.keys().runs()).at(task.revision);
+            *runs = Some(self.connection().range(&range).await?.kvs);
+        }
+        let kvs = runs.as_deref().unwrap_or_default();
         // The pack's id stands in the value: a cheap test before the decoder.
         let mark = task.id.pack().to_string();
         for kv in kvs.iter().filter(|kv| contains(&kv.value, mark.as_bytes())) {
@@ -268,9 +278,9 @@ impl Store {
 /// A pack and its outcomes in the order they were committed.
 fn decoded(
     keys: &Keys,
-    pack: Vec<KeyValue>,
+    pack: &[KeyValue],
     mut results: Vec<KeyValue>,
-) -> Result<(Option<Arc<Pack>>, Vec<(Origin, Attempt)>), Corrupt> {
+) -> Result<(Option<Arc<Pack>>, Lines), Corrupt> {
     let pack = pack
         .first()
         .map(|kv| decode::<Pack>(&kv.key, &kv.value))

@@ -16,7 +16,7 @@ use super::records::{Idem, decode};
 use crate::task::{PACK_TASKS_MAX, Pack, PackId, Policy, Routing, Spec, TaskId};
 
 /// 8,192 submits wait for a commit at most: a quarter of a second of them at 32,000/s; beyond, callers are told to come again.
-pub const WAITING_MAX: usize = 8_192;
+const WAITING_MAX: usize = 8_192;
 
 /// 2,048 submits to one round: at 256 to a pack that is 8 packs, or 2,048 packs of one in 35 batches.
 const ROUND_MAX: usize = 2_048;

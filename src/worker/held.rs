@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::plan::{Ending, Of, settle};
-use crate::store::{Report, Run, Seen, Settled, Stop};
+use crate::store::{Report, Run, Seen, Stop};
 use crate::task::{ClaimId, Name, Outcome, Pack, Which};
 
 /// 256 KiB of errors and output to one report: four of them fit a batch of 1 MiB.
@@ -157,6 +157,7 @@ impl Held {
             node: desk.node.clone(),
             claim,
             pack: self.run.value.pack,
+            routing: self.run.value.routing.clone(),
             modified: self.run.modified,
             stop: self.stop.0,
             rest,
@@ -200,20 +201,20 @@ impl Held {
         }
     }
 
-    /// The report was committed at this revision; what it told, and whether anything of the claim is left.
-    pub(super) fn committed(&mut self, revision: i64) -> (Settled, bool) {
+    /// The report was committed at this revision; whether anything of the claim is left.
+    pub(super) fn committed(&mut self, revision: i64) -> bool {
         let Some(flight) = self.report.take() else {
-            return (Settled::default(), true);
+            return true;
         };
-        let left = flight.report.rest.is_some();
-        if let Some(rest) = flight.report.rest {
-            self.run = Seen {
-                value: rest,
-                modified: revision,
-                ..self.run.clone()
-            };
-        }
-        (flight.report.settled, left)
+        let Some(rest) = flight.report.rest else {
+            return false;
+        };
+        self.run = Seen {
+            value: rest,
+            modified: revision,
+            ..self.run.clone()
+        };
+        true
     }
 
     /// The report was refused for good: what it told has to be told anew.

@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
 use tenure_cluster::Watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::clock;
+use crate::metrics;
 use crate::store::Store;
 use crate::task::{ClaimId, Name};
 use held::Held;
@@ -185,13 +185,8 @@ async fn at(end: Option<End>) {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "slots are some thousands at most"
-)]
 fn busy(busy: usize, slots: usize) {
-    gauge!("tenure_worker_slots", "state" => "busy").set(busy as f64);
-    gauge!("tenure_worker_slots", "state" => "free").set(slots.saturating_sub(busy) as f64);
+    metrics::worker_slots(busy as u64, slots.saturating_sub(busy) as u64);
 }
 
 /// The two watches of a worker.

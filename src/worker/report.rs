@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
 use tenure_cluster::{Answer, KeyValue};
 use tokio::task::JoinError;
 use tokio::time::Instant;
@@ -12,8 +11,8 @@ use tracing::{debug, info, warn};
 use super::held::Desk;
 use super::{LINGER, Worker};
 use crate::clock;
-use crate::store::{Attempt, Change, Report, Run, Seen, Settled, Stop, Verdict, batches, decode};
-use crate::task::{ClaimId, Routing};
+use crate::store::{Change, Report, Run, Seen, Stop, Verdict, batches, decode};
+use crate::task::ClaimId;
 
 /// 4 batches of reports in flight.
 const FLIGHTS_MAX: usize = 4;
@@ -105,10 +104,7 @@ impl Worker {
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
         };
-        let routing = held.run.value.routing.clone();
-        let (settled, left) = held.committed(revision);
-        told(&routing, &settled);
-        if !left {
+        if !held.committed(revision) {
             self.claims.remove(&claim);
             self.line.retain(|other| *other != claim);
         }
@@ -191,34 +187,4 @@ fn draw() -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit a float exactly")]
     let (bits, all) = (bits as f64, (1_u64 << 32) as f64);
     bits / all
-}
-
-fn told(routing: &Routing, settled: &Settled) {
-    for attempt in settled
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.outcome.is_attempt())
-    {
-        let (queue, kind) = (routing.queue.to_string(), routing.kind.to_string());
-        let tasks = attempt.which.len() as u64;
-        let labels = [
-            ("queue", queue),
-            ("kind", kind),
-            ("outcome", attempt.outcome.word().to_owned()),
-        ];
-        counter!("tenure_task_attempts_total", &labels).increment(tasks);
-        if attempt.next.is_none() {
-            counter!("tenure_tasks_finished_total", &labels).increment(tasks);
-        }
-        took(attempt, &labels[..2]);
-    }
-}
-
-fn took(attempt: &Attempt, labels: &[(&'static str, String)]) {
-    let Some(started_ms) = attempt.started_ms else {
-        return;
-    };
-    let took = Duration::from_millis(attempt.finished_ms.saturating_sub(started_ms)).as_secs_f64();
-    let duration = histogram!("tenure_task_run_duration_seconds", labels);
-    (0..attempt.which.len()).for_each(|_| duration.record(took));
 }

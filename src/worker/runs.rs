@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::histogram;
 use tenure_cluster::Range;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -12,9 +11,10 @@ use tracing::{error, warn};
 
 use super::{Worker, kinds};
 use crate::clock;
+use crate::metrics;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
-use crate::task::{ClaimId, Outcome, Output, Pack, PackId, Which};
+use crate::task::{ClaimId, Output, Pack, PackId, Which};
 
 /// 64 packs are kept: a pack is claimed in pieces, one after the other.
 const PACKS_KEPT: usize = 64;
@@ -229,14 +229,7 @@ fn told(
 
 fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
     let value = ended.result.map(|value| value.to_string());
-    let output = ended.output.map(|output| Output {
-        stdout: output.stdout_tail,
-        stderr: output.stderr_tail,
-        truncated: output.truncated,
-        code: output.exit_code.or(output.status.map(i32::from)),
-        value: None,
-    });
-    let output = match (output, value) {
+    let output = match (ended.output, value) {
         (output, None) => output,
         (output, value) => Some(Output {
             value,
@@ -244,12 +237,7 @@ fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
         }),
     };
     Ending {
-        outcome: match ended.outcome {
-            kinds::Outcome::Succeeded => Outcome::Succeeded,
-            kinds::Outcome::Failed => Outcome::Failed,
-            kinds::Outcome::TimedOut => Outcome::Timeout,
-            kinds::Outcome::Cancelled => Outcome::Cancelled,
-        },
+        outcome: ended.outcome,
         started_ms: Some(started_ms),
         finished_ms: clock::now_ms(),
         error: ended.error,
@@ -259,7 +247,5 @@ fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
 
 fn waited(ready_ms: u64, started_ms: u64, pack: &Pack) {
     let waited = Duration::from_millis(started_ms.saturating_sub(ready_ms));
-    let queue = pack.routing.queue.as_str().to_owned();
-    histogram!("tenure_task_schedule_to_start_duration_seconds", "queue" => queue)
-        .record(waited.as_secs_f64());
+    metrics::schedule_to_start(pack.routing.queue.as_str(), waited);
 }

@@ -5,12 +5,14 @@
     reason = "each test binary uses a part of it"
 )]
 
+pub mod counters;
+
 use std::future::Future;
 use std::time::Duration;
 
 use tenure_cluster::{
-    Committed, Connection, Delivery, Event, Options, Outcome, Refused, Session, SessionOptions,
-    State, Txn, Watch,
+    Committed, Connection, Delivery, Event, Failure, Options, Outcome, Refused, Session,
+    SessionOptions, State, Txn, Watch,
 };
 use tenure_testkit::Etcd;
 
@@ -74,6 +76,33 @@ pub async fn put(connection: &Connection, key: &str, value: &str) -> i64 {
     commit(connection, &Txn::new().put(key, value.to_owned()))
         .await
         .revision
+}
+
+/// Fills a database of little quota; etcd looks at its size every 100 ms only, so how many puts it takes varies.
+pub async fn fill(connection: &Connection) -> Failure {
+    for n in 0..2_000 {
+        let txn = Txn::new().put(format!("/fill/{n}"), vec![7_u8; 100_000]);
+        match within("a large put", connection.commit(&txn)).await {
+            Outcome::Committed(_) => {}
+            Outcome::Unknown(failure) => return failure,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the quota has no effect")
+}
+
+/// Repeats what may be repeated until it is refused.
+pub async fn refused_at_last(connection: &Connection, txn: &Txn) -> Refused {
+    within("a refusal at last", async {
+        loop {
+            match connection.commit(txn).await {
+                Outcome::Refused(refused) => return refused,
+                Outcome::Unknown(_) | Outcome::Unavailable(_) => {}
+                Outcome::Committed(committed) => panic!("committed: {committed:?}"),
+            }
+        }
+    })
+    .await
 }
 
 /// The next events, whatever progress comes between.

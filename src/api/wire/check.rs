@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Backoff, BatchRequest, FieldError, SubmitRequest};
+use crate::task::Name;
 
 /// Tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
 pub const BATCH_TASKS_MAX: usize = 1_000;
@@ -12,8 +13,6 @@ pub const BATCH_TASKS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes in one payload, as JSON, however the server is configured.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes in the name of a queue or a kind.
-pub const NAME_BYTES_MAX: usize = 64;
 /// Labels on one task.
 pub const LABELS_MAX: usize = 32;
 /// Bytes in the key of a label.
@@ -22,12 +21,14 @@ pub const LABEL_KEY_BYTES_MAX: usize = 64;
 pub const LABEL_VALUE_BYTES_MAX: usize = 256;
 /// Bytes in a task's metadata, as JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// Bytes in an idempotency key.
-pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Characters in an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 200;
 /// Attempts that a task may be given.
 pub const MAX_ATTEMPTS_MAX: i64 = 1_000;
-/// A year, in milliseconds: the furthest that work may be delayed or may run.
-pub const HORIZON_MS_MAX: i64 = 366 * DAY_MS;
+/// Ten years, in milliseconds: the furthest that work may be delayed.
+pub const DELAY_MS_MAX: i64 = 3_653 * DAY_MS;
+/// Seven days, in milliseconds: the longest that one attempt may be given.
+pub const TIMEOUT_MS_MAX: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The longest first wait between attempts, in milliseconds.
 pub const BACKOFF_INITIAL_MS_MAX: i64 = DAY_MS;
@@ -41,11 +42,11 @@ impl SubmitRequest {
         let mut found = Faults::default();
         found.name("queue", &self.queue);
         found.name("kind", &self.kind);
-        found.bytes("payload", json_len(&self.payload), payload_bytes_max);
+        found.bytes("payload", self.payload.get().len(), payload_bytes_max);
         found.range("priority", self.priority, 1, 9);
         found.range("max_attempts", self.max_attempts, 1, MAX_ATTEMPTS_MAX);
         if let Some(timeout) = self.timeout_ms {
-            found.range("timeout_ms", timeout, 1, HORIZON_MS_MAX);
+            found.range("timeout_ms", timeout, 1, TIMEOUT_MS_MAX);
         }
         found.start(self.run_at.as_deref(), self.delay_ms);
         found.backoff(&self.backoff);
@@ -113,6 +114,14 @@ fn json_len<T: serde::Serialize>(value: &T) -> usize {
     count.0
 }
 
+/// What is wrong with an idempotency key; none where it is good.
+pub fn idempotency_key(key: &str) -> Option<String> {
+    let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len());
+    let good = fits && key.bytes().all(|byte| byte.is_ascii_graphic());
+    let rule = format!("1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters are allowed");
+    (!good).then(|| format!("has {} bytes; {rule}", key.len()))
+}
+
 #[derive(Default)]
 struct Faults(Vec<FieldError>);
 
@@ -140,32 +149,20 @@ impl Faults {
     }
 
     fn name(&mut self, field: &str, name: &str) {
-        let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
-        if !fits
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        {
-            let shown: String = name.chars().take(NAME_BYTES_MAX).collect();
-            let rule = format!("1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 . _ - are allowed");
-            self.add(field, format!("`{shown}` is not a name: {rule}"));
+        if let Err(error) = name.parse::<Name>() {
+            self.add(field, error.to_string());
         }
     }
 
     fn idempotency_key(&mut self, key: &str) {
-        let fits = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len());
-        if !fits || key.chars().any(char::is_control) {
-            let rule = format!("1 to {IDEMPOTENCY_KEY_BYTES_MAX} without control characters");
-            self.add(
-                "idempotency_key",
-                format!("has {} bytes; {rule} are allowed", key.len()),
-            );
+        if let Some(wrong) = idempotency_key(key) {
+            self.add("idempotency_key", wrong);
         }
     }
 
     fn start(&mut self, run_at: Option<&str>, delay_ms: Option<i64>) {
         if let Some(delay) = delay_ms {
-            self.range("delay_ms", delay, 0, HORIZON_MS_MAX);
+            self.range("delay_ms", delay, 0, DELAY_MS_MAX);
         }
         let Some(text) = run_at else { return };
         if text.parse::<jiff::Timestamp>().is_err() {
@@ -286,7 +283,12 @@ mod tests {
             (
                 json!({"kind": "x", "idempotency_key": ""}),
                 "idempotency_key",
-                "1 to 256",
+                "1 to 200",
+            ),
+            (
+                json!({"kind": "x", "idempotency_key": "a b"}),
+                "idempotency_key",
+                "visible",
             ),
         ];
 

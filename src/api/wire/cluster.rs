@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Time;
 
@@ -109,7 +108,7 @@ pub struct Node {
     /// Where it answers.
     pub address: String,
     /// The process: another one under the same name has another.
-    pub instance: Uuid,
+    pub instance: String,
     /// The revision of etcd at which this is true.
     pub revision: i64,
 }

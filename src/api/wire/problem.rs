@@ -62,6 +62,15 @@ impl FieldError {
     }
 }
 
+/// What a live process answers, whatever etcd does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alive {
+    /// The process: another one under the same name has another.
+    pub instance: String,
+    /// Its node's name.
+    pub node: String,
+}
+
 /// Which build this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Version {

@@ -142,8 +142,8 @@ fn outputs(attempt: &Attempt) -> Result<(), Failure> {
         return Ok(());
     };
     let tail = |name: &str| output.get(name).and_then(serde_json::Value::as_str);
-    match (tail("stdout_tail"), tail("stderr_tail")) {
-        (None, None) if output.get("exit_code").is_some() => Ok(()),
+    match (tail("stdout"), tail("stderr")) {
+        (None, None) if output.get("code").is_some() => Ok(()),
         (None, None) => out::line(&view::one_line(output)),
         (stdout, stderr) => {
             if let Some(text) = stderr {

@@ -189,7 +189,7 @@ fn one(task: &Task) -> String {
         ("queue", task.queue.clone()),
         ("kind", task.kind.clone()),
         ("priority", task.priority.to_string()),
-        ("payload", one_line(&task.payload)),
+        ("payload", one_line(&task.payload.to_value())),
         ("labels", labels.join(", ")),
         (
             "metadata",

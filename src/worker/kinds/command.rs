@@ -26,7 +26,8 @@ use supervise::{Limits, Seen};
 
 use super::BuildError;
 use super::payload::PayloadError;
-use super::run::{Ended, Output, Run};
+use super::run::{Ended, Run};
+use crate::task::Output;
 
 pub(crate) const NAME: &str = "command";
 
@@ -153,13 +154,13 @@ fn judge(seen: Seen) -> Ended {
         (None, Ok(status)) => Ended::failed(how(*status)),
         (None, Err(error)) => Ended::failed(format_args!("exit status unknown: {error}")),
     };
-    let ((stdout_tail, out_cut), (stderr_tail, err_cut)) = (stdout.finish(), stderr.finish());
+    let ((stdout, out_cut), (stderr, err_cut)) = (stdout.finish(), stderr.finish());
     ended.with_output(Output {
-        stdout_tail,
-        stderr_tail,
+        stdout,
+        stderr,
         truncated: out_cut || err_cut,
-        exit_code: status.ok().and_then(|status| status.code()),
-        status: None,
+        code: status.ok().and_then(|status| status.code()),
+        value: None,
     })
 }
 

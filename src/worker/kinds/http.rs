@@ -24,8 +24,9 @@ use client::LazyClient;
 
 use super::handler::with_causes;
 use super::payload::PayloadError;
-use super::run::{Ended, Output, Run, Stop};
+use super::run::{Ended, Run, Stop};
 use super::tail::Tail;
+use crate::task::Output;
 
 pub(crate) const NAME: &str = "http";
 
@@ -170,15 +171,15 @@ impl Http {
                 break;
             }
         }
-        let (stdout_tail, cut) = tail.finish();
+        let (stdout, cut) = tail.finish();
         let truncated = cut || unread;
-        let status_code = Some(status.as_u16());
+        let code = Some(i32::from(status.as_u16()));
         Ok((
             status,
             Output {
-                stdout_tail,
+                stdout,
                 truncated,
-                status: status_code,
+                code,
                 ..Output::default()
             },
         ))

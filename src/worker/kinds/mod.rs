@@ -28,7 +28,7 @@ pub use command::{Allow, CommandOptions};
 pub use handler::{Context, Handler, HandlerError};
 pub use http::{Cidr, CidrError, HttpOptions, Reach};
 pub use payload::PayloadError;
-pub use run::{ERROR_BYTES_MAX, Ended, Outcome, Output, RESULT_BYTES_MAX, Run};
+pub use run::{ERROR_BYTES_MAX, Ended, RESULT_BYTES_MAX, Run};
 
 /// 5 seconds: how long a handler that was told to stop may take to do so before it is dropped.
 pub const HANDLER_GRACE: Duration = Duration::from_secs(5);

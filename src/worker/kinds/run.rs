@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::task::{Outcome, Output};
 
 /// 1 KiB: the longest error text that is kept of a run, in bytes. It travels in a result beside up
 /// to 255 others.
@@ -40,20 +41,6 @@ pub struct Run {
     pub cancel: CancellationToken,
 }
 
-/// How a run ended, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It did what was asked.
-    Succeeded,
-    /// It did not, and the error says why.
-    Failed,
-    /// It was stopped because its time was over.
-    TimedOut,
-    /// It was stopped because someone asked.
-    Cancelled,
-}
-
 /// How a run ended, in full. Every part is bounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
@@ -65,26 +52,6 @@ pub struct Ended {
     pub output: Option<Output>,
     /// What a handler returned, at most [`RESULT_BYTES_MAX`].
     pub result: Option<Value>,
-}
-
-/// The last of what a run printed, or of the answer that it was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// The end of standard output; for `http`, of the body of the answer.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stdout_tail: String,
-    /// The end of standard error.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr_tail: String,
-    /// Whether there was more than the tails hold.
-    #[serde(default)]
-    pub truncated: bool,
-    /// What a command exited with; absent where a signal ended it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// The status of an HTTP answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
 }
 
 /// Why a run is made to stop.
@@ -141,7 +108,7 @@ impl Ended {
     pub(crate) fn stopped(stop: Stop) -> Self {
         let outcome = match stop {
             Stop::Cancelled => Outcome::Cancelled,
-            Stop::TimedOut(_) => Outcome::TimedOut,
+            Stop::TimedOut(_) => Outcome::Timeout,
         };
         Self {
             outcome,

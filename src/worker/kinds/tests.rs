@@ -1,5 +1,6 @@
 //! The door itself, the kinds that are small, and handlers.
 
+use crate::task::Outcome;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -167,7 +168,7 @@ async fn sleep_ends_by_its_time_by_a_timeout_or_by_a_cancel() {
 
     assert_eq!(slept.outcome, Outcome::Succeeded);
     assert!(took >= Duration::from_millis(20), "{took:?}");
-    assert_eq!(timed_out.outcome, Outcome::TimedOut);
+    assert_eq!(timed_out.outcome, Outcome::Timeout);
     assert_eq!(timed_out.error.as_deref(), Some("timed out after 5ms"));
     assert_eq!(cancelled.outcome, Outcome::Cancelled);
 }

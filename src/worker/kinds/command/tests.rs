@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::task::Outcome;
+use crate::worker::kinds::Kinds;
 use crate::worker::kinds::tests::{SOON, run_of};
-use crate::worker::kinds::{Kinds, Outcome};
 
 mod programs;
 mod stopping;
@@ -43,30 +44,30 @@ async fn a_command_succeeds_by_its_exit_status() {
         (zero.outcome, zero.error.as_deref()),
         (Outcome::Succeeded, None)
     );
-    assert_eq!(output(&zero).stdout_tail, "out\n");
-    assert_eq!(output(&zero).stderr_tail, "err\n");
-    assert_eq!(output(&zero).exit_code, Some(0));
+    assert_eq!(output(&zero).stdout, "out\n");
+    assert_eq!(output(&zero).stderr, "err\n");
+    assert_eq!(output(&zero).code, Some(0));
     assert_eq!(
         (three.outcome, three.error.as_deref()),
         (Outcome::Failed, Some("exit status 3"))
     );
-    assert_eq!(output(&three).exit_code, Some(3));
+    assert_eq!(output(&three).code, Some(3));
     assert_eq!(killed.error.as_deref(), Some("killed by signal 9"));
-    assert_eq!(output(&killed).exit_code, None);
+    assert_eq!(output(&killed).code, None);
 }
 
 #[tokio::test]
 async fn arguments_are_passed_as_they_are_and_no_shell_reads_them() {
     let ended = run(json!({"argv": ["printf", "[%s]", "a b", "$HOME", "; exit 7", "*"]})).await;
 
-    assert_eq!(output(&ended).stdout_tail, "[a b][$HOME][; exit 7][*]");
+    assert_eq!(output(&ended).stdout, "[a b][$HOME][; exit 7][*]");
 }
 
 #[tokio::test]
 async fn the_environment_is_what_is_declared_and_the_run_s_identity() {
     let ended = run(json!({"argv": ["env"], "env": {"GREETING": "hello"}})).await;
 
-    let mut seen: Vec<&str> = output(&ended).stdout_tail.lines().collect();
+    let mut seen: Vec<&str> = output(&ended).stdout.lines().collect();
     seen.sort_unstable();
     let path = format!("PATH={}", std::env::var("PATH").unwrap());
     let mut expected = [
@@ -90,11 +91,8 @@ async fn the_working_directory_is_the_root_unless_given() {
     let not_given = run(json!({"argv": ["pwd"]})).await;
     let missing = run(json!({"argv": ["pwd"], "cwd": real.join("missing")})).await;
 
-    assert_eq!(
-        output(&given).stdout_tail.trim_end(),
-        real.to_str().unwrap()
-    );
-    assert_eq!(output(&not_given).stdout_tail, "/\n");
+    assert_eq!(output(&given).stdout.trim_end(), real.to_str().unwrap());
+    assert_eq!(output(&not_given).stdout, "/\n");
     assert_eq!(missing.outcome, Outcome::Failed);
     assert!(missing.error.unwrap().starts_with("cannot start /"));
 }
@@ -107,9 +105,9 @@ async fn standard_input_is_fed_to_the_end_or_is_empty() {
     let unread = run(json!({"argv": ["true"], "stdin": large})).await;
     let empty = run(json!({"argv": ["wc", "-c"]})).await;
 
-    assert_eq!(output(&counted).stdout_tail.trim(), "500000");
+    assert_eq!(output(&counted).stdout.trim(), "500000");
     assert_eq!(unread.outcome, Outcome::Succeeded);
-    assert_eq!(output(&empty).stdout_tail.trim(), "0");
+    assert_eq!(output(&empty).stdout.trim(), "0");
 }
 
 #[tokio::test]
@@ -118,8 +116,8 @@ async fn a_flood_of_output_neither_blocks_nor_is_kept() {
 
     let output = output(&ended);
     assert_eq!(ended.outcome, Outcome::Succeeded);
-    assert_eq!(output.stdout_tail.len(), TAIL_BYTES);
-    assert!(output.stdout_tail.ends_with("xxxend\n"));
-    assert_eq!(output.stderr_tail, "err\n");
+    assert_eq!(output.stdout.len(), TAIL_BYTES);
+    assert!(output.stdout.ends_with("xxxend\n"));
+    assert_eq!(output.stderr, "err\n");
     assert!(output.truncated);
 }

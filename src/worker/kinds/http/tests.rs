@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::task::Outcome;
+use crate::worker::kinds::Kinds;
 use crate::worker::kinds::tests::{SOON, raw, run_of};
-use crate::worker::kinds::{Kinds, Outcome};
 
 /// A server that ends with the test.
 struct Server {
@@ -95,7 +96,7 @@ async fn ask_loopback(payload: Value) -> Ended {
 }
 
 fn body(ended: &Ended) -> &str {
-    &ended.output.as_ref().unwrap().stdout_tail
+    &ended.output.as_ref().unwrap().stdout
 }
 
 #[tokio::test]
@@ -122,7 +123,7 @@ async fn a_request_carries_what_was_asked_and_the_run_s_identity() {
     ] {
         assert!(said.contains(&header), "{header} is not in {said:?}");
     }
-    assert_eq!(ended.output.unwrap().status, Some(200));
+    assert_eq!(ended.output.unwrap().code, Some(200));
 }
 
 #[tokio::test]
@@ -330,9 +331,9 @@ async fn a_server_that_does_not_answer_is_given_up_by_each_bound() {
     .await
     .unwrap();
 
-    assert_eq!(by_payload.outcome, Outcome::TimedOut);
+    assert_eq!(by_payload.outcome, Outcome::Timeout);
     assert_eq!(by_payload.error.as_deref(), Some("timed out after 50ms"));
-    assert_eq!(by_task.outcome, Outcome::TimedOut);
+    assert_eq!(by_task.outcome, Outcome::Timeout);
     assert_eq!(by_cancel.outcome, Outcome::Cancelled);
 }
 

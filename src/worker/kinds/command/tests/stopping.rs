@@ -75,10 +75,10 @@ async fn a_timeout_is_told_as_one_and_a_program_may_end_in_its_grace() {
 
     let ended = kinds(options()).run(run).await;
 
-    assert_eq!(ended.outcome, Outcome::TimedOut);
+    assert_eq!(ended.outcome, Outcome::Timeout);
     assert_eq!(ended.error.as_deref(), Some("timed out after 300ms"));
-    assert_eq!(output(&ended).stdout_tail, "bye\n");
-    assert_eq!(output(&ended).exit_code, Some(0));
+    assert_eq!(output(&ended).stdout, "bye\n");
+    assert_eq!(output(&ended).code, Some(0));
     assert!(
         started.elapsed() < SOON,
         "it did not wait for the whole grace"
@@ -169,7 +169,7 @@ async fn what_a_finished_leader_left_behind_neither_holds_the_run_nor_survives_i
 
     let left = pids.of("left").await;
     assert_eq!(ended.outcome, Outcome::Succeeded);
-    assert_eq!(output(&ended).stdout_tail, "done\n");
+    assert_eq!(output(&ended).stdout, "done\n");
     assert!(started.elapsed() < SOON);
     until(|| gone(left).then_some(())).await;
 }
@@ -193,7 +193,7 @@ async fn who_left_the_group_with_the_pipe_in_hand_does_not_hold_the_run() {
     );
     rustix::process::kill_process(pid(left), rustix::process::Signal::KILL).unwrap();
     assert_eq!(ended.outcome, Outcome::Succeeded);
-    assert_eq!(output(&ended).stdout_tail, "done\n");
+    assert_eq!(output(&ended).stdout, "done\n");
     assert!(took >= supervise::LINGER && took < SOON, "{took:?}");
 }
 

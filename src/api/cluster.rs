@@ -1,0 +1,290 @@
+//! Answers about the cluster: who leads, which nodes there are, how queues stand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use tenure_cluster::Range;
+
+use super::answer::Answer;
+use super::error::ApiError;
+use super::state::Room;
+use super::wire::{
+    EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
+    Stats, TaskCounts, Term, TermEnd, Time,
+};
+use crate::store::{Candidacy, EndedBy, NodeSeen, QueueSeen, Store, TermRecord, decode};
+use crate::task::Name;
+
+/// Who leads.
+#[utoipa::path(get, path = "/v1/leader", tag = "leader",
+    responses((status = 200, body = Leader), (status = 503, description = "`no_leader`: nobody leads")))]
+pub(super) async fn leader(State(room): State<Arc<Room>>) -> Result<Answer<Leader>, ApiError> {
+    let (leader, revision) = leading(&room.door.store).await?;
+    let leader = leader.ok_or(ApiError::NoLeader { revision })?;
+    Ok(Answer::at(revision, leader))
+}
+
+/// The terms that were, newest first.
+#[utoipa::path(get, path = "/v1/leader/history", tag = "leader", responses((status = 200, body = LeaderHistory)))]
+pub(super) async fn history(
+    State(room): State<Arc<Room>>,
+) -> Result<Answer<LeaderHistory>, ApiError> {
+    let (terms, revision) = room.door.store.terms().await?;
+    Ok(Answer::at(
+        revision,
+        LeaderHistory {
+            items: told(terms),
+            revision,
+        },
+    ))
+}
+
+/// A record says how long nobody led before its term; users read it at the term that ended.
+fn told(terms: Vec<(i64, TermRecord)>) -> Vec<Term> {
+    let mut next_gap = None;
+    let mut items = Vec::with_capacity(terms.len());
+    for (term, record) in terms {
+        let gap_ms = std::mem::replace(&mut next_gap, record.gap_ms);
+        items.push(Term {
+            term,
+            node: record.node.to_string(),
+            from: time(record.from_ms),
+            until: record.until_ms.map(time),
+            ended_by: record.ended_by.map(ended_by),
+            gap_ms,
+        });
+    }
+    items
+}
+
+fn ended_by(ended: EndedBy) -> TermEnd {
+    match ended {
+        EndedBy::Resigned => TermEnd::Resigned,
+        EndedBy::LeaseGone => TermEnd::LeaseGone,
+        EndedBy::KeyDeleted => TermEnd::KeyDeleted,
+        EndedBy::Unknown => TermEnd::Unknown,
+    }
+}
+
+/// Ends the present term, whoever leads; another node is elected at once.
+#[utoipa::path(post, path = "/v1/leader/resign", tag = "leader",
+    responses((status = 200, body = Resigned), (status = 409, description = "`leader_changed`"),
+        (status = 503, description = "`no_leader`")))]
+pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resigned>, ApiError> {
+    let store = &room.door.store;
+    let (leader, revision) = store.leader().await?;
+    let leader = leader.ok_or(ApiError::NoLeader { revision })?;
+    let (ended, revision) = store.dismiss(Room::now_ms()).await?;
+    if !ended {
+        return Err(ApiError::LeaderChanged);
+    }
+    let resigned = Resigned {
+        node: leader.candidate.node.to_string(),
+        term: leader.term,
+        revision,
+    };
+    Ok(Answer::at(revision, resigned))
+}
+
+/// The live nodes.
+#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", responses((status = 200, body = NodePage)))]
+pub(super) async fn nodes(State(room): State<Arc<Room>>) -> Result<Answer<NodePage>, ApiError> {
+    let (items, revision) = known(&room.door.store).await?;
+    Ok(Answer::at(
+        revision,
+        NodePage {
+            items,
+            next_cursor: None,
+            revision,
+        },
+    ))
+}
+
+/// One live node.
+#[utoipa::path(get, path = "/v1/nodes/{id}", tag = "nodes", params(("id" = String, Path, description = "Its name")),
+    responses((status = 200, body = Node), (status = 404, description = "`no_such_node`")))]
+pub(super) async fn node(
+    State(room): State<Arc<Room>>,
+    Path(id): Path<String>,
+) -> Result<Answer<Node>, ApiError> {
+    let (nodes, revision) = known(&room.door.store).await?;
+    let node = nodes.into_iter().find(|node| node.id == id);
+    let short = || id.chars().take(64).collect();
+    Ok(Answer::at(
+        revision,
+        node.ok_or_else(|| ApiError::NoNode(short()))?,
+    ))
+}
+
+/// How the queues stand: every queue that has had work.
+#[utoipa::path(get, path = "/v1/queues", tag = "queues", responses((status = 200, body = QueuePage)))]
+pub(super) async fn queues(State(room): State<Arc<Room>>) -> Result<Answer<QueuePage>, ApiError> {
+    let (queues, revision) = room.door.store.queues().await?;
+    let items = queues
+        .into_iter()
+        .map(|(name, seen)| queue(&name, &seen))
+        .collect();
+    Ok(Answer::at(
+        revision,
+        QueuePage {
+            items,
+            next_cursor: None,
+            revision,
+        },
+    ))
+}
+
+/// The cluster on one page. Read in parts; `revision` is that of the oldest part.
+#[utoipa::path(get, path = "/v1/stats", tag = "queues", responses((status = 200, body = Stats)))]
+pub(super) async fn stats(State(room): State<Arc<Room>>) -> Result<Answer<Stats>, ApiError> {
+    let store = &room.door.store;
+    let (queues, revision) = store.queues().await?;
+    let (nodes, _) = known(store).await?;
+    let (leader, _) = leading(store).await?;
+    let sum = |part: fn(&Node) -> u32| nodes.iter().map(part).sum();
+    let stats = Stats {
+        tasks: counts(&queues),
+        nodes: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+        slots: Slots {
+            total: sum(|node| node.slots.total),
+            busy: sum(|node| node.slots.busy),
+        },
+        leader,
+        etcd: etcd(&room),
+        revision,
+    };
+    Ok(Answer::at(revision, stats))
+}
+
+fn etcd(room: &Room) -> EtcdStats {
+    let usage = room.door.usage.borrow();
+    let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
+    EtcdStats {
+        version: usage.version.clone(),
+        db_size: bytes(usage.db_size),
+        db_size_in_use: bytes(usage.in_use),
+        quota: bytes(usage.quota),
+    }
+}
+
+fn counts(queues: &BTreeMap<Name, QueueSeen>) -> TaskCounts {
+    let mut counts = TaskCounts {
+        exact: true,
+        ..TaskCounts::default()
+    };
+    for queue in queues.values() {
+        counts.scheduled += queue.scheduled.tasks;
+        counts.pending += queue.pending.tasks;
+        counts.running += queue.running.tasks;
+        counts.dead += queue.dead.tasks;
+        counts.exact &= exact(queue);
+    }
+    counts
+}
+
+fn exact(queue: &QueueSeen) -> bool {
+    ![queue.pending, queue.scheduled, queue.running, queue.dead]
+        .iter()
+        .any(|count| count.estimated)
+}
+
+fn queue(name: &Name, seen: &QueueSeen) -> Queue {
+    Queue {
+        exact: exact(seen),
+        name: name.to_string(),
+        pending: seen.pending.tasks,
+        scheduled: seen.scheduled.tasks,
+        running: seen.running.tasks,
+        dead: seen.dead.tasks,
+        oldest_pending_at: seen.oldest_pending_ms.map(time),
+        kinds: seen.kinds.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Who leads: holds the lowest election key and has opened its term's record.
+pub(super) async fn leading(store: &Store) -> Result<(Option<Leader>, i64), ApiError> {
+    let (leader, revision) = store.leader().await?;
+    let opened = leader.and_then(|leader| leader.record.map(|record| (leader.term, record)));
+    let leader = opened.map(|(term, record)| Leader {
+        node: record.node.to_string(),
+        term,
+        since: time(record.from_ms),
+        address: record.address,
+        revision,
+    });
+    Ok((leader, revision))
+}
+
+/// The live nodes, and which of them leads at the same revision.
+async fn known(store: &Store) -> Result<(Vec<Node>, i64), ApiError> {
+    let (nodes, revision) = store.nodes().await?;
+    let range = Range::prefix(store.keys().elect_prefix()).at(revision);
+    let candidates = store.connection().range(&range).await?.kvs;
+    let first = candidates.iter().min_by_key(|kv| kv.create_revision);
+    let first: Option<Candidacy> = first
+        .map(|kv| decode(&kv.key, &kv.value))
+        .transpose()
+        .map_err(|corrupt| ApiError::Corrupt(corrupt.to_string()))?;
+    let leads = |id: &Name| first.as_ref().is_some_and(|first| first.node == *id);
+    Ok((
+        nodes
+            .into_iter()
+            .map(|node| told_node(leads(&node.id), node, revision))
+            .collect(),
+        revision,
+    ))
+}
+
+fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
+    let record = node.seen.value;
+    Node {
+        id: node.id.to_string(),
+        state: if record.draining {
+            NodeState::Draining
+        } else {
+            NodeState::Live
+        },
+        leader,
+        slots: Slots {
+            total: record.slots,
+            busy: u32::try_from(node.tasks).unwrap_or(u32::MAX),
+        },
+        kinds: record.kinds.iter().map(ToString::to_string).collect(),
+        labels: record.labels,
+        version: record.version,
+        started_at: time(record.started_ms),
+        address: record.address,
+        instance: record.instance,
+        revision,
+    }
+}
+
+/// Milliseconds since 1970 on the wire.
+pub(super) fn time(ms: u64) -> Time {
+    Time::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_told_at_the_term_that_ended() {
+        let record = |from_ms, gap_ms| TermRecord {
+            node: "a".parse().unwrap(),
+            address: String::new(),
+            from_ms,
+            until_ms: None,
+            ended_by: None,
+            gap_ms,
+        };
+        let items = told(vec![
+            (9, record(3, Some(30))),
+            (7, record(2, Some(20))),
+            (5, record(1, None)),
+        ]);
+        let gaps: Vec<_> = items.iter().map(|term| (term.term, term.gap_ms)).collect();
+        assert_eq!(gaps, [(9, None), (7, Some(30)), (5, Some(20))]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Puts the rooms behind one router, and serves it until it is told to stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Tokens;
+use super::error::ApiError;
+use super::state::{Door, RequestIds, Room, WAITS_MAX};
+use super::{cluster, front, health, openapi, submit, tasks};
+
+/// 5 s: what is not answered by then after the end was asked for is cut off.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The whole API.
+///
+/// # Panics
+/// Never: its description has string keys, so it encodes.
+pub fn router(door: Door) -> Router {
+    let (router, api) = OpenApiRouter::with_openapi(openapi::begun())
+        .routes(routes!(submit::one, tasks::list))
+        .routes(routes!(submit::batch))
+        .routes(routes!(tasks::get))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::retry))
+        .routes(routes!(cluster::leader))
+        .routes(routes!(cluster::history))
+        .routes(routes!(cluster::resign))
+        .routes(routes!(cluster::nodes))
+        .routes(routes!(cluster::node))
+        .routes(routes!(cluster::queues))
+        .routes(routes!(cluster::stats))
+        .routes(routes!(health::openapi))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    let api = openapi::finished(api);
+    let room = Arc::new(Room {
+        tokens: Tokens::new(&door.tokens),
+        waits: Semaphore::new(WAITS_MAX),
+        openapi: serde_json::to_vec(&api)
+            .expect("a description encodes")
+            .into(),
+        request_ids: RequestIds::new(),
+        door,
+    });
+    router
+        .fallback(async || ApiError::NoRoute)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(from_fn_with_state(Arc::clone(&room), front::front))
+        .with_state(room)
+}
+
+/// Serves until told to stop; then open requests are finished, for a moment.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        // Answers are small and awaited: without this some wait for an acknowledgement. It fails only on closed ones.
+        let _ = stream.set_nodelay(true);
+    });
+    let closing = shutdown.clone();
+    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    tokio::select! {
+        served = served.into_future() => served,
+        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => Ok(()),
+    }
+}

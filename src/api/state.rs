@@ -1,0 +1,122 @@
+//! What the API needs of its node, and what it keeps for itself.
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{Semaphore, watch};
+
+use super::auth::Tokens;
+use crate::config::{Config, Token};
+use crate::store::{Store, Submitter};
+use crate::task::Name;
+
+/// 1,024 requests wait for a task's end at once, each with a watch on etcd; beyond, they are answered at once.
+pub(super) const WAITS_MAX: usize = 1_024;
+
+/// What the API needs of its node.
+#[derive(Clone)]
+pub struct Door {
+    /// The store.
+    pub store: Store,
+    /// Where single submits go.
+    pub submitter: Submitter,
+    /// The node's settings.
+    pub config: Arc<Config>,
+    /// The process: a random id, another one after each start.
+    pub instance: String,
+    /// The node's name.
+    pub node: Name,
+    /// Who may call, from [`Config::tokens`]; where there are none everyone may do everything, which only a loopback listener allows.
+    pub tokens: Vec<Token>,
+    /// Whether the node can do its part. The node keeps it up to date.
+    pub ready: watch::Receiver<Readiness>,
+    /// How full etcd is. The node keeps it up to date.
+    pub usage: watch::Receiver<Usage>,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+}
+
+/// Whether a node can do its part; each part says in words how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether etcd answers.
+    pub etcd: Result<String, String>,
+    /// Whether the node holds its session.
+    pub session: Result<String, String>,
+    /// Whether the node's watch is up to date.
+    pub watch: Result<String, String>,
+    /// Whether the node is leaving: it answers, takes no new work, and lets nobody wait.
+    pub draining: bool,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        let starting = || Err("starting".to_owned());
+        Self {
+            etcd: starting(),
+            session: starting(),
+            watch: starting(),
+            draining: false,
+        }
+    }
+}
+
+/// How full etcd is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The largest member's database on disk, in bytes.
+    pub db_size: i64,
+    /// What of it is in use, in bytes.
+    pub in_use: i64,
+    /// The size at which etcd refuses writes, in bytes.
+    pub quota: i64,
+    /// Whether new work is refused.
+    pub full: bool,
+    /// etcd's version, where it was seen.
+    pub version: Option<String>,
+}
+
+/// What all handlers share.
+pub(super) struct Room {
+    pub(super) door: Door,
+    pub(super) tokens: Tokens,
+    pub(super) waits: Semaphore,
+    pub(super) openapi: Bytes,
+    pub(super) request_ids: RequestIds,
+}
+
+/// Names requests that come without a name: a random word of the process and a count.
+pub(super) struct RequestIds {
+    process: u32,
+    count: std::sync::atomic::AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        Self {
+            process: uuid::Uuid::new_v4().as_fields().0,
+            count: 0.into(),
+        }
+    }
+
+    pub(super) fn next(&self) -> HeaderValue {
+        let count = self
+            .count
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = format!("{:08x}-{count:x}", self.process);
+        HeaderValue::try_from(id).expect("hexadecimal digits are visible ASCII")
+    }
+}
+
+impl Room {
+    pub(super) fn now_ms() -> u64 {
+        u64::try_from(crate::clock::now().as_millisecond()).unwrap_or(0)
+    }
+
+    /// The largest payload taken, in bytes.
+    pub(super) fn payload_bytes_max(&self) -> usize {
+        usize::try_from(self.door.config.payload_limit.0).unwrap_or(usize::MAX)
+    }
+}

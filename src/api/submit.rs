@@ -1,0 +1,261 @@
+//! Takes tasks: reads, checks everything, then hands them in; nothing is written where anything is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName};
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
+use super::answer::Answer;
+use super::body;
+use super::error::ApiError;
+use super::state::Room;
+use super::wire::check::idempotency_key;
+use super::wire::{
+    BATCH_BYTES_MAX, BATCH_TASKS_MAX, BatchRequest, BatchSubmitted, FieldError, SubmitRequest,
+    Submitted, TaskState,
+};
+use crate::metrics;
+use crate::store::{Accepted, IdemKey, NewTask};
+use crate::task::Name;
+
+mod digest;
+mod spec;
+
+/// The header that says the same as the field `idempotency_key`.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// 50 different pairs of queue and kind to a batch: each may cost a marker of its own, and etcd takes 128 operations to a list.
+const BATCH_LANES_MAX: usize = 50;
+
+/// 64 KiB for what a single submit has beside its payload: 32 labels, 16 KiB of metadata, names and numbers.
+const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
+
+/// Submits one task.
+#[utoipa::path(post, path = "/v1/tasks", tag = "tasks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A second submit with the same key answers the first one's task")),
+    request_body(content = SubmitRequest, example = json!({
+        "queue": "mail", "kind": "http", "payload": {"url": "https://example.org/hook", "method": "POST"},
+        "priority": 7, "max_attempts": 3, "labels": {"customer": "42"}})),
+    responses((status = 201, body = Submitted), (status = 200, description = "The key was used for this request before", body = Submitted),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request`, `idempotency_key_reused`"),
+        (status = 429, description = "`busy`: come again after Retry-After"),
+        (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
+        (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
+pub(super) async fn one(
+    State(room): State<Arc<Room>>,
+    request: Request,
+) -> Result<Answer<Submitted>, ApiError> {
+    has_room(&room)?;
+    let (parts, sent) = request.into_parts();
+    let payload_max = room.payload_bytes_max();
+    let sent = body::json(
+        &parts.headers,
+        sent,
+        payload_max + BESIDE_PAYLOAD_BYTES,
+        "the body of a task",
+    )
+    .await?;
+    let mut asked = SubmitRequest::read(&sent).map_err(|faults| unread(&sent, faults))?;
+    drop(sent);
+    fits(&asked, payload_max, "/payload")?;
+    let mut faults = asked.check(payload_max);
+    let key = agreed(&parts.headers, asked.idempotency_key.take(), &mut faults);
+    let now_ms = Room::now_ms();
+    let idem = faults
+        .is_empty()
+        .then_some(key)
+        .flatten()
+        .map(|key| IdemKey {
+            key,
+            digest: digest::of_one(&asked),
+        });
+    let task = spec::new_task(asked, now_ms, faults)?;
+    let (queue, kind) = (task.routing.queue.clone(), task.routing.kind.clone());
+    let state = if task.run_at_ms.is_some() {
+        TaskState::Scheduled
+    } else {
+        TaskState::Pending
+    };
+
+    let accepted = room.door.submitter.one(task, idem, now_ms).await?;
+
+    if !accepted.repeated {
+        metrics::tasks_submitted(queue.as_str(), kind.as_str(), 1);
+    }
+    answered(&room, &accepted, state).await
+}
+
+/// Where a task of an earlier submit stands by now; where a new one does is known.
+async fn answered(
+    room: &Room,
+    accepted: &Accepted,
+    state: TaskState,
+) -> Result<Answer<Submitted>, ApiError> {
+    let id = *accepted
+        .tasks
+        .first()
+        .expect("an accepted submit has a task");
+    let (mut state, mut revision) = (state, accepted.revision);
+    if accepted.repeated {
+        let (found, at) = room.door.store.task(id).await?;
+        let found = found.ok_or(ApiError::NoTask(id))?;
+        (state, revision) = (super::tasks::view::state(found.state), at);
+    }
+    let submitted = Submitted {
+        id: id.uuid(),
+        state,
+        revision,
+    };
+    let answer = Answer::at(revision, submitted).created(accepted.repeated);
+    Ok(answer.location(&format!("/v1/tasks/{id}")))
+}
+
+/// Submits up to 1,000 tasks and 1 MiB, whole or not at all.
+#[utoipa::path(post, path = "/v1/tasks/batch", tag = "tasks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A second batch with the same key answers the first one's tasks")),
+    request_body(content = BatchRequest, example = json!({
+        "tasks": [{"kind": "noop"}, {"kind": "sleep", "payload": {"ms": 100}}]})),
+    responses((status = 201, body = BatchSubmitted), (status = 200, description = "The key was used for this request before", body = BatchSubmitted),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request`, `idempotency_key_reused`"),
+        (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
+        (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
+pub(super) async fn batch(
+    State(room): State<Arc<Room>>,
+    request: Request,
+) -> Result<Answer<BatchSubmitted>, ApiError> {
+    has_room(&room)?;
+    let (parts, sent) = request.into_parts();
+    let sent = body::json(&parts.headers, sent, BATCH_BYTES_MAX, "the body of a batch").await?;
+    let mut asked = BatchRequest::read(&sent).map_err(|faults| unread(&sent, faults))?;
+    drop(sent);
+    let payload_max = room.payload_bytes_max();
+    bounded(&asked, payload_max)?;
+    let mut faults = asked.check(payload_max);
+    let key = agreed(&parts.headers, asked.idempotency_key.take(), &mut faults);
+    let now_ms = Room::now_ms();
+    let idem = faults
+        .is_empty()
+        .then_some(key)
+        .flatten()
+        .map(|key| IdemKey {
+            key,
+            digest: digest::of_batch(&asked),
+        });
+    let tasks = spec::new_tasks(asked.tasks, now_ms, faults)?;
+    let lanes = lanes(&tasks)?;
+
+    let accepted = room.door.submitter.batch(tasks, idem, now_ms).await?;
+
+    if !accepted.repeated {
+        for ((queue, kind), tasks) in lanes {
+            metrics::tasks_submitted(queue.as_str(), kind.as_str(), tasks);
+        }
+    }
+    let ids = accepted.tasks.iter().map(|id| id.uuid()).collect();
+    let revision = accepted.revision;
+    Ok(Answer::at(revision, BatchSubmitted { ids, revision }).created(accepted.repeated))
+}
+
+/// Whether etcd has room for new work and the node stays.
+fn has_room(room: &Room) -> Result<(), ApiError> {
+    let usage = room.door.usage.borrow();
+    if usage.full {
+        return Err(ApiError::NearlyFull {
+            size: usage.db_size,
+            quota: usage.quota,
+        });
+    }
+    drop(usage);
+    if room.door.ready.borrow().draining {
+        return Err(ApiError::Closing);
+    }
+    Ok(())
+}
+
+/// A body that is no request: what is not even JSON is told apart.
+fn unread(sent: &Bytes, faults: Vec<FieldError>) -> ApiError {
+    match serde_json::from_slice::<IgnoredAny>(sent) {
+        Ok(IgnoredAny) => ApiError::Invalid(faults),
+        Err(_) => ApiError::Malformed(faults),
+    }
+}
+
+/// The key of header and field, where they agree.
+fn agreed(
+    headers: &HeaderMap,
+    field: Option<String>,
+    faults: &mut Vec<FieldError>,
+) -> Option<String> {
+    let Some(header) = headers.get(IDEMPOTENCY_KEY) else {
+        return field;
+    };
+    let header = String::from_utf8_lossy(header.as_bytes()).into_owned();
+    if let Some(wrong) = idempotency_key(&header) {
+        faults.push(FieldError {
+            pointer: String::new(),
+            field: "Idempotency-Key".to_owned(),
+            detail: wrong,
+        });
+    }
+    if field.as_ref().is_some_and(|field| *field != header) {
+        let detail =
+            "differs from the header Idempotency-Key: give one of them, or the same in both";
+        faults.push(FieldError::new("idempotency_key", detail));
+    }
+    Some(header)
+}
+
+fn fits(asked: &SubmitRequest, max: usize, pointer: &str) -> Result<(), ApiError> {
+    if asked.payload.get().len() <= max {
+        return Ok(());
+    }
+    let what = format!("the payload has {} bytes", asked.payload.get().len());
+    Err(ApiError::TooLarge {
+        what,
+        max,
+        unit: "bytes",
+        pointer: Some(pointer.to_owned()),
+    })
+}
+
+/// The bounds of a batch beside the size of its body, which was read within its own.
+fn bounded(asked: &BatchRequest, payload_max: usize) -> Result<(), ApiError> {
+    let given = asked.tasks.len();
+    if given > BATCH_TASKS_MAX {
+        return Err(ApiError::TooLarge {
+            what: format!("the batch has {given} tasks"),
+            max: BATCH_TASKS_MAX,
+            unit: "tasks",
+            pointer: Some("/tasks".to_owned()),
+        });
+    }
+    for (index, task) in asked.tasks.iter().enumerate() {
+        fits(task, payload_max, &format!("/tasks/{index}/payload"))?;
+    }
+    Ok(())
+}
+
+/// How many tasks of each queue and kind, within the bound.
+fn lanes(tasks: &[NewTask]) -> Result<BTreeMap<(Name, Name), u64>, ApiError> {
+    let mut lanes = BTreeMap::new();
+    for NewTask { routing, .. } in tasks {
+        *lanes
+            .entry((routing.queue.clone(), routing.kind.clone()))
+            .or_default() += 1;
+    }
+    if lanes.len() <= BATCH_LANES_MAX {
+        return Ok(lanes);
+    }
+    Err(ApiError::TooLarge {
+        what: format!(
+            "the batch has {} different pairs of queue and kind",
+            lanes.len()
+        ),
+        max: BATCH_LANES_MAX,
+        unit: "pairs",
+        pointer: Some("/tasks".to_owned()),
+    })
+}

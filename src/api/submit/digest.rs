@@ -1,0 +1,126 @@
+//! What an idempotency key stands for: SHA-256 of a request in one canonical form, in which neither the order of keys nor blanks
+//! matter, but every digit of a number does.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::api::wire::{BatchRequest, SubmitRequest};
+
+/// 128 levels of JSON are put in order, as deep as `serde_json` reads; what is deeper counts as it is written.
+const DEPTH_MAX: usize = 128;
+
+/// Of one task, without its key.
+pub(super) fn of_one(asked: &SubmitRequest) -> String {
+    hexadecimal(&canonical(asked))
+}
+
+/// Of a batch, without its key. Another form than a single task's: an array.
+pub(super) fn of_batch(asked: &BatchRequest) -> String {
+    let tasks: Vec<String> = asked.tasks.iter().map(canonical).collect();
+    hexadecimal(&format!("[{}]", tasks.join(",")))
+}
+
+fn canonical(asked: &SubmitRequest) -> String {
+    let text = serde_json::value::to_raw_value(asked).expect("a request encodes");
+    let mut out = String::with_capacity(text.get().len());
+    put(&text, DEPTH_MAX, &mut out);
+    out
+}
+
+fn put(json: &RawValue, depth: usize, out: &mut String) {
+    let text = json.get();
+    let done = match text.as_bytes().first() {
+        Some(b'{') if depth > 0 => object(text, depth, out),
+        Some(b'[') if depth > 0 => array(text, depth, out),
+        Some(b'"') => string(text, out),
+        Some(_) | None => None,
+    };
+    if done.is_none() {
+        out.push_str(text);
+    }
+}
+
+fn object(text: &str, depth: usize, out: &mut String) -> Option<()> {
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).ok()?;
+    out.push('{');
+    for (key, value) in fields {
+        out.push_str(&serde_json::to_string(&key).expect("a string encodes"));
+        out.push(':');
+        put(value, depth - 1, out);
+        out.push(',');
+    }
+    out.push('}');
+    Some(())
+}
+
+fn array(text: &str, depth: usize, out: &mut String) -> Option<()> {
+    let values: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+    out.push('[');
+    for value in values {
+        put(value, depth - 1, out);
+        out.push(',');
+    }
+    out.push(']');
+    Some(())
+}
+
+/// However its characters were escaped.
+fn string(text: &str, out: &mut String) -> Option<()> {
+    let plain: String = serde_json::from_str(text).ok()?;
+    out.push_str(&serde_json::to_string(&plain).expect("a string encodes"));
+    Some(())
+}
+
+fn hexadecimal(text: &str) -> String {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        write!(hex, "{byte:02x}").expect("a string takes all text");
+    }
+    hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(json: &str) -> String {
+        of_one(&SubmitRequest::read(json.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_means_the_same_is_the_same_and_what_differs_differs() {
+        let plain = digest(r#"{"kind":"x","payload":{"a":1,"b":[2,"é"]}}"#);
+        for same in [
+            r#"{"payload":{"b":[2,"\u00e9"],"a":1},"kind":"x"}"#,
+            r#"{"kind":"x","payload":{ "a" : 1, "b" : [ 2 , "é" ] },"priority":5}"#,
+        ] {
+            assert_eq!(digest(same), plain, "{same}");
+        }
+        for other in [
+            r#"{"kind":"x","payload":{"a":1,"b":["é",2]}}"#,
+            r#"{"kind":"x","payload":{"a":2,"b":[2,"é"]}}"#,
+            r#"{"kind":"x","payload":{"a":1,"b":[2,"é"]},"priority":6}"#,
+        ] {
+            assert_ne!(digest(other), plain, "{other}");
+        }
+        let big = |last| {
+            digest(&format!(
+                r#"{{"kind":"x","payload":1234567890123456789012345678{last}}}"#
+            ))
+        };
+        assert_ne!(big(1), big(2));
+    }
+
+    #[test]
+    fn a_payload_of_any_depth_has_a_digest() {
+        let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+        let request = SubmitRequest::read(format!(r#"{{"kind":"x","payload":{deep}}}"#).as_bytes());
+        if let Ok(request) = request {
+            assert_eq!(of_one(&request).len(), 64);
+        }
+    }
+}

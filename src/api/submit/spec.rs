@@ -1,0 +1,131 @@
+//! From a request to a task, or to everything that is wrong with it; never asks etcd.
+
+use crate::api::error::ApiError;
+use crate::api::wire::check::DELAY_MS_MAX;
+use crate::api::wire::{Backoff, FieldError, SubmitRequest};
+use crate::store::NewTask;
+use crate::task::{self, Name, Policy, Priority, Routing, Spec};
+use crate::worker::kinds::{Kinds, PayloadError};
+
+/// The task, where nothing was or is found wrong.
+pub(super) fn new_task(
+    asked: SubmitRequest,
+    now_ms: u64,
+    mut faults: Vec<FieldError>,
+) -> Result<NewTask, ApiError> {
+    faults.extend(late(&asked, now_ms));
+    if faults.is_empty() {
+        return Ok(built(asked, now_ms));
+    }
+    Err(ApiError::Invalid(faults))
+}
+
+/// The tasks of a batch, where nothing was or is found wrong with any.
+pub(super) fn new_tasks(
+    asked: Vec<SubmitRequest>,
+    now_ms: u64,
+    mut faults: Vec<FieldError>,
+) -> Result<Vec<NewTask>, ApiError> {
+    for (index, task) in asked.iter().enumerate() {
+        let found = late(task, now_ms);
+        if !found.is_empty() {
+            let under = format!("/tasks/{index}");
+            faults.extend(found.into_iter().map(|fault| fault.under(&under)));
+        }
+    }
+    if faults.is_empty() {
+        return Ok(asked.into_iter().map(|task| built(task, now_ms)).collect());
+    }
+    Err(ApiError::Invalid(faults))
+}
+
+/// What only a server can say: it has a clock, and knows the kinds.
+fn late(asked: &SubmitRequest, now_ms: u64) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let at = asked.run_at().map(jiff::Timestamp::as_millisecond);
+    let last = i64::try_from(now_ms)
+        .unwrap_or(i64::MAX)
+        .saturating_add(DELAY_MS_MAX);
+    if let Some(text) = asked
+        .run_at
+        .as_deref()
+        .filter(|_| at.is_some_and(|at| at > last))
+    {
+        faults.push(FieldError::new(
+            "run_at",
+            format!("`{text}` is more than ten years away"),
+        ));
+    }
+    if let Err(wrong) = Kinds::check(&asked.kind, asked.payload.shared()) {
+        faults.push(payload_fault(&wrong));
+    }
+    faults
+}
+
+/// `payload.argv[2]` is `/payload/argv/2`.
+fn payload_fault(wrong: &PayloadError) -> FieldError {
+    let path = wrong.field.replace('[', ".").replace(']', "");
+    let detail = format!("{}, expected {}", wrong.problem, wrong.bound);
+    FieldError {
+        field: wrong.field.clone(),
+        ..FieldError::new(&path, detail)
+    }
+}
+
+/// Of a request that was checked.
+fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
+    let run_at_ms = starts(&asked, now_ms);
+    let metadata = (!asked.metadata.is_empty()).then(|| {
+        let text = serde_json::value::to_raw_value(&asked.metadata).expect("a JSON object encodes");
+        text.into()
+    });
+    NewTask {
+        routing: Routing {
+            queue: name(&asked.queue),
+            kind: name(&asked.kind),
+            priority: u8::try_from(asked.priority)
+                .ok()
+                .and_then(Priority::new)
+                .expect("checked"),
+        },
+        policy: Policy {
+            max_attempts: u32::try_from(asked.max_attempts).expect("checked"),
+            backoff: backoff(&asked.backoff),
+            timeout_ms: asked.timeout_ms.map(unsigned),
+        },
+        run_at_ms,
+        spec: Spec {
+            payload: asked.payload.shared().clone(),
+            labels: asked.labels,
+            metadata,
+        },
+    }
+}
+
+/// When it may start; none where that is at once.
+fn starts(asked: &SubmitRequest, now_ms: u64) -> Option<u64> {
+    let at = asked
+        .run_at()
+        .map(|at| u64::try_from(at.as_millisecond()).unwrap_or(0));
+    let after = asked
+        .delay_ms
+        .map(|delay| now_ms.saturating_add(unsigned(delay)));
+    at.or(after).filter(|at| *at > now_ms)
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("checked")
+}
+
+fn unsigned(ms: i64) -> u64 {
+    u64::try_from(ms).expect("checked: not negative")
+}
+
+fn backoff(asked: &Backoff) -> task::Backoff {
+    task::Backoff {
+        initial_ms: unsigned(asked.initial_ms),
+        factor: asked.factor,
+        max_ms: unsigned(asked.max_ms),
+        jitter: asked.jitter,
+    }
+}

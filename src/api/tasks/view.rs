@@ -1,0 +1,208 @@
+//! A task as users see it.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::cluster::{leading, time};
+use crate::api::error::ApiError;
+use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
+use crate::store::{self, Found, Held, NodeSeen, Place, Store};
+use crate::task::{Outcome, Output, State, Tally};
+
+/// What decides why pending tasks wait; read once for an answer, and only where one is pending.
+pub(in crate::api) struct Surroundings {
+    nodes: Vec<NodeSeen>,
+    led: bool,
+}
+
+impl Surroundings {
+    pub(super) async fn of(store: &Store, tasks: &[Found]) -> Result<Self, ApiError> {
+        if tasks.iter().all(|task| task.state != State::Pending) {
+            return Ok(Self {
+                nodes: Vec::new(),
+                led: true,
+            });
+        }
+        let (nodes, _) = store.nodes().await?;
+        let led = leading(store).await?.0.is_some();
+        Ok(Self { nodes, led })
+    }
+}
+
+/// The word of the wire.
+pub(in crate::api) fn state(state: State) -> TaskState {
+    match state {
+        State::Scheduled => TaskState::Scheduled,
+        State::Pending => TaskState::Pending,
+        State::Running => TaskState::Running,
+        State::Succeeded => TaskState::Succeeded,
+        State::Dead => TaskState::Dead,
+        State::Cancelled => TaskState::Cancelled,
+    }
+}
+
+pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
+    let (pack, spec) = (&found.pack, found.pack.tasks.get(&found.id.index()));
+    let metadata = spec.and_then(|spec| serde_json::from_str(spec.metadata.as_ref()?.get()).ok());
+    let tally = tally(found);
+    wire::Task {
+        id: found.id.uuid(),
+        state: state(found.state),
+        queue: pack.routing.queue.to_string(),
+        kind: pack.routing.kind.to_string(),
+        priority: pack.routing.priority.level(),
+        payload: spec
+            .map(|spec| Raw::from(spec.payload.clone()))
+            .unwrap_or_default(),
+        labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
+        metadata: metadata.unwrap_or_default(),
+        created_at: time(pack.created_ms),
+        run_at: due(found).map(time),
+        max_attempts: pack.policy.max_attempts,
+        failures: tally.failures,
+        deaths: tally.deaths,
+        timeout_ms: pack.policy.timeout_ms,
+        attempts: attempts(found),
+        waiting_for: waiting_for(found, around),
+        revision: found.revision,
+    }
+}
+
+fn due(found: &Found) -> Option<u64> {
+    match found.waiting.as_ref()?.0 {
+        Place::Due(ms) => Some(ms),
+        Place::Ready | Place::Dead => None,
+    }
+}
+
+/// What the task has been through since it was submitted or revived. An ended one has no record left: then its attempts tell.
+fn tally(found: &Found) -> Tally {
+    if let Some((_, _, record)) = &found.waiting {
+        return record.value.tally;
+    }
+    if let Some(held) = &found.running {
+        return held.run.value.tally;
+    }
+    let mut tally = Tally::default();
+    for (_, attempt) in &found.attempts {
+        tally.attempts = attempt.number;
+        match attempt.outcome {
+            Outcome::Failed | Outcome::Timeout => tally.failures += 1,
+            Outcome::Lost => tally.deaths += 1,
+            Outcome::Revived => (tally.failures, tally.deaths) = (0, 0),
+            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned => {}
+        }
+    }
+    tally
+}
+
+fn attempts(found: &Found) -> Vec<Attempt> {
+    let kind = found.pack.routing.kind.as_str();
+    // What was cancelled before it ran has an outcome, but no node and so no attempt.
+    let ended = found
+        .attempts
+        .iter()
+        .filter(|(_, attempt)| attempt.outcome.is_attempt() && attempt.node.is_some());
+    let mut attempts: Vec<Attempt> = ended
+        .map(|(_, attempt)| ended_attempt(attempt, kind))
+        .collect();
+    attempts.extend(found.running.as_ref().map(running));
+    attempts
+}
+
+fn ended_attempt(attempt: &store::Attempt, kind: &str) -> Attempt {
+    Attempt {
+        number: attempt.number,
+        node: attempt
+            .node
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        fence: attempt.fence,
+        started_at: attempt.started_ms.map(time),
+        finished_at: Some(time(attempt.finished_ms)),
+        outcome: outcome(attempt.outcome),
+        error: attempt.error.clone(),
+        output: attempt
+            .output
+            .as_ref()
+            .map(|output| output_of(output, kind)),
+    }
+}
+
+/// Its number is sure, its start is not: its node has not said yet.
+fn running(held: &Held) -> Attempt {
+    Attempt {
+        number: held.run.value.tally.attempts + 1,
+        node: held.node.to_string(),
+        fence: held.run.created,
+        started_at: None,
+        finished_at: None,
+        outcome: AttemptOutcome::Running,
+        error: None,
+        output: None,
+    }
+}
+
+fn outcome(outcome: Outcome) -> AttemptOutcome {
+    match outcome {
+        Outcome::Succeeded => AttemptOutcome::Succeeded,
+        Outcome::Failed => AttemptOutcome::Failed,
+        Outcome::Timeout => AttemptOutcome::Timeout,
+        Outcome::Cancelled => AttemptOutcome::Cancelled,
+        Outcome::Lost => AttemptOutcome::Lost,
+        Outcome::Returned | Outcome::Revived => AttemptOutcome::Returned,
+    }
+}
+
+/// A handler's value as it is; of the other kinds what was written, with the code under the name that the kind gives it.
+fn output_of(output: &Output, kind: &str) -> Value {
+    if let Some(text) = &output.value {
+        return serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
+    }
+    let mut fields = Map::new();
+    if let Some(code) = output.code {
+        let name = if kind == "http" {
+            "status"
+        } else {
+            "exit_code"
+        };
+        fields.insert(name.to_owned(), json!(code));
+    }
+    for (name, tail) in [
+        ("stdout_tail", &output.stdout),
+        ("stderr_tail", &output.stderr),
+    ] {
+        if !tail.is_empty() {
+            fields.insert(name.to_owned(), json!(tail));
+        }
+    }
+    fields.insert("truncated".to_owned(), json!(output.truncated));
+    Value::Object(fields)
+}
+
+/// Why it does not run yet, in words; none where it is only a matter of moments.
+fn waiting_for(found: &Found, around: &Surroundings) -> Option<String> {
+    match found.state {
+        State::Scheduled => due(found).map(|ms| format!("its time, {}", time(ms))),
+        State::Pending => pending(found.pack.routing.kind.as_str(), around),
+        State::Running | State::Succeeded | State::Dead | State::Cancelled => None,
+    }
+}
+
+fn pending(kind: &str, around: &Surroundings) -> Option<String> {
+    let runs = |node: &&NodeSeen| {
+        let record = &node.seen.value;
+        !record.draining && record.kinds.iter().any(|known| known.as_str() == kind)
+    };
+    let mut takers = around.nodes.iter().filter(runs).peekable();
+    if takers.peek().is_none() {
+        return Some(format!("no live node runs kind `{kind}`"));
+    }
+    if !around.led {
+        return Some("a leader".to_owned());
+    }
+    let full = |node: &NodeSeen| node.tasks >= node.seen.value.slots as usize;
+    takers
+        .all(full)
+        .then(|| format!("a free slot on a node that runs `{kind}`"))
+}

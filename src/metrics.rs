@@ -1,0 +1,221 @@
+//! Every metric of a node: one table of names, and a function for each that says what happened; never holds a value.
+//!
+//! Labels are bounded: of queues and kinds the first [`VALUES_MAX`] have a series of their own, later ones are `other`. No label is
+//! ever an id, a message or anything else that grows with use.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use metrics::{SharedString, counter, gauge, histogram};
+
+use crate::task::{Outcome, State};
+
+mod page;
+mod table;
+
+pub use page::page;
+pub use table::{Kind, Metric, TABLE};
+
+/// 200 queues and 200 kinds have series of their own: more would outgrow what one scrape should carry.
+pub const VALUES_MAX: usize = 200;
+
+/// The label of what came after [`VALUES_MAX`] others.
+pub const OTHER: &str = "other";
+
+static QUEUES: LazyLock<Known> = LazyLock::new(Known::default);
+static KINDS: LazyLock<Known> = LazyLock::new(Known::default);
+
+/// The values that a label has had.
+#[derive(Default)]
+struct Known(RwLock<HashSet<Arc<str>>>);
+
+impl Known {
+    /// The value, or [`OTHER`] where there are too many already.
+    fn label(&self, value: &str) -> SharedString {
+        // Both sections are one look into a map; a poisoned one still holds whole entries.
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(value) {
+            return SharedString::from_shared(Arc::clone(value));
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= VALUES_MAX && !known.contains(value) {
+            return SharedString::const_str(OTHER);
+        }
+        let value: Arc<str> = value.into();
+        known.insert(Arc::clone(&value));
+        SharedString::from_shared(value)
+    }
+}
+
+/// Tasks were accepted.
+pub fn tasks_submitted(queue: &str, kind: &str, tasks: u64) {
+    counter!("tenure_tasks_submitted_total",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind))
+    .increment(tasks);
+}
+
+/// Attempts ended, with one outcome.
+pub fn task_attempts(queue: &str, kind: &str, outcome: Outcome, attempts: u64) {
+    counter!("tenure_task_attempts_total",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind), "outcome" => outcome.word())
+    .increment(attempts);
+}
+
+/// Tasks came to an end: succeeded or cancelled.
+pub fn tasks_finished(queue: &str, kind: &str, outcome: Outcome, tasks: u64) {
+    counter!("tenure_tasks_finished_total",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind), "outcome" => outcome.word())
+    .increment(tasks);
+}
+
+/// Tasks go on to another attempt.
+pub fn task_retries(queue: &str, kind: &str, tasks: u64) {
+    counter!("tenure_task_retries_total",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind))
+    .increment(tasks);
+}
+
+/// Tasks went to the dead letters.
+pub fn tasks_dead(queue: &str, kind: &str, tasks: u64) {
+    counter!("tenure_tasks_dead_total",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind))
+    .increment(tasks);
+}
+
+/// A task started, so long after it could have.
+pub fn schedule_to_start(queue: &str, waited: Duration) {
+    histogram!("tenure_task_schedule_to_start_duration_seconds", "queue" => QUEUES.label(queue))
+        .record(waited.as_secs_f64());
+}
+
+/// A run ended, having taken so long.
+pub fn run_duration(queue: &str, kind: &str, took: Duration) {
+    histogram!("tenure_task_run_duration_seconds",
+        "queue" => QUEUES.label(queue), "kind" => KINDS.label(kind))
+    .record(took.as_secs_f64());
+}
+
+/// A write was refused because its author had lost the term or the claim it wrote under.
+pub fn fencing_rejected(op: &'static str) {
+    counter!("tenure_fencing_rejected_total", "op" => op).increment(1);
+}
+
+/// A transaction was refused because somebody else had been faster.
+pub fn txn_conflict(op: &'static str) {
+    counter!("tenure_etcd_txn_conflicts_total", "op" => op).increment(1);
+}
+
+/// A pack whose tasks had all ended was forgotten.
+pub fn pack_collected() {
+    counter!("tenure_packs_collected_total").increment(1);
+}
+
+/// How a queue stands, as its leader sees it.
+pub fn queue_tasks(queue: &str, state: State, tasks: u64) {
+    let state = state_word(state);
+    gauge!("tenure_queue_tasks", "queue" => QUEUES.label(queue), "state" => state)
+        .set(float(tasks));
+}
+
+/// How long the oldest pending task of a queue has waited, as its leader sees it.
+pub fn queue_oldest_pending(queue: &str, age: Duration) {
+    gauge!("tenure_queue_oldest_pending_age_seconds", "queue" => QUEUES.label(queue))
+        .set(age.as_secs_f64());
+}
+
+/// How this node's slots are used.
+pub fn worker_slots(busy: u64, free: u64) {
+    gauge!("tenure_worker_slots", "state" => "busy").set(float(busy));
+    gauge!("tenure_worker_slots", "state" => "free").set(float(free));
+}
+
+/// The leader planned and committed a round of assignments.
+pub fn dispatched(took: Duration, tasks: u64) {
+    histogram!("tenure_dispatch_duration_seconds").record(took.as_secs_f64());
+    histogram!("tenure_dispatch_batch_tasks").record(float(tasks));
+}
+
+/// Whether this node leads. Every node says so.
+pub fn leader_status(leads: Leads) {
+    let value = match leads {
+        Leads::Yes => 1.0,
+        Leads::No => 0.0,
+    };
+    gauge!("tenure_leader_status", "name" => "scheduler").set(value);
+    gauge!("leader_election_master_status", "name" => "tenure").set(value);
+}
+
+/// Whether a node leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// This node saw another term begin.
+pub fn leader_changed(term: i64) {
+    counter!("tenure_leader_transitions_total").increment(1);
+    gauge!("tenure_leader_term").set(float(u64::try_from(term).unwrap_or(0)));
+}
+
+/// The nodes of the cluster, as the leader sees them.
+pub fn nodes(live: u64, draining: u64) {
+    gauge!("tenure_nodes", "state" => "live").set(float(live));
+    gauge!("tenure_nodes", "state" => "draining").set(float(draining));
+}
+
+/// How full etcd is, in bytes.
+pub fn etcd_size(db_size: u64, in_use: u64, quota: u64) {
+    gauge!("tenure_etcd_db_size_bytes").set(float(db_size));
+    gauge!("tenure_etcd_db_in_use_bytes").set(float(in_use));
+    gauge!("tenure_etcd_quota_bytes").set(float(quota));
+}
+
+/// A request was answered. The labels are from fixed sets.
+pub fn http_request(
+    method: &'static str,
+    route: &'static str,
+    status: &'static str,
+    took: Duration,
+) {
+    counter!("tenure_http_requests_total",
+        "method" => method, "route" => route, "status" => status)
+    .increment(1);
+    histogram!("tenure_http_request_duration_seconds", "method" => method, "route" => route)
+        .record(took.as_secs_f64());
+}
+
+/// Which build this is; once, at start.
+pub fn build() {
+    let (version, commit) = (
+        env!("CARGO_PKG_VERSION"),
+        crate::telemetry::COMMIT.unwrap_or("unknown"),
+    );
+    gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
+}
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Scheduled => "scheduled",
+        State::Pending => "pending",
+        State::Running => "running",
+        State::Succeeded => "succeeded",
+        State::Dead => "dead",
+        State::Cancelled => "cancelled",
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "metrics are floats; counts stay far below 2^53"
+)]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The names of all metrics with what they mean and what to do about them; never records anything.
+
+/// What kind of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size, in buckets.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, with unit and `_total` as Prometheus names things.
+    pub name: &'static str,
+    /// What kind.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+    /// What to do when it is unusual.
+    pub act: &'static str,
+}
+
+impl Kind {
+    /// Prometheus' word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    act: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Counter,
+        labels,
+        help,
+        act,
+    }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    act: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Gauge,
+        labels,
+        help,
+        act,
+    }
+}
+
+const fn histogram(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+    act: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Histogram,
+        labels,
+        help,
+        act,
+    }
+}
+
+/// All metrics, in the order of the page.
+pub const TABLE: &[Metric] = &[
+    gauge(
+        "tenure_build_info",
+        &["version", "revision"],
+        "Always 1; its labels say which build runs.",
+        "More than one version for long: finish the upgrade.",
+    ),
+    gauge(
+        "tenure_leader_status",
+        &["name"],
+        "1 on the node that leads, 0 on the others.",
+        "The sum over all nodes is not 1 for longer than the lease TTL: look at etcd and at `leader history`.",
+    ),
+    gauge(
+        "leader_election_master_status",
+        &["name"],
+        "The same under the name that Kubernetes' alerts use.",
+        "As tenure_leader_status.",
+    ),
+    counter(
+        "tenure_leader_transitions_total",
+        &[],
+        "Terms that this node saw begin.",
+        "Grows without restarts: leases expire; look at tenure_lease_renew_duration_seconds.",
+    ),
+    gauge(
+        "tenure_leader_term",
+        &[],
+        "The present term: the create revision of the leader's election key.",
+        "Nodes differ for long: one is cut off from etcd.",
+    ),
+    counter(
+        "tenure_fencing_rejected_total",
+        &["op"],
+        "Writes refused because their author no longer held what it wrote under.",
+        "A few around a change of leader or a node's death are the fences at work; a steady rate means a node that does not notice its losses.",
+    ),
+    gauge(
+        "tenure_nodes",
+        &["state"],
+        "Nodes by state (live, draining). Only the leader says.",
+        "Fewer live ones than you run: look at the missing node's log.",
+    ),
+    gauge(
+        "tenure_queue_tasks",
+        &["queue", "state"],
+        "Tasks by queue and state (scheduled, pending, running, dead). Only the leader says.",
+        "Pending grows: add slots or nodes. Dead grows: `tenure dead list`.",
+    ),
+    gauge(
+        "tenure_queue_oldest_pending_age_seconds",
+        &["queue"],
+        "How long the oldest pending task has waited. Only the leader says.",
+        "The signal of a backlog: add slots, or see why no node takes the kind (`tenure task get` says what it waits for).",
+    ),
+    counter(
+        "tenure_tasks_submitted_total",
+        &["queue", "kind"],
+        "Tasks accepted by this node.",
+        "A sudden stop: look at the submitters and at tenure_http_requests_total.",
+    ),
+    counter(
+        "tenure_task_attempts_total",
+        &["queue", "kind", "outcome"],
+        "Attempts ended (succeeded, failed, timeout, cancelled, lost).",
+        "failed or timeout: see the tasks' errors. lost: nodes die or lose their sessions.",
+    ),
+    counter(
+        "tenure_tasks_finished_total",
+        &["queue", "kind", "outcome"],
+        "Tasks that reached their end.",
+        "Slower than tenure_tasks_submitted_total for long: a backlog grows.",
+    ),
+    counter(
+        "tenure_task_retries_total",
+        &["queue", "kind"],
+        "Tasks that go on to another attempt.",
+        "Many: something the tasks depend on is failing.",
+    ),
+    counter(
+        "tenure_tasks_dead_total",
+        &["queue", "kind"],
+        "Tasks that went to the dead letters.",
+        "Any: `tenure dead list`, mend the cause, `tenure dead retry`.",
+    ),
+    counter(
+        "tenure_packs_collected_total",
+        &[],
+        "Packs forgotten after the retention, all their tasks having ended.",
+        "Stands still while etcd grows: tasks that never end, or dead letters nobody looks at, keep their packs.",
+    ),
+    histogram(
+        "tenure_task_schedule_to_start_duration_seconds",
+        &["queue"],
+        "From when a task could have run to its start.",
+        "Grows while slots are free: the leader or etcd is slow; otherwise add slots.",
+    ),
+    histogram(
+        "tenure_task_run_duration_seconds",
+        &["queue", "kind"],
+        "How long runs take.",
+        "Near the time limit: raise it or make the work smaller.",
+    ),
+    gauge(
+        "tenure_worker_slots",
+        &["state"],
+        "This node's slots (busy, free).",
+        "None free for long: add slots or nodes.",
+    ),
+    histogram(
+        "tenure_dispatch_duration_seconds",
+        &[],
+        "How long the leader takes for one round of assignments, with its commit.",
+        "Grows: etcd is slow, see tenure_etcd_request_duration_seconds.",
+    ),
+    histogram(
+        "tenure_dispatch_batch_tasks",
+        &[],
+        "Tasks assigned in one round.",
+        "Only for comparison with the duration.",
+    ),
+    histogram(
+        "tenure_etcd_request_duration_seconds",
+        &["op"],
+        "How long etcd takes to answer.",
+        "Tens of milliseconds: its disk or network is slow.",
+    ),
+    counter(
+        "tenure_etcd_requests_total",
+        &["op", "code"],
+        "Requests to etcd by how they ended.",
+        "Codes other than ok: see etcd's health; `tenure check` says more.",
+    ),
+    counter(
+        "tenure_etcd_txn_conflicts_total",
+        &["op"],
+        "Transactions refused because what they compared had changed.",
+        "Some are normal where several want the same; a steady high rate wastes etcd's time.",
+    ),
+    counter(
+        "tenure_etcd_watch_restarts_total",
+        &["reason"],
+        "Watches opened anew.",
+        "Often: a member or the network between is unstable.",
+    ),
+    gauge(
+        "tenure_etcd_db_size_bytes",
+        &[],
+        "The size of etcd's database file.",
+        "Near the quota: compact and defragment; new work is refused before etcd is full.",
+    ),
+    gauge(
+        "tenure_etcd_db_in_use_bytes",
+        &[],
+        "What of the file is in use.",
+        "Far below the size: defragment.",
+    ),
+    gauge(
+        "tenure_etcd_quota_bytes",
+        &[],
+        "The size at which etcd refuses writes.",
+        "Raise etcd's --quota-backend-bytes where the work needs it.",
+    ),
+    histogram(
+        "tenure_lease_renew_duration_seconds",
+        &[],
+        "How long a keepalive takes to be answered.",
+        "A good part of the lease TTL: sessions will be lost; look at etcd.",
+    ),
+    counter(
+        "tenure_lease_lost_total",
+        &["reason"],
+        "Sessions lost, and why.",
+        "Any outside of restarts: the node was paused, cut off, or its lease was revoked.",
+    ),
+    counter(
+        "tenure_http_requests_total",
+        &["method", "route", "status"],
+        "Requests answered.",
+        "5xx: see the log; 429: submitters are faster than etcd.",
+    ),
+    histogram(
+        "tenure_http_request_duration_seconds",
+        &["method", "route"],
+        "How long answers take; waits for a task's end are as long as was asked.",
+        "Submits grow: see tenure_etcd_request_duration_seconds.",
+    ),
+];

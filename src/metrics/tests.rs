@@ -1,0 +1,90 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+/// With `TENURE_UPDATE_DOCS=1` the page is written instead.
+#[test]
+fn the_documented_metrics_are_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    if std::env::var_os("TENURE_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let documented = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        documented == page(),
+        "docs/metrics.md is not the table: run this test with TENURE_UPDATE_DOCS=1"
+    );
+}
+
+#[test]
+fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
+    let recorder = crate::telemetry::recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        tasks_submitted("q", "k", 1);
+        task_attempts("q", "k", Outcome::Succeeded, 1);
+        tasks_finished("q", "k", Outcome::Succeeded, 1);
+        task_retries("q", "k", 1);
+        tasks_dead("q", "k", 1);
+        schedule_to_start("q", Duration::from_millis(1));
+        run_duration("q", "k", Duration::from_millis(1));
+        queue_tasks("q", State::Pending, 1);
+        queue_oldest_pending("q", Duration::from_secs(1));
+        worker_slots(1, 2);
+        dispatched(Duration::from_millis(1), 7);
+        leader_status(Leads::Yes);
+        leader_changed(7);
+        nodes(1, 0);
+        etcd_size(1, 1, 2);
+        http_request("GET", "/livez", "200", Duration::from_millis(1));
+        build();
+    });
+
+    let text = handle.render();
+
+    let foreign = [
+        "tenure_fencing",
+        "tenure_etcd_req",
+        "tenure_etcd_txn",
+        "tenure_etcd_watch",
+        "tenure_lease",
+    ];
+    for metric in TABLE
+        .iter()
+        .filter(|metric| !foreign.iter().any(|name| metric.name.starts_with(name)))
+    {
+        let declared = format!("# TYPE {} {}\n", metric.name, metric.kind.word());
+        assert!(text.contains(&declared), "{declared} is not in\n{text}");
+        let suffix = if metric.kind == Kind::Histogram {
+            "_count"
+        } else {
+            ""
+        };
+        let prefix = format!("{}{suffix}", metric.name);
+        let line = text.lines().find(|line| line.starts_with(&prefix)).unwrap();
+        for label in metric.labels {
+            assert!(
+                line.contains(&format!("{label}=\"")),
+                "{line} lacks {label}"
+            );
+        }
+    }
+    for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(
+            TABLE.iter().any(|metric| metric.name == name),
+            "{name} is not in the table"
+        );
+    }
+}
+
+#[test]
+fn values_beyond_the_bound_share_one_label() {
+    let known = Known::default();
+    for nth in 0..VALUES_MAX {
+        assert_eq!(known.label(&nth.to_string()).as_ref(), nth.to_string());
+    }
+    assert_eq!(known.label("one too many").as_ref(), OTHER);
+    assert_eq!(known.label("7").as_ref(), "7");
+}

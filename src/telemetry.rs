@@ -1,0 +1,10 @@
+//! What a node tells about itself: its log on stderr and its metrics; never decides what is worth telling.
+
+mod logs;
+mod recorder;
+
+pub use logs::{LogError, logs};
+pub use recorder::{install, recorder};
+
+/// The commit it was built from, where the build was told (`TENURE_COMMIT`).
+pub const COMMIT: Option<&str> = option_env!("TENURE_COMMIT");

@@ -1,0 +1,71 @@
+//! The log, on stderr: text for people, one JSON object a line for programs.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The setting `log` is neither a level nor a list of directives.
+    #[error("log: `{filter}` is not a level or directives such as `info,tenure=debug`: {problem}")]
+    Filter {
+        /// As set.
+        filter: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The process has a log already.
+    #[error("the log is already set up: {0}")]
+    Twice(String),
+}
+
+/// Begins the log of this process.
+///
+/// # Errors
+/// [`LogError`].
+pub fn logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter).map_err(|problem| LogError::Filter {
+        filter: filter.to_owned(),
+        problem: problem.to_string(),
+    })?;
+    let people = match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let begun = if people {
+        log.with_ansi(colours()).try_init()
+    } else {
+        log.json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init()
+    };
+    begun.map_err(|error| LogError::Twice(error.to_string()))
+}
+
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_filter_is_named_with_what_would_be_right() {
+        let error = logs(LogFormat::Auto, "tenure=loud")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("log: `tenure=loud` is not a level"),
+            "{error}"
+        );
+    }
+}
