@@ -281,6 +281,7 @@ impl Claim {
             node: self.node.clone(),
             claim: self.id,
             pack: self.run.value.pack,
+            routing: self.run.value.routing.clone(),
             modified: self.run.modified,
             stop: stop.map_or(0, |stop| stop.modified),
             rest,

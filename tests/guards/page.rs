@@ -66,7 +66,8 @@ fn sections(doc: &[&str]) -> Option<[String; 3]> {
         };
         if let Some(nth) = at {
             let gap = if says[nth].is_empty() { "" } else { " " };
-            says[nth] += &format!("{gap}{more}");
+            says[nth].push_str(gap);
+            says[nth].push_str(more);
         }
     }
     at.map(|_| says)
@@ -168,8 +169,9 @@ fn table(told: &[Told], tests: &[String]) -> String {
 
 /// The lines of a page that are its table.
 fn table_of(page: &str) -> String {
-    let rows = page.lines().filter(|line| line.starts_with('|'));
-    rows.map(|row| format!("{row}\n")).collect()
+    page.split_inclusive('\n')
+        .filter(|line| line.starts_with('|'))
+        .collect()
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn new_task() -> NewTask {
         routing,
         policy,
         run_at_ms: None,
-        spec: tasks.remove(&0).unwrap(),
+        spec: tasks.remove(&0).expect("a pack of one"),
     }
 }
 
