@@ -145,8 +145,9 @@ struct Desk<'a> {
     watch: Watch,
     flights: &'a mut Flights,
     pause: Option<Instant>,
-    /// The count of node changes that orphans were last looked for at.
-    looked_at: Option<u64>,
+    /// The count of node changes that orphans were last looked for at, and when: a reclaim that was refused is looked for again,
+    /// however busy the loop is.
+    looked_at: Option<(u64, Instant)>,
 }
 
 impl Desk<'_> {
@@ -217,12 +218,15 @@ impl Desk<'_> {
     /// The most urgent changes: what is lost first, then what is due, then what is ready.
     fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
         let (view, reserved, now_ms) = (&self.view, self.flights.reserved(), now_ms());
-        if self.looked_at != Some(view.changes_of_nodes) {
+        let looked = self
+            .looked_at
+            .is_some_and(|(at, when)| at == view.changes_of_nodes && when.elapsed() < TICK);
+        if !looked {
             let lost = reclaim(view, reserved, self.post.deaths_max, now_ms, RECLAIMS_MAX);
             if !lost.is_empty() {
                 return lost.into_iter().map(Change::Reclaim).collect();
             }
-            self.looked_at = Some(view.changes_of_nodes);
+            self.looked_at = Some((view.changes_of_nodes, Instant::now()));
         }
         let due = promote(view, reserved, now_ms, PROMOTIONS_MAX);
         if !due.is_empty() {

@@ -73,6 +73,8 @@ async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<()> {
 
 /// Whether that very instance answers at its address. Anything else there is not it.
 async fn answers(record: &NodeRecord) -> bool {
+    // A program that embeds a node may have chosen another provider: then that one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let Ok(client) = reqwest::Client::builder().timeout(ANSWER).build() else {
         return false;
     };

@@ -55,7 +55,7 @@ fn lost(
         policy: None,
         stopped: stop.map_or(Which::NONE, |stop| stop.value.which),
         deaths_max,
-        blame: died && run.which.len() == 1,
+        blame: died && run.which.len() == 1 && !view.has_left(node, run.session),
         split: if died { DEATH_PIECES } else { 1 },
         draw: 0.0,
         now_ms,
@@ -100,4 +100,132 @@ pub fn promote(view: &View, reserved: &Reserved, now_ms: u64, max: usize) -> Vec
             now_ms,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_cluster::KeyValue;
+
+    use super::*;
+    use crate::store::{Keys, NodeRecord, Run, encode};
+    use crate::task::{PackId, Priority, Routing, Tally};
+
+    fn kv(key: String, value: Vec<u8>, revision: i64) -> KeyValue {
+        KeyValue {
+            key,
+            value: value.into(),
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+            lease: 0,
+        }
+    }
+
+    struct Story {
+        view: View,
+        keys: Keys,
+        node: Name,
+    }
+
+    impl Story {
+        fn new() -> Self {
+            let keys = Keys::new(&"c".parse().unwrap());
+            let view = View::new(keys.clone(), 1, 16);
+            let node = "n".parse().unwrap();
+            Self { view, keys, node }
+        }
+
+        fn session(&mut self, instance: &str, created: i64, modified: i64, draining: bool) {
+            let record = NodeRecord {
+                instance: instance.to_owned(),
+                address: String::new(),
+                slots: 1,
+                kinds: Vec::new(),
+                labels: BTreeMap::new(),
+                version: String::new(),
+                started_ms: 0,
+                draining,
+            };
+            let mut kv = kv(self.keys.node(&self.node), encode(&record), modified);
+            kv.create_revision = created;
+            self.view.put(&kv, 0).unwrap();
+        }
+
+        fn claim(&mut self, session: i64) {
+            let run = Run {
+                pack: PackId::floor(1),
+                routing: Routing {
+                    queue: "q".parse().unwrap(),
+                    kind: "k".parse().unwrap(),
+                    priority: Priority::default(),
+                },
+                which: Which::only(0),
+                size: 1,
+                covers: true,
+                tally: Tally::default(),
+                session,
+                term: 1,
+                decided: 1,
+                n: 0,
+                ready_ms: 0,
+                inline: None,
+            };
+            let claim = ClaimId { term: 1, number: 1 };
+            let kv = kv(self.keys.run(&self.node, claim), encode(&run), session + 1);
+            self.view.put(&kv, 0).unwrap();
+        }
+
+        fn gone(&mut self, revision: i64) {
+            let event = tenure_cluster::Event {
+                kind: tenure_cluster::EventKind::Delete,
+                kv: kv(self.keys.node(&self.node), Vec::new(), revision),
+                previous: None,
+            };
+            assert!(self.view.fold(&[event], revision, 0).is_empty());
+        }
+
+        /// Deaths charged by the reclaim of the one claim.
+        fn charged(&self) -> u32 {
+            let lost = reclaim(&self.view, &Reserved::default(), 3, 0, 9);
+            assert_eq!(lost.len(), 1);
+            lost[0].settled.records[0].2.tally.deaths
+        }
+    }
+
+    #[test]
+    fn a_death_is_charged() {
+        let mut story = Story::new();
+        story.session("x", 10, 10, false);
+        story.claim(10);
+        story.gone(20);
+        assert_eq!(story.charged(), 1);
+        story.session("y", 30, 30, false);
+        assert_eq!(story.charged(), 1, "another process came");
+    }
+
+    #[test]
+    fn no_session_that_an_instance_lost_is_charged_not_only_its_first() {
+        let mut story = Story::new();
+        story.session("x", 10, 10, false);
+        story.gone(20);
+        story.session("x", 30, 30, false);
+        story.claim(30);
+        story.gone(40);
+        story.session("x", 50, 50, false);
+        assert_eq!(story.charged(), 0);
+    }
+
+    #[test]
+    fn a_node_that_left_in_order_killed_nobody() {
+        let mut story = Story::new();
+        story.session("x", 10, 10, false);
+        story.session("x", 10, 12, true);
+        story.claim(10);
+        story.gone(20);
+        assert_eq!(story.charged(), 0);
+        story.session("x", 30, 30, false);
+        story.claim(30);
+        story.gone(40);
+        assert_eq!(story.charged(), 1, "a later session did not say so");
+    }
 }

@@ -48,8 +48,11 @@ pub struct View {
     held: BTreeMap<(Name, Name), u64>,
     /// How often a node came, went or changed: a reason to look for orphans.
     pub changes_of_nodes: u64,
-    /// The last instance seen under each name: the same one with a new session lost its session, it did not die.
+    /// The last instance seen under each name, and its first session: the same one with a new session lost its session, it did not
+    /// die.
     instances: BTreeMap<Name, (i64, String)>,
+    /// The last session of each name that said it would leave.
+    leaving: BTreeMap<Name, i64>,
     window_max: usize,
     keys: Keys,
 }
@@ -93,6 +96,7 @@ impl View {
             held: BTreeMap::new(),
             changes_of_nodes: 0,
             instances: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             window_max,
             keys,
         }
@@ -162,8 +166,13 @@ impl View {
     pub fn instance_of(&self, node: &Name, session: i64) -> Option<&str> {
         self.instances
             .get(node)
-            .filter(|(of, _)| *of == session)
+            .filter(|(first, _)| *first <= session)
             .map(|(_, instance)| instance.as_str())
+    }
+
+    /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
+    pub fn has_left(&self, node: &Name, session: i64) -> bool {
+        self.leaving.get(node) == Some(&session)
     }
 
     /// A lane born after this view: its window is complete from the start.
@@ -186,10 +195,13 @@ impl View {
             .instances
             .get(&id)
             .map(|(_, instance)| instance.clone());
-        // A new session of the same process: keep the old session's line, so that its claims are seen as a lost session's.
+        // A new session of the same process: keep its first session, so that claims of all former ones are seen as lost sessions'.
         if known.as_deref() != Some(node.record.instance.as_str()) {
             self.instances
                 .insert(id.clone(), (node.session, node.record.instance.clone()));
+        }
+        if node.record.draining {
+            self.leaving.insert(id.clone(), node.session);
         }
         self.nodes.insert(id, node);
         self.changes_of_nodes += 1;

@@ -188,21 +188,18 @@ proptest! {
         for (nth, step) in steps.into_iter().enumerate() {
             let revision = i64::try_from(nth).unwrap() + 2;
             let (key, value) = told(&keys, step);
-            let (kind, kv) = match value {
-                Some(value) => {
-                    let created = store.get(&key).map_or(revision, |kv| kv.create_revision);
-                    let kv = KeyValue {
-                        key: key.clone(), value: value.into(), create_revision: created,
-                        mod_revision: revision, version: 1, lease: 0,
-                    };
-                    store.insert(key, kv.clone());
-                    (EventKind::Put, kv)
-                }
-                None => {
-                    // etcd sends no event for the deletion of what is not there.
-                    let Some(gone) = store.remove(&key) else { continue };
-                    (EventKind::Delete, KeyValue { mod_revision: revision, ..gone })
-                }
+            let (kind, kv) = if let Some(value) = value {
+                let created = store.get(&key).map_or(revision, |kv| kv.create_revision);
+                let kv = KeyValue {
+                    key: key.clone(), value: value.into(), create_revision: created,
+                    mod_revision: revision, version: 1, lease: 0,
+                };
+                store.insert(key, kv.clone());
+                (EventKind::Put, kv)
+            } else {
+                // etcd sends no event for the deletion of what is not there.
+                let Some(gone) = store.remove(&key) else { continue };
+                (EventKind::Delete, KeyValue { mod_revision: revision, ..gone })
             };
             folded.fold(&[Event { kind, kv, previous: None }], revision, 7);
         }

@@ -227,6 +227,36 @@ impl Change {
     }
 }
 
+impl Change {
+    /// The same without the mark that its pack may have ended: for a batch that puts the mark on its own.
+    #[must_use]
+    pub fn unmarked(&self) -> Self {
+        let mut change = self.clone();
+        if let Some(settled) = change.settled_mut() {
+            settled.mark = false;
+        }
+        change
+    }
+
+    fn settled_mut(&mut self) -> Option<&mut Settled> {
+        match self {
+            Self::Report(report) => Some(&mut report.settled),
+            Self::Reclaim(lost) => Some(&mut lost.settled),
+            Self::Submit(_)
+            | Self::Promote(_)
+            | Self::Assign(_)
+            | Self::Touch(_)
+            | Self::Stop(_)
+            | Self::Cancel(_)
+            | Self::Revive(_)
+            | Self::Raise(_)
+            | Self::Collect(_)
+            | Self::Unmark(_)
+            | Self::Record(_) => None,
+        }
+    }
+}
+
 impl Waiting {
     /// The routing of its tasks.
     pub fn routing(&self) -> &Routing {

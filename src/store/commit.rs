@@ -1,5 +1,6 @@
 //! Sends changes: alone, or many nested under one fence; says of each what became of it, never what to do about it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Txn};
@@ -98,9 +99,13 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
     let submits = changes
         .iter()
         .any(|change| matches!(change, Change::Submit(_)));
+    let shared = shared_marks(keys, changes);
     let nested: Vec<Txn> = changes
         .iter()
-        .map(|change| txns::txn(keys, change))
+        .map(|change| match txns::mark_of(keys, change) {
+            Some(mark) if shared.contains(&mark) => txns::txn(keys, &change.unmarked()),
+            Some(_) | None => txns::txn(keys, change),
+        })
         .collect();
     let outer = match fence {
         Some(fence) => txns::fenced(fence.clone(), nested),
@@ -109,11 +114,23 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
     let outer = lanes
         .iter()
         .fold(outer, |outer, lane| outer.nest(txns::lane(keys, lane)));
+    let outer = shared
+        .into_iter()
+        .fold(outer, |outer, mark| outer.nest(txns::mark(mark)));
     if submits {
         outer.put(keys.pulse(), Vec::new())
     } else {
         outer
     }
+}
+
+/// The marks that more than one of these changes would put: claims of one pack that end together. etcd takes a key once.
+fn shared_marks(keys: &Keys, changes: &[Change]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let marks = changes
+        .iter()
+        .filter_map(|change| txns::mark_of(keys, change));
+    marks.filter(|mark| !seen.insert(mark.clone())).collect()
 }
 
 /// Divides changes into batches that fit one transaction, in order.
@@ -200,7 +217,7 @@ fn counted(settled: &Settled, routing: &Routing) {
         match attempt.next {
             None => metrics::tasks_finished(queue, kind, attempt.outcome, tasks),
             Some(Next::Ready { .. } | Next::Due { .. }) => {
-                metrics::task_retries(queue, kind, tasks)
+                metrics::task_retries(queue, kind, tasks);
             }
             Some(Next::Dead { .. }) => metrics::tasks_dead(queue, kind, tasks),
         }
@@ -214,9 +231,50 @@ fn counted(settled: &Settled, routing: &Routing) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Raise;
-    use crate::task::{Name, PackId};
+    use crate::store::{Raise, Report, Settled};
+    use crate::task::{ClaimId, Name, PackId};
     use tenure_cluster::Op;
+
+    #[test]
+    fn claims_of_one_pack_that_end_together_put_its_mark_once() {
+        let keys = Keys::new(&"c".parse::<Name>().unwrap());
+        let report = |number, pack| {
+            Change::Report(Report {
+                node: "n".parse().unwrap(),
+                claim: ClaimId { term: 1, number },
+                pack: PackId::floor(pack),
+                routing: Routing {
+                    queue: "q".parse().unwrap(),
+                    kind: "k".parse().unwrap(),
+                    priority: crate::task::Priority::default(),
+                },
+                modified: 5,
+                stop: 0,
+                rest: None,
+                settled: Settled {
+                    mark: true,
+                    ..Settled::default()
+                },
+                now_ms: 60_000,
+            })
+        };
+        let reports = [report(1, 7), report(2, 7), report(3, 8)];
+        let txn = batch(&keys, None, &reports, &[]);
+        assert!(txn.check().is_ok(), "{:?}", txn.check());
+        let marks = |txn: &Txn| {
+            txn.then
+                .iter()
+                .filter(
+                    |op| matches!(op, Op::Put { key, .. } if key.starts_with(&keys.gc_prefix())),
+                )
+                .count()
+        };
+        let nested = txn.then.iter().map(|op| match op {
+            Op::Nested(txn) => marks(txn),
+            other => panic!("not nested: {other:?}"),
+        });
+        assert_eq!(nested.collect::<Vec<_>>(), [0, 0, 1, 1]);
+    }
 
     #[test]
     fn a_batch_has_its_changes_first_and_fits_etcds_lists() {

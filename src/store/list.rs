@@ -10,7 +10,7 @@ use super::commit::Store;
 use super::keys::{Keys, Lane, Live};
 use super::locate::{Found, LookError};
 use super::records::{Outcomes, Record, Run, decode};
-use crate::task::{Name, Outcome, PackId, State, Which};
+use crate::task::{Name, Outcome, Pack, PackId, State, Which};
 
 /// 256 keys to one read of a list.
 const READ_KEYS: i64 = 256;
@@ -199,7 +199,8 @@ fn gather(
 /// The tasks that one key tells of, before they are looked up.
 fn told(keys: &Keys, filter: &Filter, kv: &KeyValue) -> Result<Option<(PackId, Which)>, LookError> {
     let Some(state) = filter.state else {
-        return Ok(keys.pack_of(&kv.key).map(|pack| (pack, Which::first(256))));
+        let pack: Pack = decode(&kv.key, &kv.value)?;
+        return Ok(keys.pack_of(&kv.key).map(|id| (id, pack.which())));
     };
     Ok(match state {
         State::Pending | State::Scheduled | State::Dead => {

@@ -209,9 +209,9 @@ impl Store {
             for (name, count) in self.waiting_by_queue(&prefix, revision).await? {
                 let queue = queues.entry(name).or_default();
                 if place == 0 {
-                    queue.scheduled.add(count)
+                    queue.scheduled.add(count);
                 } else {
-                    queue.dead.add(count)
+                    queue.dead.add(count);
                 }
             }
         }

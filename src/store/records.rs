@@ -18,6 +18,9 @@ pub struct Corrupt {
 }
 
 /// A value as it is stored.
+///
+/// # Panics
+/// Never: our records have string keys and no failing serializers.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our records have string keys and no failing serializers")
 }

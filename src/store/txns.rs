@@ -45,9 +45,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
 /// Writes   what the nested ones write.
 /// Refused  term: we no longer lead; nothing was written, whatever the delay.
 pub fn fenced(term: Guard, inner: Vec<Txn>) -> Txn {
-    inner
-        .into_iter()
-        .fold(Txn::new().guard(term), |outer, txn| outer.nest(txn))
+    inner.into_iter().fold(Txn::new().guard(term), Txn::nest)
 }
 
 /// The cluster's first transaction, and every node's: harmless when it has been done.
@@ -71,6 +69,12 @@ pub fn lane(keys: &Keys, lane: &Lane) -> Txn {
     Txn::new()
         .guard(Guard::absent("lane", keys.lane(lane)))
         .put(keys.lane(lane), Vec::new())
+}
+
+/// Marks several lanes, each by its own [`lane`].
+pub fn lanes(keys: &Keys, lanes: &[Lane]) -> Txn {
+    let marks = lanes.iter().map(|one| lane(keys, one));
+    marks.fold(Txn::new(), Txn::nest)
 }
 
 /// Accepts packs, whole or not at all.
@@ -376,6 +380,36 @@ fn unmark(mark: &Collect) -> Txn {
     Txn::new()
         .guard(Guard::modified_at("gc", mark.mark.clone(), mark.modified))
         .delete(mark.mark.clone())
+}
+
+/// Marks a pack that may have ended: what several changes of a batch would put is put by this one alone. It stands also where
+/// those are refused; a mark too many is dropped again, one too few would keep its pack for ever.
+///
+/// Guards   none.
+/// Writes   the mark.
+/// Refused  never alone.
+pub fn mark(key: String) -> Txn {
+    Txn::new().put(key, Vec::new())
+}
+
+/// The mark that a report or reclaim puts, where it does.
+pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
+    let (marks, now_ms, pack) = match change {
+        Change::Report(done) => (done.settled.mark, done.now_ms, done.pack),
+        Change::Reclaim(lost) => (lost.settled.mark, lost.now_ms, lost.pack),
+        Change::Submit(_)
+        | Change::Promote(_)
+        | Change::Assign(_)
+        | Change::Touch(_)
+        | Change::Stop(_)
+        | Change::Cancel(_)
+        | Change::Revive(_)
+        | Change::Raise(_)
+        | Change::Collect(_)
+        | Change::Unmark(_)
+        | Change::Record(_) => return None,
+    };
+    marks.then(|| keys.gc(now_ms, pack))
 }
 
 /// Writes the leadership history. The leader's.

@@ -53,11 +53,11 @@ pub(super) struct Desk<'a> {
 }
 
 impl Held {
-    pub(super) fn new(run: Seen<Run>, stop: Option<Seen<Stop>>) -> Self {
+    pub(super) fn new(run: Seen<Run>) -> Self {
         let pack = run.value.inline.as_deref().cloned().map(Arc::new);
         Self {
             waiting: run.value.which,
-            stop: stop.map_or((0, Which::NONE), |stop| (stop.modified, stop.value.which)),
+            stop: (0, Which::NONE),
             run,
             pack,
             running: BTreeMap::new(),

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::clock;
 use crate::metrics;
-use crate::store::Store;
+use crate::store::{Seen, Stop, Store};
 use crate::task::{ClaimId, Name};
 use held::Held;
 use kinds::Kinds;
@@ -70,6 +70,8 @@ pub struct Until {
 struct Worker {
     hands: Hands,
     claims: BTreeMap<ClaimId, Held>,
+    /// Stops of claims that have not been seen yet: two watches tell of them, in any order. They go with their keys.
+    early: BTreeMap<ClaimId, Seen<Stop>>,
     /// Claims with tasks to start, in the order they came.
     line: VecDeque<ClaimId>,
     runs: JoinSet<runs::Finished>,
@@ -96,6 +98,7 @@ impl Worker {
         Self {
             hands,
             claims: BTreeMap::new(),
+            early: BTreeMap::new(),
             line: VecDeque::new(),
             runs: JoinSet::new(),
             packs: runs::Packs::default(),

@@ -115,8 +115,14 @@ impl Worker {
         let instead = Instead::of(reads);
         let claim = report.claim;
         if instead.result.is_some() {
-            let revision = instead.run.as_ref().map_or(0, |run| run.mod_revision);
-            return self.committed(claim, revision);
+            return match instead.run {
+                Some(run) => self.committed(claim, run.mod_revision),
+                // What it left was reclaimed since: nothing of the claim is ours, and a report on an absent key must not be built.
+                None => {
+                    self.committed(claim, report.modified);
+                    self.drop_claim(claim);
+                }
+            };
         }
         let run = instead
             .run

@@ -57,7 +57,7 @@ impl Packs {
                 match read(&store, id, created).await {
                     Ok(pack) => return (claim, id, pack),
                     Err(problem) => {
-                        warn!(%problem, pack = %id, "a pack could not be read, trying again")
+                        warn!(%problem, pack = %id, "a pack could not be read, trying again");
                     }
                 }
                 tokio::time::sleep(RETRY).await;
@@ -114,8 +114,6 @@ impl Worker {
             // Nothing can be run without its spec: back to the queue, where an operator sees it.
             held.hand_back(clock::now_ms());
         }
-        self.line.retain(|other| *other != claim);
-        self.line.push_front(claim);
     }
 
     /// Starts what waits, in the order it came, while slots are free.

@@ -28,7 +28,7 @@ impl Worker {
                     );
                 }
                 Err(problem) => {
-                    warn!(%problem, "this node's claims could not be read, trying again")
+                    warn!(%problem, "this node's claims could not be read, trying again");
                 }
             }
             tokio::time::sleep(RETRY).await;
@@ -60,6 +60,7 @@ impl Worker {
             .map(|(claim, _)| *claim)
             .collect();
         lost.into_iter().for_each(|claim| self.drop_claim(claim));
+        self.early.clear();
         claims.kvs.iter().for_each(|kv| self.adopt(kv));
         stops.kvs.iter().for_each(|kv| self.stop(kv));
         Ok(at)
@@ -96,10 +97,16 @@ impl Worker {
     pub(super) fn fold_stops(&mut self, delivery: Delivery) -> bool {
         match delivery {
             Delivery::Events { events, .. } => {
-                events
-                    .iter()
-                    .filter(|event| event.kind == EventKind::Put)
-                    .for_each(|event| self.stop(&event.kv));
+                for event in events {
+                    match event.kind {
+                        EventKind::Put => self.stop(&event.kv),
+                        EventKind::Delete => {
+                            if let Some(claim) = self.claim_of(&event.kv.key) {
+                                self.early.remove(&claim);
+                            }
+                        }
+                    }
+                }
                 true
             }
             Delivery::Progress { .. } => true,
@@ -133,11 +140,14 @@ impl Worker {
         };
         match self.claims.get_mut(&claim) {
             Some(held) if held.report.is_none() && held.run.modified < run.modified => {
-                held.run = run
+                held.run = run;
             }
             Some(_) => {}
             None => {
-                let held = Held::new(run, None);
+                let mut held = Held::new(run);
+                if let Some(stop) = self.early.remove(&claim) {
+                    held.stop(&stop, clock::now_ms());
+                }
                 if held.pack.is_none() {
                     self.packs.fetch(&self.hands.store, claim, &held.run);
                 }
@@ -151,21 +161,20 @@ impl Worker {
         let Some(claim) = self.claim_of(&kv.key) else {
             return;
         };
-        let Some(held) = self.claims.get_mut(&claim) else {
-            return;
+        let stop = match decode::<Stop>(&kv.key, &kv.value) {
+            Ok(value) => Seen {
+                value,
+                created: kv.create_revision,
+                modified: kv.mod_revision,
+            },
+            Err(problem) => return error!(%problem, "a stop that cannot be read"),
         };
-        match decode::<Stop>(&kv.key, &kv.value) {
-            Ok(value) => {
-                let stop = Seen {
-                    value,
-                    created: kv.create_revision,
-                    modified: kv.mod_revision,
-                };
-                if held.stop.0 < stop.modified {
-                    held.stop(&stop, clock::now_ms());
-                }
+        match self.claims.get_mut(&claim) {
+            Some(held) if held.stop.0 < stop.modified => held.stop(&stop, clock::now_ms()),
+            Some(_) => {}
+            None => {
+                self.early.insert(claim, stop);
             }
-            Err(problem) => error!(%problem, "a stop that cannot be read"),
         }
     }
 

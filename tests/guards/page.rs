@@ -220,7 +220,7 @@ const TEXT: &str = "\
 /// Refused  a: moved. b: gone.
 fn shift(keys: &Keys) -> Txn {
 /// Not one.
-fn helper() {}
+fn other() {}
         Change::Move(thing) => shift(keys, thing),
 ";
 

@@ -3,7 +3,7 @@
 use tenure::store::{Act, Change, Outcomes, Place, Raise, Record, Verdict};
 use tenure::task::{Outcome, PackId, State, Which};
 
-use crate::common::{Lab, NOW, assign, pack, routing, submit, take};
+use crate::common::{Claim, Lab, NOW, Writes, assign, pack, routing, submit, take};
 
 #[tokio::test]
 async fn batch_commits_the_neighbours_of_what_loses() {
@@ -103,6 +103,18 @@ async fn stop_survives_the_death_of_the_node_and_the_task_ends_cancelled() {
 #[tokio::test]
 async fn records_of_one_pack_made_by_several_claims_do_not_meet() {
     let lab = Lab::start().await;
+    for claim in shared(&lab).await {
+        let back = claim.report(&[(Outcome::Returned, claim.run.value.which)]);
+        lab.done(&Change::Report(back)).await;
+        let key = claim.record(lab.keys(), Place::Ready, 1);
+        let record = lab.seen::<Record>(&key).await.value;
+        assert_eq!(record.which, claim.run.value.which);
+        assert_eq!(record.routing, routing());
+    }
+}
+
+/// Two claims of one pack, one task each.
+async fn shared(lab: &Lab) -> [Claim; 2] {
     let (a, b) = (lab.node("a").await, lab.node("b").await);
     let id = lab.submitted(2, None).await;
     let from = lab.record(Place::Ready, id).await;
@@ -111,13 +123,57 @@ async fn records_of_one_pack_made_by_several_claims_do_not_meet() {
         take("b", b, 2, Which::only(1)),
     ];
     lab.done(&Change::Assign(assign(from, takes))).await;
-    for (node, number) in [("a", 1), ("b", 2)] {
-        let claim = lab.claim(node, number).await;
-        let back = claim.report(&[(Outcome::Returned, claim.run.value.which)]);
-        lab.done(&Change::Report(back)).await;
-        let key = claim.record(lab.keys(), Place::Ready, 1);
-        let record = lab.seen::<Record>(&key).await.value;
-        assert_eq!(record.which, claim.run.value.which);
-        assert_eq!(record.routing, routing());
-    }
+    [lab.claim("a", 1).await, lab.claim("b", 2).await]
+}
+
+fn success(claim: &Claim) -> Change {
+    Change::Report(claim.report(&[(Outcome::Succeeded, claim.run.value.which)]))
+}
+
+#[tokio::test]
+async fn mark_is_put_once_for_claims_that_end_together() {
+    let lab = Lab::start().await;
+    let claims = shared(&lab).await;
+    let before = lab.all().await;
+
+    let reports = [success(&claims[0]), success(&claims[1])];
+    let verdicts = lab.store.commit_batch(None, &reports, &[]).await;
+
+    assert!(
+        verdicts
+            .iter()
+            .all(|verdict| matches!(verdict, Verdict::Committed { .. })),
+        "{verdicts:?}"
+    );
+    let keys = lab.keys();
+    let result = |claim: &Claim| keys.result(claim.pack(), claim.id.into(), 0);
+    let mut new: Vec<String> = claims.iter().map(result).collect();
+    new.push(keys.gc(NOW, claims[0].pack()));
+    let gone = claims.map(|claim| keys.run(&claim.node, claim.id));
+    let writes = Writes::between(&before, &lab.all().await);
+    assert_eq!(writes, Writes::of(&new, &[], &gone));
+}
+
+#[tokio::test]
+async fn mark_is_put_also_where_one_of_the_reports_is_refused() {
+    let lab = Lab::start().await;
+    let claims = shared(&lab).await;
+    let reports = [success(&claims[0]), success(&claims[1])];
+    lab.kill("a").await;
+    let lost = lab.lost().await;
+    let of_a = lost.into_iter().find(|lost| lost.claim == claims[0].id);
+    lab.done(&Change::Reclaim(of_a.expect("the claim of a dead node")))
+        .await;
+
+    let verdicts = lab.store.commit_batch(None, &reports, &[]).await;
+
+    assert!(
+        matches!(
+            &verdicts[..],
+            [Verdict::Refused { lost, .. }, Verdict::Committed { .. }] if *lost == ["run"]
+        ),
+        "{verdicts:?}"
+    );
+    let mark = lab.keys().gc(NOW, claims[0].pack());
+    assert!(lab.all().await.iter().any(|kv| kv.key == mark));
 }

@@ -1,58 +1,67 @@
 //! Nodes in this process, and waiting for what becomes of tasks; waits for events, never for time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tenure::config::{Config, Flags, Loaded, Sources};
 use tenure::node::Node;
-use tenure::store::{Found, Keys, NewTask, Store, Submitter, line};
-use tenure::task::{Backoff, Name, Policy, Priority, Routing, Spec, State, TaskId};
+use tenure::store::{Found, Keys, Leader, NewTask, Store, Submitter, line, txns};
+use tenure::task::{Backoff, Name, PackId, Policy, Priority, Routing, Spec, State, TaskId};
 use tenure::worker::kinds::Builder;
-use tenure_cluster::{Connection, Delivery, Options, WatchSpec};
+use tenure_cluster::{Connection, Delivery, EventKind, KeyValue, Options, Range, WatchSpec};
 use tenure_testkit::Etcd;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// 30 s: far beyond what anything here takes; a test that gets there has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// 60 s: far beyond what anything here takes, also on a loaded machine; a test that gets there has failed.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster of nodes in this process, on an etcd of its own.
 pub(crate) struct Cluster {
     pub(crate) etcd: Etcd,
     pub(crate) store: Store,
     pub(crate) submitter: Submitter,
-    tasks: JoinSet<anyhow::Result<()>>,
-    stops: BTreeMap<String, CancellationToken>,
+    nodes: BTreeMap<String, Running>,
+    _line: JoinSet<()>,
+}
+
+/// A node that was started. Dropping it ends it as a crash does: nothing is handed back, its lease runs out.
+struct Running {
+    stop: CancellationToken,
+    ends: JoinSet<anyhow::Result<()>>,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        let etcd = Etcd::single();
+        Self::on(Etcd::single()).await
+    }
+
+    pub(crate) async fn on(etcd: Etcd) -> Self {
+        if std::env::var_os("TENURE_TEST_LOG").is_some() {
+            let filter = tracing_subscriber::EnvFilter::from_env("TENURE_TEST_LOG");
+            let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
+        }
         let connection =
             Connection::open(Options::new(etcd.endpoints())).expect("endpoints are well formed");
         let store = Store::new(connection, Keys::new(&name("default")));
+        // As every node does first, so that tests may submit before there is one.
+        let first = txns::initialise(store.keys());
+        let done = store.connection().commit(&first).await;
+        assert!(done.committed().is_some(), "{done:?}");
         let (submitter, coalescer) = line(&store);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            coalescer.run().await;
-            Ok(())
-        });
+        let mut driver = JoinSet::new();
+        driver.spawn(coalescer.run());
         Self {
             etcd,
             store,
             submitter,
-            tasks,
-            stops: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            _line: driver,
         }
     }
 
-    /// Starts a node and waits until its session is there.
-    pub(crate) async fn node(
-        &mut self,
-        id: &str,
-        settings: &[(&str, &str)],
-        kinds: impl FnOnce(Builder) -> Builder,
-    ) {
+    /// A node's settings: this cluster's etcd, a free port, the shortest lease, 8 slots; and what the test says.
+    pub(crate) fn node_of(&self, id: &str, settings: &[(&str, &str)]) -> Node {
         let mut env: BTreeMap<String, String> = BTreeMap::from([
             (
                 "TENURE_ETCD_ENDPOINTS".to_owned(),
@@ -68,69 +77,221 @@ impl Cluster {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let stop = CancellationToken::new();
-        let node = Node::new(config(&env))
-            .expect("the settings hold")
-            .kinds(kinds);
-        self.tasks.spawn(node.run(stop.clone()));
-        self.stops.insert(id.to_owned(), stop);
+        Node::new(config(&env)).expect("the settings hold")
+    }
+
+    /// Starts a node and waits until its session is there.
+    pub(crate) async fn node(
+        &mut self,
+        id: &str,
+        settings: &[(&str, &str)],
+        kinds: impl FnOnce(Builder) -> Builder,
+    ) {
+        let since = self.revision().await;
+        let node = self.node_of(id, settings).kinds(kinds);
+        let (stop, mut ends) = (CancellationToken::new(), JoinSet::new());
+        ends.spawn(node.run(stop.clone()));
+        self.nodes.insert(id.to_owned(), Running { stop, ends });
+        self.joined(id, since).await;
+    }
+
+    /// Waits for a session under this name that began after a revision.
+    pub(crate) async fn joined(&self, id: &str, since: i64) -> KeyValue {
         let key = self.store.keys().node(&name(id));
-        let mut watch = self.store.connection().watch(WatchSpec::key(key).from(1));
-        within(async { while !matches!(watch.next().await, Delivery::Events { .. }) {} }).await;
+        self.when("the node joins", async |store| {
+            let page = store.connection().range(&Range::key(&key)).await.ok()?;
+            page.kvs.into_iter().find(|kv| kv.create_revision > since)
+        })
+        .await
     }
 
     /// Stops a node in order and waits for its end.
     pub(crate) async fn stop(&mut self, id: &str) {
-        self.stops
-            .remove(id)
-            .expect("the node was started")
-            .cancel();
-        let ended = within(self.tasks.join_next())
+        self.stopping(id).await;
+    }
+
+    /// The same, to be awaited while the test goes on.
+    pub(crate) fn stopping(&mut self, id: &str) -> impl Future<Output = ()> + use<> {
+        let mut node = self.nodes.remove(id).expect("the node was started");
+        node.stop.cancel();
+        async move {
+            let ended = within(node.ends.join_next())
+                .await
+                .expect("a node was running");
+            ended
+                .expect("a node does not panic")
+                .expect("a node ends well");
+        }
+    }
+
+    /// Ends a node as a crash does. Its lease lives on until etcd ends it.
+    pub(crate) async fn kill(&mut self, id: &str) {
+        let mut node = self.nodes.remove(id).expect("the node was started");
+        node.ends.shutdown().await;
+    }
+
+    /// Ends a node as a crash does, and its lease at once.
+    pub(crate) async fn cut(&mut self, id: &str) {
+        self.kill(id).await;
+        self.revoke(id).await;
+    }
+
+    /// Revokes the lease of a node's session, as an operator may.
+    pub(crate) async fn revoke(&self, id: &str) {
+        let lease = self.session(id).await.lease;
+        self.store
+            .connection()
+            .revoke(lease)
             .await
-            .expect("a node was running");
-        ended
-            .expect("a node does not panic")
-            .expect("a node ends well");
+            .expect("etcd revokes");
+    }
+
+    /// The key of a node's session.
+    pub(crate) async fn session(&self, id: &str) -> KeyValue {
+        let range = Range::key(self.store.keys().node(&name(id)));
+        let page = self.store.connection().range(&range).await;
+        let mut kvs = page.expect("etcd answers").kvs;
+        kvs.pop().expect("the node has a session")
     }
 
     pub(crate) async fn submit(&self, task: NewTask) -> TaskId {
-        let accepted = self
-            .submitter
-            .one(task, None, tenure::clock::now_ms())
-            .await;
+        let accepted = self.submitter.one(task, None, now_ms()).await;
         accepted.expect("the submit is accepted").tasks[0]
+    }
+
+    /// Submits all in one transaction.
+    pub(crate) async fn batch(&self, tasks: Vec<NewTask>) -> Vec<TaskId> {
+        let accepted = self.submitter.batch(tasks, None, now_ms()).await;
+        accepted.expect("the batch is accepted").tasks
+    }
+
+    pub(crate) async fn look(&self, id: TaskId) -> Found {
+        let found = self.store.task(id).await.expect("etcd answers").0;
+        found.expect("the task is there")
     }
 
     /// Waits until the task is in one of these states.
     pub(crate) async fn until(&self, id: TaskId, states: &[State]) -> Found {
-        let keys = self.store.keys();
-        within(async {
-            let (found, revision) = self.store.task(id).await.expect("etcd answers");
-            let mut found = found.expect("the task is there");
-            let mut watch = self
-                .store
-                .connection()
-                .watch(WatchSpec::prefix(keys.root()).from(revision + 1));
-            while !states.contains(&found.state) {
-                watch.next().await;
-                found = self
-                    .store
-                    .task(id)
-                    .await
-                    .expect("etcd answers")
-                    .0
-                    .expect("the task is there");
-            }
-            found
+        self.when(&format!("{id} is one of {states:?}"), async |store| {
+            let found = store.task(id).await.ok()?.0.expect("the task is there");
+            states.contains(&found.state).then_some(found)
         })
         .await
+    }
+
+    /// Waits until all of the tasks are in this state; as they are then.
+    pub(crate) async fn until_all(&self, ids: &[TaskId], state: State) -> Vec<Found> {
+        let mut packs: BTreeMap<PackId, BTreeSet<u8>> = BTreeMap::new();
+        for id in ids {
+            packs.entry(id.pack()).or_default().insert(id.index());
+        }
+        let mut all = Vec::new();
+        for (pack, indexes) in packs {
+            let what = format!("all of {pack} are {state}");
+            let mut found = self
+                .when(&what, async |store| {
+                    let wanted = |index| indexes.contains(&index);
+                    let (found, _) = store.pack_tasks(pack, wanted).await.ok()?;
+                    found
+                        .iter()
+                        .all(|task| task.state == state)
+                        .then_some(found)
+                })
+                .await;
+            assert_eq!(found.len(), indexes.len(), "every task of {pack} is there");
+            all.append(&mut found);
+        }
+        all
+    }
+
+    /// Looks now and after each change of the cluster's keys, until there is something.
+    pub(crate) async fn when<T>(&self, what: &str, look: impl AsyncFn(&Store) -> Option<T>) -> T {
+        let root = WatchSpec::prefix(self.store.keys().root());
+        let waiting = async {
+            // From before the first look, so that nothing falls between the two.
+            let since = self.store.connection().seen_revision();
+            let mut watch = self.store.connection().watch(root.clone().from(since + 1));
+            loop {
+                if let Some(seen) = look(&self.store).await {
+                    return seen;
+                }
+                // etcd that does not answer makes no events either, so a look is repeated then, too.
+                match tokio::time::timeout(Duration::from_secs(1), watch.next()).await {
+                    Ok(Delivery::Compacted { .. }) => {
+                        watch = self.store.connection().watch(root.clone());
+                    }
+                    Ok(Delivery::Events { .. } | Delivery::Progress { .. }) | Err(_) => {}
+                }
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, waiting).await;
+        seen.unwrap_or_else(|_| panic!("not seen within {PATIENCE:?}: {what}"))
+    }
+
+    /// Waits for a leader of a later term than this whose line is in the history.
+    pub(crate) async fn leader_after(&self, term: i64) -> Leader {
+        self.when("another leads", async |store| {
+            let leader = store.leader().await.ok()?.0?;
+            (leader.term > term && leader.record.is_some()).then_some(leader)
+        })
+        .await
+    }
+
+    /// etcd's revision now.
+    pub(crate) async fn revision(&self) -> i64 {
+        let range = Range::prefix(self.store.keys().root()).count_only();
+        let page = self.store.connection().range(&range).await;
+        page.expect("etcd answers").revision
+    }
+
+    /// Everything under a prefix.
+    pub(crate) async fn all(&self, prefix: String) -> Vec<KeyValue> {
+        let page = self.store.connection().range(&Range::prefix(prefix)).await;
+        page.expect("etcd answers").kvs
+    }
+
+    /// Every put under a prefix from a revision on, up to now.
+    pub(crate) async fn puts_since(&self, prefix: String, revision: i64) -> Vec<KeyValue> {
+        let until = self.revision().await;
+        let spec = WatchSpec::prefix(self.store.keys().root()).from(revision);
+        let mut watch = self.store.connection().watch(spec);
+        let mut puts = Vec::new();
+        within(async {
+            loop {
+                match watch.next().await {
+                    Delivery::Events { revision, events } => {
+                        puts.extend(
+                            events
+                                .into_iter()
+                                .filter(|event| {
+                                    event.kind == EventKind::Put
+                                        && event.kv.key.starts_with(&prefix)
+                                })
+                                .map(|event| event.kv),
+                        );
+                        if revision >= until {
+                            return;
+                        }
+                    }
+                    Delivery::Progress { revision } if revision >= until => return,
+                    Delivery::Progress { .. } => {}
+                    Delivery::Compacted { at } => panic!("history before {at} is gone"),
+                }
+            }
+        })
+        .await;
+        puts
     }
 }
 
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
-        .expect("it happens within 30 s")
+        .expect("it happens within a minute")
+}
+
+pub(crate) fn now_ms() -> u64 {
+    tenure::clock::now_ms()
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -163,6 +324,16 @@ pub(crate) fn task(kind: &str, payload: &str) -> NewTask {
             metadata: None,
         },
     }
+}
+
+pub(crate) fn with_priority(mut task: NewTask, level: u8) -> NewTask {
+    task.routing.priority = Priority::new(level).expect("1 to 9");
+    task
+}
+
+pub(crate) fn with_attempts(mut task: NewTask, max: u32) -> NewTask {
+    task.policy.max_attempts = max;
+    task
 }
 
 fn config(env: &BTreeMap<String, String>) -> Config {

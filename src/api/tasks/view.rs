@@ -96,20 +96,17 @@ fn tally(found: &Found) -> Tally {
 }
 
 fn attempts(found: &Found) -> Vec<Attempt> {
-    let kind = found.pack.routing.kind.as_str();
     // What was cancelled before it ran has an outcome, but no node and so no attempt.
     let ended = found
         .attempts
         .iter()
         .filter(|(_, attempt)| attempt.outcome.is_attempt() && attempt.node.is_some());
-    let mut attempts: Vec<Attempt> = ended
-        .map(|(_, attempt)| ended_attempt(attempt, kind))
-        .collect();
+    let mut attempts: Vec<Attempt> = ended.map(|(_, attempt)| ended_attempt(attempt)).collect();
     attempts.extend(found.running.as_ref().map(running));
     attempts
 }
 
-fn ended_attempt(attempt: &store::Attempt, kind: &str) -> Attempt {
+fn ended_attempt(attempt: &store::Attempt) -> Attempt {
     Attempt {
         number: attempt.number,
         node: attempt
@@ -122,10 +119,7 @@ fn ended_attempt(attempt: &store::Attempt, kind: &str) -> Attempt {
         finished_at: Some(time(attempt.finished_ms)),
         outcome: outcome(attempt.outcome),
         error: attempt.error.clone(),
-        output: attempt
-            .output
-            .as_ref()
-            .map(|output| output_of(output, kind)),
+        output: attempt.output.as_ref().map(output_of),
     }
 }
 
@@ -154,24 +148,16 @@ fn outcome(outcome: Outcome) -> AttemptOutcome {
     }
 }
 
-/// A handler's value as it is; of the other kinds what was written, with the code under the name that the kind gives it.
-fn output_of(output: &Output, kind: &str) -> Value {
+/// A handler's value as it is; of the other kinds what was written and the exit status or status code.
+fn output_of(output: &Output) -> Value {
     if let Some(text) = &output.value {
         return serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
     }
     let mut fields = Map::new();
     if let Some(code) = output.code {
-        let name = if kind == "http" {
-            "status"
-        } else {
-            "exit_code"
-        };
-        fields.insert(name.to_owned(), json!(code));
+        fields.insert("code".to_owned(), json!(code));
     }
-    for (name, tail) in [
-        ("stdout_tail", &output.stdout),
-        ("stderr_tail", &output.stderr),
-    ] {
+    for (name, tail) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         if !tail.is_empty() {
             fields.insert(name.to_owned(), json!(tail));
         }

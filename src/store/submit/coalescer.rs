@@ -1,0 +1,256 @@
+//! Commits single submits: what arrives while the last commit is in flight goes together into the next; no timer, and no submit
+//! fails by its neighbour.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::packing::{group, holder, random, replayed};
+use super::{Accepted, Lanes, SUBMIT_DEADLINE, SubmitError, Waiter};
+use crate::store::change::{Change, Submit};
+use crate::store::commit::{Store, Verdict, batches};
+use crate::store::keys::{Keys, Lane};
+use crate::store::records::Idem;
+use crate::task::{PACK_TASKS_MAX, Pack, PackId};
+
+/// 2,048 submits to one round: at 256 to a pack that is 8 packs, or 2,048 packs of one in 35 batches.
+const ROUND_MAX: usize = 2_048;
+
+/// 48 idempotency keys to a pack: each takes a compare and two reads of etcd's 128 per list.
+const PACK_IDEM_MAX: usize = 48;
+
+/// 512 KiB to a coalesced pack, below etcd's 1.5 MiB per request with room for records and neighbours.
+const PACK_BYTES_MAX: usize = 512 << 10;
+
+/// Drives the commits of single submits. One per node, owned by it.
+pub struct Coalescer {
+    store: Store,
+    line: mpsc::Receiver<Waiter>,
+    lanes: Lanes,
+}
+
+/// A pack in the making.
+struct Draft {
+    id: PackId,
+    waiters: BTreeMap<u8, Waiter>,
+    bytes: usize,
+}
+
+impl Coalescer {
+    pub(super) fn new(store: Store, line: mpsc::Receiver<Waiter>, lanes: Lanes) -> Self {
+        Self { store, line, lanes }
+    }
+
+    /// Commits what arrives until every [`Submitter`] is gone.
+    pub async fn run(mut self) {
+        let mut round = Vec::with_capacity(ROUND_MAX);
+        while self.line.recv_many(&mut round, ROUND_MAX).await > 0 {
+            let mut waiting = std::mem::take(&mut round);
+            let deadline = Instant::now() + SUBMIT_DEADLINE;
+            while !waiting.is_empty() {
+                let (now, later) = apart(waiting);
+                self.commit(drafts(now), deadline).await;
+                waiting = later;
+            }
+        }
+    }
+
+    /// Commits drafts until each of their waiters has an answer.
+    async fn commit(&mut self, mut drafts: Vec<Draft>, deadline: Instant) {
+        let lanes = drafts.iter().filter_map(Draft::lane).collect();
+        if let Err(failure) = self.lanes.mark(&self.store, lanes).await {
+            return drafts.into_iter().for_each(|draft| draft.failed(&failure));
+        }
+        let mut unknown: BTreeSet<PackId> = BTreeSet::new();
+        while !drafts.is_empty() {
+            let changes: Vec<Change> = drafts.iter().map(Draft::change).collect();
+            let mut left = Vec::new();
+            let mut drafted = drafts.into_iter();
+            for batch in batches(self.store.keys(), changes) {
+                let verdicts = self.store.commit_batch(None, &batch, &[]).await;
+                for (verdict, draft) in verdicts.into_iter().zip(drafted.by_ref()) {
+                    let late = Instant::now() >= deadline;
+                    left.extend(draft.answered(self.store.keys(), verdict, late, &mut unknown));
+                }
+            }
+            drafts = left;
+        }
+    }
+}
+
+impl Draft {
+    fn lane(&self) -> Option<Lane> {
+        self.waiters
+            .values()
+            .next()
+            .map(|waiter| Lane::of(&waiter.task.routing))
+    }
+
+    fn change(&self) -> Change {
+        let first = &self.waiters.values().next().expect("a draft has a waiter");
+        let idem = self.waiters.iter().filter_map(|(index, waiter)| {
+            let idem = waiter.idem.as_ref()?;
+            let entry = Idem {
+                tasks: vec![self.id.task(*index)],
+                digest: idem.digest.clone(),
+            };
+            Some((idem.key.clone(), entry))
+        });
+        let idem: Vec<(String, Idem)> = idem.collect();
+        let pack = Pack {
+            routing: first.task.routing.clone(),
+            policy: first.task.policy.clone(),
+            created_ms: first.now_ms,
+            run_at_ms: first.task.run_at_ms,
+            tasks: self
+                .waiters
+                .iter()
+                .map(|(index, waiter)| (*index, waiter.task.spec.clone()))
+                .collect(),
+            idem: idem.iter().map(|(key, _)| key.clone()).collect(),
+        };
+        Change::Submit(Submit {
+            packs: vec![(self.id, Arc::new(pack))],
+            idem,
+            inline: true,
+        })
+    }
+
+    /// Answers those whose fate is known; the draft again where some have to be sent anew, under the same id, for an earlier
+    /// copy may still commit.
+    fn answered(
+        mut self,
+        keys: &Keys,
+        verdict: Verdict,
+        late: bool,
+        unknown: &mut BTreeSet<PackId>,
+    ) -> Option<Self> {
+        match verdict {
+            Verdict::Committed { revision } => self.accepted(revision),
+            // Nobody else makes this id: an earlier copy of ours was committed.
+            Verdict::Refused { lost, revision, .. } if lost.contains(&"pack") => {
+                self.accepted(revision);
+            }
+            Verdict::Refused { lost, .. } if lost.contains(&"horizon") => {
+                self.failed(&SubmitError::ClockBehind);
+            }
+            Verdict::Refused {
+                reads, revision, ..
+            } => return self.without_taken(keys, &reads, revision),
+            Verdict::Unknown(failure) if late => self.failed(&SubmitError::Unknown(failure)),
+            Verdict::Unavailable(failure) if unknown.contains(&self.id) => {
+                if !late {
+                    return Some(self);
+                }
+                self.failed(&SubmitError::Unknown(failure));
+            }
+            Verdict::Unavailable(failure) => self.failed(&SubmitError::Unavailable(failure)),
+            Verdict::Unknown(_) => {
+                unknown.insert(self.id);
+                return Some(self);
+            }
+        }
+        None
+    }
+
+    fn accepted(self, revision: i64) {
+        for (index, waiter) in self.waiters {
+            let tasks = vec![self.id.task(index)];
+            // A caller that went away has its task all the same.
+            let _ = waiter.answer.send(Ok(Accepted {
+                tasks,
+                revision,
+                repeated: false,
+            }));
+        }
+    }
+
+    fn failed(self, error: &SubmitError) {
+        for waiter in self.waiters.into_values() {
+            let _ = waiter.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// Takes out those whose idempotency key is used and answers them; their places in the pack stay empty.
+    fn without_taken(
+        &mut self,
+        keys: &Keys,
+        reads: &[tenure_cluster::Answer],
+        revision: i64,
+    ) -> Option<Self> {
+        let mut left = Draft {
+            id: self.id,
+            waiters: BTreeMap::new(),
+            bytes: self.bytes,
+        };
+        for (index, waiter) in std::mem::take(&mut self.waiters) {
+            let held = waiter
+                .idem
+                .as_ref()
+                .and_then(|idem| holder(keys, &idem.key, reads).transpose());
+            match held {
+                None => {
+                    left.waiters.insert(index, waiter);
+                }
+                Some(Err(corrupt)) => {
+                    let _ = waiter.answer.send(Err(corrupt.into()));
+                }
+                Some(Ok(_)) => {
+                    let answer = replayed(keys, waiter.idem.as_ref(), reads, revision);
+                    let _ = waiter.answer.send(answer);
+                }
+            }
+        }
+        (!left.waiters.is_empty()).then_some(left)
+    }
+}
+
+/// Those that can go now, and those whose idempotency key another of this round has: they wait for its fate.
+fn apart(waiting: Vec<Waiter>) -> (Vec<Waiter>, Vec<Waiter>) {
+    let mut keys = BTreeSet::new();
+    waiting.into_iter().partition(|waiter| {
+        waiter
+            .idem
+            .as_ref()
+            .is_none_or(|idem| keys.insert(idem.key.clone()))
+    })
+}
+
+/// Groups what may share a pack.
+fn drafts(waiting: Vec<Waiter>) -> Vec<Draft> {
+    let mut done = Vec::new();
+    let mut open: BTreeMap<String, Draft> = BTreeMap::new();
+    for waiter in waiting {
+        let group = group(&waiter.task);
+        let bytes = waiter.task.spec.payload.get().len();
+        let full = open.get(&group).is_some_and(|draft| draft.is_full(bytes));
+        if let Some(draft) = full.then(|| open.remove(&group)).flatten() {
+            done.push(draft);
+        }
+        let draft = open.entry(group).or_insert_with(|| Draft {
+            id: PackId::new(waiter.now_ms, random()),
+            waiters: BTreeMap::new(),
+            bytes: 0,
+        });
+        draft.bytes += bytes;
+        let index = u8::try_from(draft.waiters.len()).expect("a full draft was closed");
+        draft.waiters.insert(index, waiter);
+    }
+    done.extend(open.into_values());
+    done
+}
+
+impl Draft {
+    fn is_full(&self, more: usize) -> bool {
+        let idem = self
+            .waiters
+            .values()
+            .filter(|waiter| waiter.idem.is_some())
+            .count();
+        self.waiters.len() >= PACK_TASKS_MAX
+            || idem >= PACK_IDEM_MAX
+            || self.bytes + more > PACK_BYTES_MAX
+    }
+}

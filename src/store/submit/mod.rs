@@ -1,0 +1,252 @@
+//! Accepts tasks: single ones coalesced, batches whole; never acknowledges before the commit.
+
+mod coalescer;
+mod packing;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure_cluster::{Failure, Outcome};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+pub use coalescer::Coalescer;
+
+use super::change::{Change, Submit};
+use super::commit::{Store, Verdict};
+use super::keys::Lane;
+use super::records::Idem;
+use super::txns;
+use crate::task::{PACK_TASKS_MAX, Policy, Routing, Spec, TaskId};
+use packing::{packed, replayed};
+
+/// 8,192 submits wait for a commit at most: a quarter of a second of them at 32,000/s; beyond, callers are told to come again.
+const WAITING_MAX: usize = 8_192;
+
+/// 10 s: after this an unknown outcome is reported as unknown.
+const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A task to be accepted.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// Where it goes.
+    pub routing: Routing,
+    /// What happens around its runs.
+    pub policy: Policy,
+    /// When it may start, in milliseconds since 1970; none means at once.
+    pub run_at_ms: Option<u64>,
+    /// Its own part.
+    pub spec: Spec,
+}
+
+/// An idempotency key and the digest of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdemKey {
+    /// What the user calls the request: 1 to 200 visible ASCII characters.
+    pub key: String,
+    /// SHA-256 of the request, in hexadecimal.
+    pub digest: String,
+}
+
+/// Tasks that are in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Their ids, in order of submission.
+    pub tasks: Vec<TaskId>,
+    /// The revision they were accepted at, or found at.
+    pub revision: i64,
+    /// Whether the idempotency key had been used for them before.
+    pub repeated: bool,
+}
+
+/// Why tasks were not accepted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The idempotency key was used for another request.
+    #[error("idempotency key `{0}` was used for another request")]
+    KeyTaken(String),
+    /// Too many submits wait.
+    #[error("{WAITING_MAX} submits are waiting already")]
+    Busy,
+    /// It was not accepted.
+    #[error("not accepted: {0}")]
+    Unavailable(Failure),
+    /// It may have been accepted.
+    #[error("it is not known whether the submit was accepted: {0}")]
+    Unknown(Failure),
+    /// The store was asked with a time so far back that collection had passed it.
+    #[error("this node's clock is behind the retention horizon")]
+    ClockBehind,
+    /// A value is not what its key promises.
+    #[error(transparent)]
+    Corrupt(#[from] super::records::Corrupt),
+    /// The node is shutting down.
+    #[error("this node is shutting down")]
+    Closing,
+}
+
+/// Where submits are handed in. A cheap handle; single ones are committed by [`Coalescer::run`].
+#[derive(Clone)]
+pub struct Submitter {
+    store: Store,
+    line: mpsc::Sender<Waiter>,
+    lanes: Lanes,
+}
+
+/// One submit that waits for its commit.
+#[derive(Debug)]
+struct Waiter {
+    task: NewTask,
+    idem: Option<IdemKey>,
+    now_ms: u64,
+    answer: oneshot::Sender<Result<Accepted, SubmitError>>,
+}
+
+/// The lanes this node knows to be marked. Marks stay, so what is known once stays true.
+#[derive(Clone, Default)]
+struct Lanes(Arc<Mutex<BTreeSet<Lane>>>);
+
+/// The two ends of a line of single submits.
+pub fn line(store: &Store) -> (Submitter, Coalescer) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let lanes = Lanes::default();
+    let submitter = Submitter {
+        store: store.clone(),
+        line: sender,
+        lanes: lanes.clone(),
+    };
+    (submitter, Coalescer::new(store.clone(), receiver, lanes))
+}
+
+impl Submitter {
+    /// Accepts one task.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; only [`SubmitError::Unknown`] leaves open whether it was accepted.
+    pub async fn one(
+        &self,
+        task: NewTask,
+        idem: Option<IdemKey>,
+        now_ms: u64,
+    ) -> Result<Accepted, SubmitError> {
+        let (answer, answered) = oneshot::channel();
+        let waiter = Waiter {
+            task,
+            idem,
+            now_ms,
+            answer,
+        };
+        self.line
+            .try_send(waiter)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Closing,
+            })?;
+        answered.await.unwrap_or(Err(SubmitError::Closing))
+    }
+
+    /// Accepts a batch whole or not at all, in one transaction.
+    ///
+    /// # Errors
+    /// As [`Self::one`].
+    ///
+    /// # Panics
+    /// When there is no task.
+    pub async fn batch(
+        &self,
+        tasks: Vec<NewTask>,
+        idem: Option<IdemKey>,
+        now_ms: u64,
+    ) -> Result<Accepted, SubmitError> {
+        let (packs, ids) = packed(tasks, idem.as_ref(), now_ms);
+        let lanes: BTreeSet<Lane> = packs
+            .iter()
+            .map(|(_, pack)| Lane::of(&pack.routing))
+            .collect();
+        self.lanes.mark(&self.store, lanes).await?;
+        let inline = packs.len() <= PACK_TASKS_MAX;
+        let entry = idem.iter().map(|idem| {
+            (
+                idem.key.clone(),
+                Idem {
+                    tasks: ids.clone(),
+                    digest: idem.digest.clone(),
+                },
+            )
+        });
+        let change = [Change::Submit(Submit {
+            packs,
+            idem: entry.collect(),
+            inline,
+        })];
+        let deadline = Instant::now() + SUBMIT_DEADLINE;
+        let mut unknown = None;
+        loop {
+            let verdict = self.store.commit_batch(None, &change, &[]).await.pop();
+            match verdict.expect("one change, one verdict") {
+                Verdict::Committed { revision } => {
+                    return Ok(Accepted {
+                        tasks: ids,
+                        revision,
+                        repeated: false,
+                    });
+                }
+                // Nobody else makes these ids: an earlier copy of ours was committed.
+                Verdict::Refused { lost, revision, .. } if lost.contains(&"pack") => {
+                    return Ok(Accepted {
+                        tasks: ids,
+                        revision,
+                        repeated: false,
+                    });
+                }
+                Verdict::Refused { lost, .. } if lost.contains(&"horizon") => {
+                    return Err(SubmitError::ClockBehind);
+                }
+                Verdict::Refused {
+                    reads, revision, ..
+                } => {
+                    return replayed(self.store.keys(), idem.as_ref(), &reads, revision);
+                }
+                Verdict::Unknown(failure) => unknown = Some(failure),
+                Verdict::Unavailable(failure) if unknown.is_none() => {
+                    return Err(SubmitError::Unavailable(failure));
+                }
+                Verdict::Unavailable(_) => {}
+            }
+            if let Some(failure) = unknown.take_if(|_| Instant::now() >= deadline) {
+                return Err(SubmitError::Unknown(failure));
+            }
+        }
+    }
+}
+
+impl Lanes {
+    /// Marks those that are not known to be marked. A mark without work is harmless; work without a mark would wait for ever.
+    async fn mark(&self, store: &Store, lanes: BTreeSet<Lane>) -> Result<(), SubmitError> {
+        let new: Vec<Lane> = lanes
+            .into_iter()
+            .filter(|lane| !self.known().contains(lane))
+            .collect();
+        for some in new.chunks(LANES_AT_ONCE) {
+            let marks = txns::lanes(store.keys(), some);
+            match store.connection().commit(&marks).await {
+                Outcome::Committed(_) => self.known().extend(some.iter().cloned()),
+                Outcome::Refused(_) => unreachable!("a transaction without guards is not refused"),
+                // Nothing of the submit itself was sent.
+                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                    return Err(SubmitError::Unavailable(failure));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Held for a look or an insertion, never across an await.
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Lane>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 32 marks to one transaction, below etcd's 128 operations per list.
+const LANES_AT_ONCE: usize = 32;

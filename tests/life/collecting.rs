@@ -1,0 +1,68 @@
+//! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
+
+use tenure::store::{Change, IdemKey, Submit, Verdict, decode};
+use tenure::task::{Pack, State};
+use tenure_cluster::Txn;
+
+use crate::common::{Cluster, now_ms, task, with_attempts};
+use crate::recorder::WORK;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_pack_is_forgotten_and_others_are_kept() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+    let key = IdemKey {
+        key: "k".to_owned(),
+        digest: "d".to_owned(),
+    };
+    let batch = (0..9).map(|_| task("noop", "{}")).collect();
+    let sent = cluster.submitter.batch(batch, Some(key.clone()), now_ms());
+    let ended = sent.await.unwrap().tasks;
+    let pack_of = ended[0].pack();
+    cluster.until_all(&ended, State::Succeeded).await;
+    let dead = cluster.submit(with_attempts(task("fail", "{}"), 1)).await;
+    cluster.until(dead, &[State::Dead]).await;
+    let pending = cluster.submit(task(WORK, "0")).await;
+    let keys = cluster.store.keys().clone();
+    let value = cluster.all(keys.pack(pack_of)).await.remove(0);
+    let pack: Pack = decode(&value.key, &value.value).unwrap();
+
+    // Marks as an hour would have left them.
+    let old_ms = now_ms() - 3_600_000;
+    let marks = [pack_of, dead.pack(), pending.pack()];
+    let txn = marks.iter().fold(Txn::new(), |txn, pack| {
+        txn.put(keys.gc(old_ms, *pack), Vec::new())
+    });
+    cluster.store.connection().commit(&txn).await;
+    cluster
+        .when("the marks are worked off", async |store| {
+            let range =
+                tenure_cluster::Range::between(keys.gc_prefix(), keys.gc_before(old_ms + 60_000));
+            let page = store.connection().range(&range).await.ok()?;
+            page.kvs.is_empty().then_some(())
+        })
+        .await;
+
+    assert!(cluster.all(keys.pack(pack_of)).await.is_empty());
+    assert!(cluster.all(keys.results_of(pack_of)).await.is_empty());
+    assert!(cluster.all(keys.idem("k")).await.is_empty());
+    assert!(cluster.store.task(ended[0]).await.unwrap().0.is_none());
+    assert_eq!(cluster.look(dead).await.state, State::Dead);
+    assert_eq!(cluster.look(pending).await.state, State::Pending);
+    // A late copy of the submit, as a member may hold one back: its pack is absent again.
+    let late = Change::Submit(Submit {
+        packs: vec![(pack_of, pack.into())],
+        idem: Vec::new(),
+        inline: true,
+    });
+    let verdict = cluster.store.commit(&late).await;
+    assert!(
+        matches!(&verdict, Verdict::Refused { lost, .. } if lost.contains(&"horizon") && !lost.contains(&"pack")),
+        "{verdict:?}"
+    );
+    // The dead letter can still be tried again: its spec is there.
+    cluster.store.revive(dead, 1, now_ms()).await.unwrap();
+    cluster.until(dead, &[State::Dead]).await;
+}

@@ -1,0 +1,172 @@
+//! Leadership that moves: by whatever end of a term, work goes on, the history says why, and a former leader writes nothing.
+
+use tenure::store::{
+    Assign, Change, EndedBy, Leader, Place, Run, Store, Take, Verdict, Waiting, decode,
+};
+use tenure::task::{ClaimId, State, Which};
+use tenure_cluster::{Connection, Guard, Options, Txn};
+use tenure_testkit::{Mode, Proxy};
+
+use crate::common::{Cluster, name, now_ms, task};
+
+/// The next leader, after `how` the term before ended; its tasks flow.
+async fn next(cluster: &Cluster, before: &Leader, how: EndedBy) -> Leader {
+    let leader = cluster.leader_after(before.term).await;
+    let (terms, _) = cluster.store.terms().await.unwrap();
+    let line = |term: i64| terms.iter().find(|(of, _)| *of == term).unwrap().1.clone();
+    let ended = line(before.term);
+    assert_eq!(ended.ended_by, Some(how), "{terms:?}");
+    assert!(ended.until_ms.is_some());
+    let began = line(leader.term);
+    assert!(
+        began.until_ms.is_none() && began.gap_ms.is_some(),
+        "{began:?}"
+    );
+    let id = cluster.submit(task("noop", "{}")).await;
+    cluster.until(id, &[State::Succeeded]).await;
+    leader
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_moves_whatever_ends_a_term_and_the_history_says_why() {
+    let mut cluster = Cluster::start().await;
+    cluster.node("a", &[], |kinds| kinds).await;
+    let first = cluster.leader_after(0).await;
+    cluster.node("b", &[], |kinds| kinds).await;
+    both_stand(&cluster).await;
+
+    let key = Txn::new().delete(&first.key);
+    cluster.store.connection().commit(&key).await;
+    let second = next(&cluster, &first, EndedBy::KeyDeleted).await;
+    assert_ne!(second.candidate.node, first.candidate.node);
+
+    both_stand(&cluster).await;
+    cluster.revoke(second.candidate.node.as_str()).await;
+    let third = next(&cluster, &second, EndedBy::LeaseGone).await;
+    assert_ne!(third.candidate.node, second.candidate.node);
+
+    both_stand(&cluster).await;
+    assert!(cluster.store.dismiss(now_ms()).await.unwrap().0);
+    let fourth = next(&cluster, &third, EndedBy::Resigned).await;
+    assert_ne!(fourth.candidate.node, third.candidate.node);
+
+    both_stand(&cluster).await;
+    cluster.stop(fourth.candidate.node.as_str()).await;
+    let fifth = next(&cluster, &fourth, EndedBy::Resigned).await;
+    assert_ne!(fifth.candidate.node, fourth.candidate.node);
+}
+
+/// Waits until both nodes are in line for leadership.
+async fn both_stand(cluster: &Cluster) {
+    cluster
+        .when("both stand", async |store| {
+            let range = tenure_cluster::Range::prefix(store.keys().elect_prefix());
+            let page = store.connection().range(&range).await.ok()?;
+            (page.kvs.len() == 2).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .unwrap();
+    let mut cluster = Cluster::start().await;
+    cluster.node("a", &[], |kinds| kinds).await;
+    let old = cluster.leader_after(0).await;
+    cluster.node("b", &[], |kinds| kinds).await;
+    both_stand(&cluster).await;
+    // A decision of the old leader: a task of a kind that only this decision sends to a node.
+    let id = cluster.submit(task("work", "0")).await;
+    let (place, record, seen) = cluster.look(id).await.waiting.unwrap();
+    assert_eq!(place, Place::Ready);
+    let assign = Change::Assign(Assign {
+        from: Waiting {
+            id: record,
+            place,
+            seen,
+            now_ms: now_ms(),
+        },
+        takes: vec![Take {
+            claim: ClaimId {
+                term: old.term,
+                number: 9_999,
+            },
+            node: name("b"),
+            session: cluster.session("b").await.create_revision,
+            which: Which::only(id.index()),
+        }],
+        term: old.term,
+        decided: cluster.revision().await,
+    });
+    let fence = Guard::created_at("term", &old.key, old.term);
+
+    let proxy = Proxy::start(cluster.etcd.address(0)).await;
+    let connection = Connection::open(Options::new([proxy.endpoint()])).unwrap();
+    let held = Store::new(connection, cluster.store.keys().clone());
+    held.queues().await.unwrap();
+    proxy.set(Mode::HoldRequests);
+    let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign), &[]);
+    let next = async {
+        cluster.store.dismiss(now_ms()).await.unwrap();
+        let next = cluster.leader_after(old.term).await;
+        proxy.set(Mode::Forward);
+        next
+    };
+    let (verdicts, _) = tokio::join!(sent, next);
+
+    assert!(
+        matches!(&verdicts[0], Verdict::Refused { lost, .. } if *lost == ["term"]),
+        "{verdicts:?}"
+    );
+    let counted = r#"tenure_fencing_rejected_total{op="assign"} 1"#;
+    assert!(metrics.render().contains(counted), "{}", metrics.render());
+    assert_eq!(cluster.look(id).await.state, State::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_cut_off_past_its_lease_writes_nothing_after_its_term() {
+    let mut cluster = Cluster::start().await;
+    let proxy = Proxy::start(cluster.etcd.address(0)).await;
+    let through = proxy.endpoint();
+    cluster
+        .node("a", &[("TENURE_ETCD_ENDPOINTS", &through)], |kinds| kinds)
+        .await;
+    let old = cluster.leader_after(0).await;
+    cluster.node("b", &[], |kinds| kinds).await;
+    both_stand(&cluster).await;
+    let session = cluster.session("a").await;
+    let since = cluster.revision().await;
+
+    // It hears of new work and decides, but what it sends stays on the way.
+    proxy.set(Mode::HoldRequests);
+    let ids = cluster
+        .batch((0..50).map(|_| task("noop", "{}")).collect())
+        .await;
+    let new = cluster.leader_after(old.term).await;
+    assert_eq!(new.candidate.node, name("b"));
+    let began = cluster
+        .all(cluster.store.keys().term(new.term))
+        .await
+        .remove(0)
+        .create_revision;
+    proxy.set(Mode::Forward);
+
+    cluster.until_all(&ids, State::Succeeded).await;
+    cluster.joined("a", session.create_revision).await;
+    let later = cluster
+        .batch((0..50).map(|_| task("noop", "{}")).collect())
+        .await;
+    cluster.until_all(&later, State::Succeeded).await;
+    let puts = cluster.puts_since(cluster.store.keys().runs(), since).await;
+    let claims: Vec<(i64, Run)> = puts
+        .iter()
+        .filter(|kv| kv.version == 1)
+        .map(|kv| (kv.create_revision, decode(&kv.key, &kv.value).unwrap()))
+        .collect();
+    assert!(!claims.is_empty());
+    for (revision, run) in claims.iter().filter(|(revision, _)| *revision > began) {
+        assert_eq!(run.term, new.term, "claimed at {revision}");
+    }
+}

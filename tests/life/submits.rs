@@ -1,0 +1,182 @@
+//! Accepting tasks: idempotency keys, coalescing, whole batches.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use tenure::store::{IdemKey, SubmitError, decode};
+use tenure::task::{Pack, State};
+
+use crate::common::{Cluster, now_ms, task, with_priority};
+
+fn idem(key: &str, digest: &str) -> Option<IdemKey> {
+    Some(IdemKey {
+        key: key.to_owned(),
+        digest: digest.to_owned(),
+    })
+}
+
+async fn packs(cluster: &Cluster) -> Vec<Pack> {
+    let kvs = cluster.all(cluster.store.keys().pack_prefix()).await;
+    kvs.iter()
+        .map(|kv| decode(&kv.key, &kv.value).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_repeated_key_answers_the_same_task_and_another_request_is_refused() {
+    let cluster = Cluster::start().await;
+    let send = async |digest| {
+        let one = cluster
+            .submitter
+            .one(task("noop", "{}"), idem("k", digest), now_ms());
+        one.await
+    };
+
+    let first = send("d").await.unwrap();
+    let again = send("d").await.unwrap();
+    let other = send("e").await;
+
+    assert!(!first.repeated && again.repeated);
+    assert_eq!(first.tasks, again.tasks);
+    assert!(matches!(other, Err(SubmitError::KeyTaken(key)) if key == "k"));
+    assert_eq!(packs(&cluster).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_batch_answers_the_same_tasks() {
+    let cluster = Cluster::start().await;
+    let send = async |digest| {
+        let tasks = (1..=9).map(|level| with_priority(task("noop", "{}"), level));
+        let batch = cluster
+            .submitter
+            .batch(tasks.collect(), idem("k", digest), now_ms());
+        batch.await
+    };
+
+    let first = send("d").await.unwrap();
+    let again = send("d").await.unwrap();
+    let other = send("e").await;
+
+    assert!(!first.repeated && again.repeated);
+    assert_eq!(first.tasks, again.tasks);
+    assert!(matches!(other, Err(SubmitError::KeyTaken(key)) if key == "k"));
+    assert_eq!(packs(&cluster).await.len(), 9);
+}
+
+#[tokio::test]
+async fn two_submits_with_one_key_in_one_round_make_one_task() {
+    let cluster = Cluster::start().await;
+    let send = || {
+        cluster
+            .submitter
+            .one(task("noop", "{}"), idem("k", "d"), now_ms())
+    };
+
+    let (a, b) = tokio::join!(send(), send());
+
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a.tasks, b.tasks);
+    assert!(a.repeated != b.repeated, "{a:?} {b:?}");
+    let packs = packs(&cluster).await;
+    assert_eq!(
+        packs.iter().map(|pack| pack.tasks.len()).sum::<usize>(),
+        1,
+        "{packs:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_used_key_fails_no_neighbour_and_leaves_a_hole() {
+    let mut cluster = Cluster::start().await;
+    let used = cluster
+        .submitter
+        .one(task("noop", "{}"), idem("used", "d"), now_ms());
+    used.await.unwrap();
+
+    let all = (0..100).map(|nth| {
+        let key = (nth == 50).then(|| idem("used", "other")).flatten();
+        cluster.submitter.one(task("noop", "{}"), key, now_ms())
+    });
+    let answers = join_all(all).await;
+
+    for (nth, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(accepted) => assert!(nth != 50 && !accepted.repeated),
+            Err(SubmitError::KeyTaken(_)) => assert_eq!(nth, 50),
+            Err(other) => panic!("submit {nth}: {other}"),
+        }
+    }
+    let indexes = |pack: &Pack| pack.tasks.keys().copied().collect::<Vec<_>>();
+    let packs = packs(&cluster).await;
+    let holed = packs
+        .iter()
+        .find(|pack| indexes(pack).windows(2).any(|two| two[1] - two[0] == 2));
+    assert!(holed.is_some(), "{packs:?}");
+    cluster.node("a", &[], |kinds| kinds).await;
+    let ids: Vec<_> = answers
+        .into_iter()
+        .flatten()
+        .map(|ok| ok.tasks[0])
+        .collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 99);
+    cluster.until_all(&ids, State::Succeeded).await;
+}
+
+#[tokio::test]
+async fn a_key_that_ends_like_a_used_one_is_another_key() {
+    let cluster = Cluster::start().await;
+    let send = |key: &str| {
+        cluster
+            .submitter
+            .one(task("noop", "{}"), idem(key, "d"), now_ms())
+    };
+    let used = send("x/idem/k").await.unwrap();
+
+    let (again, fresh) = tokio::join!(send("x/idem/k"), send("k"));
+
+    let (again, fresh) = (again.unwrap(), fresh.unwrap());
+    assert!(again.repeated && again.tasks == used.tasks);
+    assert!(!fresh.repeated && fresh.tasks != used.tasks, "{fresh:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_single_submits_share_packs() {
+    let mut cluster = Cluster::start().await;
+    cluster.node("a", &[], |kinds| kinds).await;
+
+    let all = (0..500).map(|_| cluster.submitter.one(task("noop", "{}"), None, now_ms()));
+    let ids: Vec<_> = join_all(all)
+        .await
+        .into_iter()
+        .map(|accepted| accepted.unwrap().tasks[0])
+        .collect();
+
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 500);
+    let packs = packs(&cluster).await.len();
+    assert!(packs < 100, "{packs} packs");
+    cluster.until_all(&ids, State::Succeeded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_a_thousand_mixed_tasks_keeps_its_order() {
+    let mut cluster = Cluster::start().await;
+    cluster.node("a", &[], |kinds| kinds).await;
+
+    let tasks = (0_u32..1_000).map(|nth| {
+        let level = u8::try_from(nth % 9).unwrap() + 1;
+        with_priority(task("noop", &format!(r#"{{"nth":{nth}}}"#)), level)
+    });
+    let ids = cluster.batch(tasks.collect()).await;
+
+    let packs = packs(&cluster).await;
+    assert_eq!(
+        packs.iter().map(|pack| pack.tasks.len()).sum::<usize>(),
+        1_000
+    );
+    for (nth, id) in ids.iter().enumerate().step_by(37) {
+        let found = cluster.look(*id).await;
+        let spec = &found.pack.tasks[&id.index()];
+        assert_eq!(spec.payload.get(), format!(r#"{{"nth":{nth}}}"#));
+    }
+    cluster.until_all(&ids, State::Succeeded).await;
+}
