@@ -189,12 +189,9 @@ pub fn http_request(
         .record(took.as_secs_f64());
 }
 
-/// Which build this is; once, at start.
-pub fn build() {
-    let (version, commit) = (
-        env!("CARGO_PKG_VERSION"),
-        crate::telemetry::COMMIT.unwrap_or("unknown"),
-    );
+/// Which build this is, by its commit where that is known; once, at start.
+pub fn build(commit: Option<&'static str>) {
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
     gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
 }
 

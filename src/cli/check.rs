@@ -11,6 +11,8 @@ use super::table::{bytes, table};
 use super::{Exit, Failure, Global, Output, out, settings};
 use crate::clock;
 use crate::config::{Config, Flags};
+use crate::store::Keys;
+use crate::task::NameError;
 
 /// The oldest etcd without known defects that matter here (its changelog: lease and watch fixes).
 const ETCD_VERSION_MIN: (u32, u32, u32) = (3, 5, 16);
@@ -143,7 +145,10 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
 
 /// Linearizable reads, which a quorum has to agree on.
 async fn latency(connection: &Connection, config: &Config) -> Checked {
-    let key = format!("/tenure/{}/rules", config.cluster);
+    let key = match config.cluster.parse() {
+        Ok(cluster) => Keys::new(&cluster).horizon(),
+        Err(error) => return checked("latency", Found::Failed, NameError::to_string(&error)),
+    };
     let mut took = Vec::with_capacity(READS);
     for _ in 0..READS {
         let asked = Instant::now();

@@ -36,7 +36,7 @@ pub struct Token {
     pub secret: Secret,
 }
 
-/// The shortest token taken, in bytes: what is shorter can be guessed.
+/// 16 bytes, the shortest token taken: what is shorter can be guessed.
 pub(super) const TOKEN_BYTES_MIN: usize = 16;
 
 impl Token {

@@ -38,7 +38,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         nodes(1, 0);
         etcd_size(1, 1, 2);
         http_request("GET", "/livez", "200", Duration::from_millis(1));
-        build();
+        build(None);
     });
 
     let text = handle.render();

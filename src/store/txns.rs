@@ -71,6 +71,12 @@ pub fn lane(keys: &Keys, lane: &Lane) -> Txn {
         .put(keys.lane(lane), Vec::new())
 }
 
+/// Marks several lanes, each by its own [`lane`].
+pub fn lanes(keys: &Keys, lanes: &[Lane]) -> Txn {
+    let marks = lanes.iter().map(|one| lane(keys, one));
+    marks.fold(Txn::new(), Txn::nest)
+}
+
 /// Accepts packs, whole or not at all.
 ///
 /// Guards   `horizon`: below the oldest pack, so that a late duplicate of a collected pack is not accepted again;

@@ -40,7 +40,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     }
     let handle = builder().install_recorder()?;
     describe();
-    metrics::build();
+    metrics::build(super::COMMIT);
     *installed = Some(handle.clone());
     Ok(handle)
 }

@@ -6,33 +6,33 @@ use std::collections::BTreeMap;
 use super::{Backoff, BatchRequest, FieldError, SubmitRequest};
 use crate::task::Name;
 
-/// Tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
+/// 1,000 tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
 pub const BATCH_TASKS_MAX: usize = 1_000;
-/// Bytes in one batch, as JSON: under etcd's `--max-request-bytes` default, 1.5 MiB
+/// 1 MiB in one batch, as JSON: under etcd's `--max-request-bytes` default, 1.5 MiB
 /// (etcd.io/docs, configuration).
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes in one payload, as JSON, however the server is configured.
+/// 1 MiB in one payload, as JSON, however the server is configured.
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
-/// Labels on one task.
+/// 32 labels on one task.
 pub const LABELS_MAX: usize = 32;
-/// Bytes in the key of a label.
+/// 64 bytes in the key of a label.
 pub const LABEL_KEY_BYTES_MAX: usize = 64;
-/// Bytes in the value of a label.
+/// 256 bytes in the value of a label.
 pub const LABEL_VALUE_BYTES_MAX: usize = 256;
-/// Bytes in a task's metadata, as JSON.
+/// 16 KiB in a task's metadata, as JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// Characters in an idempotency key.
+/// 200 characters in an idempotency key.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 200;
-/// Attempts that a task may be given.
+/// 1,000 attempts that a task may be given.
 pub const MAX_ATTEMPTS_MAX: i64 = 1_000;
-/// Ten years, in milliseconds: the furthest that work may be delayed.
+/// 3,653 days, ten years, in milliseconds: the furthest that work may be delayed.
 pub const DELAY_MS_MAX: i64 = 3_653 * DAY_MS;
-/// Seven days, in milliseconds: the longest that one attempt may be given.
+/// 7 days, in milliseconds: the longest that one attempt may be given.
 pub const TIMEOUT_MS_MAX: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// The longest first wait between attempts, in milliseconds.
+/// 1 day, in milliseconds: the longest first wait between attempts.
 pub const BACKOFF_INITIAL_MS_MAX: i64 = DAY_MS;
-/// The longest wait between attempts, in milliseconds.
+/// 7 days, in milliseconds: the longest wait between attempts.
 pub const BACKOFF_MS_MAX: i64 = 7 * DAY_MS;
 
 impl SubmitRequest {

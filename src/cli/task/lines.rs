@@ -62,7 +62,7 @@ pub(super) fn faults(line: &[u8], payload_bytes_max: usize) -> Vec<FieldError> {
     faults
 }
 
-/// Bytes of a batch around its tasks: `{"tasks":[` and `]}`.
+/// 12 bytes of a batch around its tasks: `{"tasks":[` and `]}`.
 pub(super) const ENVELOPE: usize = 12;
 
 #[cfg(test)]

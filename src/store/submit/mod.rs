@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure_cluster::{Failure, Outcome, Txn};
+use tenure_cluster::{Failure, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -229,9 +229,7 @@ impl Lanes {
             .filter(|lane| !self.known().contains(lane))
             .collect();
         for some in new.chunks(LANES_AT_ONCE) {
-            let marks = some.iter().fold(Txn::new(), |txn, lane| {
-                txn.nest(txns::lane(store.keys(), lane))
-            });
+            let marks = txns::lanes(store.keys(), some);
             match store.connection().commit(&marks).await {
                 Outcome::Committed(_) => self.known().extend(some.iter().cloned()),
                 Outcome::Refused(_) => unreachable!("a transaction without guards is not refused"),

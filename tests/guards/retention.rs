@@ -1,0 +1,113 @@
+//! What forgets ended packs: raise, collect, unmark.
+
+use tenure::store::{Change, Collect, Place, Raise, RecordId};
+use tenure::task::{Outcome, PackId, Which};
+use tenure_cluster::Txn;
+
+use crate::common::{Lab, NOW, Writes, assign, pack, submit, take};
+
+/// A pack of one, submitted with an idempotency key, that succeeded; its mark as it is seen.
+async fn ended(lab: &Lab) -> Collect {
+    let id = PackId::new(NOW, 5 << 60);
+    let session = lab.node("a").await;
+    lab.done(&Change::Submit(submit(id, pack(1, None), &["k"])))
+        .await;
+    let from = lab.waiting(Place::Ready, RecordId::submitted(id)).await;
+    let takes = vec![take("a", session, 1, Which::only(0))];
+    lab.done(&Change::Assign(assign(from, takes))).await;
+    let report = lab
+        .claim("a", 1)
+        .await
+        .report(&[(Outcome::Succeeded, Which::only(0))]);
+    let modified = lab.done(&Change::Report(report)).await;
+    Collect {
+        mark: lab.keys().gc(NOW, id),
+        modified,
+        pack: id,
+        idem: vec!["k".to_owned()],
+    }
+}
+
+fn above(pack: PackId) -> Change {
+    let horizon = PackId::floor(pack.unix_ms() + 1);
+    Change::Raise(Raise { horizon })
+}
+
+/// The mark anew, as a later outcome of the pack puts it.
+async fn marked_again(lab: &Lab, mark: &Collect) {
+    lab.must(&Txn::new().put(&mark.mark, Vec::new())).await;
+}
+
+#[tokio::test]
+async fn raise_writes_the_horizon() {
+    let lab = Lab::start().await;
+    let writes = lab.writes(&above(PackId::floor(NOW))).await;
+    assert_eq!(writes, Writes::of(&[], &[lab.keys().horizon()], &[]));
+}
+
+#[tokio::test]
+async fn raise_loses_by_horizon_where_it_was_raised_as_high() {
+    let lab = Lab::start().await;
+    lab.done(&above(PackId::floor(NOW))).await;
+    lab.refused(&above(PackId::floor(NOW)), "horizon").await;
+    lab.refused(&above(PackId::floor(NOW - 1)), "horizon").await;
+}
+
+#[tokio::test]
+async fn collect_writes_everything_of_the_pack_gone() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    let neighbour = PackId::new(NOW, 6 << 60);
+    lab.done(&Change::Submit(submit(
+        neighbour,
+        pack(1, None),
+        &["other"],
+    )))
+    .await;
+    lab.done(&above(done.pack)).await;
+
+    let writes = lab.writes(&Change::Collect(done.clone())).await;
+
+    let keys = lab.keys();
+    let gone = [
+        keys.pack(done.pack),
+        keys.idem("k"),
+        keys.result(done.pack, crate::common::claim_id(1).into(), 0),
+        done.mark,
+    ];
+    assert_eq!(writes, Writes::of(&[], &[], &gone));
+}
+
+#[tokio::test]
+async fn collect_loses_by_horizon_where_it_is_not_above_the_pack() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    let horizon = done.pack;
+    lab.done(&Change::Raise(Raise { horizon })).await;
+    lab.refused(&Change::Collect(done), "horizon").await;
+}
+
+#[tokio::test]
+async fn collect_loses_by_gc_where_another_mark_was_put() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    lab.done(&above(done.pack)).await;
+    marked_again(&lab, &done).await;
+    lab.refused(&Change::Collect(done), "gc").await;
+}
+
+#[tokio::test]
+async fn unmark_writes_the_mark_gone() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    let writes = lab.writes(&Change::Unmark(done.clone())).await;
+    assert_eq!(writes, Writes::of(&[], &[], &[done.mark]));
+}
+
+#[tokio::test]
+async fn unmark_loses_by_gc_where_it_was_put_anew() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    marked_again(&lab, &done).await;
+    lab.refused(&Change::Unmark(done), "gc").await;
+}
