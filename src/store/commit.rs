@@ -271,7 +271,13 @@ mod tests {
         };
         let nested = txn.then.iter().map(|op| match op {
             Op::Nested(txn) => marks(txn),
-            other => panic!("not nested: {other:?}"),
+            Op::Put { .. }
+            | Op::Delete { .. }
+            | Op::DeletePrefix { .. }
+            | Op::Get { .. }
+            | Op::GetPrefix { .. } => {
+                panic!("not nested: {op:?}")
+            }
         });
         assert_eq!(nested.collect::<Vec<_>>(), [0, 0, 1, 1]);
     }

@@ -162,10 +162,9 @@ impl Herald {
         loop {
             match tokio::time::timeout(LINGER, watch.next()).await {
                 Ok(Delivery::Events { events, .. }) => self.told(&events),
-                Ok(Delivery::Progress { .. }) => {}
                 Ok(Delivery::Compacted { .. }) => return self.news.ring_all(),
                 Err(_) if self.news.waiting().is_empty() => return,
-                Err(_) => {}
+                Ok(Delivery::Progress { .. }) | Err(_) => {}
             }
         }
     }

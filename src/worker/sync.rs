@@ -59,7 +59,9 @@ impl Worker {
             .filter(|(claim, held)| !there.contains(claim) && gone(held))
             .map(|(claim, _)| *claim)
             .collect();
-        lost.into_iter().for_each(|claim| self.drop_claim(claim));
+        for claim in lost {
+            self.drop_claim(claim);
+        }
         self.early.clear();
         claims.kvs.iter().for_each(|kv| self.adopt(kv));
         stops.kvs.iter().for_each(|kv| self.stop(kv));
