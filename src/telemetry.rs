@@ -4,7 +4,7 @@ mod logs;
 mod recorder;
 
 pub use logs::{LogError, logs};
-pub use recorder::{install, recorder};
+pub use recorder::{install, install_or_own, recorder};
 
 /// The commit it was built from, where the build was told (`TENURE_COMMIT`).
 pub const COMMIT: Option<&str> = option_env!("TENURE_COMMIT");

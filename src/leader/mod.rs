@@ -210,8 +210,13 @@ impl Desk<'_> {
     fn fold(&mut self, delivery: Delivery) -> bool {
         match delivery {
             Delivery::Events { revision, events } => {
+                let before = self.view.changes_of_nodes;
                 for problem in self.view.fold(&events, revision, now_ms()) {
                     error!(%problem, "left out of the view");
+                }
+                if self.view.changes_of_nodes != before {
+                    let draining = self.view.nodes.values().filter(|node| node.record.draining);
+                    metrics::nodes(self.view.nodes.len() as u64, draining.count() as u64);
                 }
                 true
             }

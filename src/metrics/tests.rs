@@ -38,18 +38,15 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         nodes(1, 0);
         etcd_size(1, 1, 2);
         http_request("GET", "/livez", "200", Duration::from_millis(1));
+        fencing_rejected("report");
+        txn_conflict("assign");
+        pack_collected();
         build(None);
     });
 
     let text = handle.render();
 
-    let foreign = [
-        "tenure_fencing",
-        "tenure_etcd_req",
-        "tenure_etcd_txn",
-        "tenure_etcd_watch",
-        "tenure_lease",
-    ];
+    let foreign = ["tenure_etcd_req", "tenure_etcd_watch", "tenure_lease"];
     for metric in TABLE
         .iter()
         .filter(|metric| !foreign.iter().any(|name| metric.name.starts_with(name)))

@@ -112,7 +112,7 @@ impl Node {
             store: store.clone(),
             config: config.clone(),
         });
-        let metrics = telemetry::install()?;
+        let metrics = telemetry::install_or_own();
         let door = Door {
             store,
             submitter,

@@ -201,10 +201,21 @@ mod tests {
 
         /// Deaths charged by the reclaim of the one claim.
         fn charged(&self) -> u32 {
-            let lost = reclaim(&self.view, &Reserved::default(), 3, 0, 9);
+            let lost = reclaim(&self.view, &Reserved::default(), 3, BENEFIT_MS, 9);
             assert_eq!(lost.len(), 1);
             lost[0].settled.records[0].2.tally.deaths
         }
+    }
+
+    #[test]
+    fn a_single_task_waits_a_moment_for_its_node_to_come_back() {
+        let mut story = Story::new();
+        story.session("x", 10, 10, false);
+        story.claim(10);
+        story.gone(20);
+        assert!(reclaim(&story.view, &Reserved::default(), 3, BENEFIT_MS - 1, 9).is_empty());
+        story.session("x", 30, 30, false);
+        assert_eq!(story.charged(), 0, "it lost a session");
     }
 
     #[test]

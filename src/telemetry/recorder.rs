@@ -45,6 +45,15 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// The recorder of this process, or one of its own where the program that embeds us has another: then our metrics go to that one, and
+/// `/metrics` is empty.
+pub fn install_or_own() -> PrometheusHandle {
+    install().unwrap_or_else(|problem| {
+        tracing::info!(%problem, "metrics go to the program's own recorder");
+        builder().build_recorder().handle()
+    })
+}
+
 fn builder() -> PrometheusBuilder {
     PrometheusBuilder::new()
         .set_buckets(&SECONDS)
