@@ -248,7 +248,10 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
         leader,
         slots: Slots {
             total: record.slots,
-            busy: u32::try_from(node.tasks).unwrap_or(u32::MAX),
+            // What is claimed ahead has no slot yet.
+            busy: u32::try_from(node.tasks)
+                .unwrap_or(u32::MAX)
+                .min(record.slots),
         },
         kinds: record.kinds.iter().map(ToString::to_string).collect(),
         labels: record.labels,
