@@ -5,6 +5,7 @@
 //! mod revisions and are simply sent again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tenure_cluster::Guard;
 use tokio::task::JoinSet;
@@ -15,6 +16,9 @@ use crate::metrics;
 use crate::plan::Reserved;
 use crate::store::{Change, Place, Store, Verdict, batches};
 use crate::task::{ClaimId, Name};
+
+/// 250 ms: how long what was refused stays reserved where the view hears nothing more.
+const REFUSED_HELD: Duration = Duration::from_millis(250);
 
 /// A change that was sent, and what it reserves.
 struct Sent {
@@ -47,8 +51,9 @@ pub(super) struct Flights {
     fence: Guard,
     air: JoinSet<(Vec<Sent>, Vec<Verdict>)>,
     reserved: Reserved,
-    /// Landed at this revision, not yet seen by the view.
-    landed: Vec<(i64, Hold)>,
+    /// Landed at this revision, not yet seen by the view; what was refused is given free after a while even so, for the revision of
+    /// a refusal may bring the view nothing, and a plan on an old view is only refused again.
+    landed: Vec<(i64, Option<Instant>, Hold)>,
     /// To be sent again.
     unsettled: Vec<Sent>,
 }
@@ -144,13 +149,14 @@ impl Flights {
     fn landed(&mut self, sent: Sent, verdict: Verdict) -> Landed {
         match verdict {
             Verdict::Committed { revision } => {
-                self.landed.push((revision, sent.hold));
+                self.landed.push((revision, None, sent.hold));
                 Landed::Well
             }
             Verdict::Refused { lost, .. } if lost.contains(&"term") => Landed::TermLost,
             Verdict::Refused { lost, revision, .. } => {
                 debug!(op = sent.change.word(), ?lost, "refused, planned again");
-                self.landed.push((revision, sent.hold));
+                self.landed
+                    .push((revision, Some(Instant::now() + REFUSED_HELD), sent.hold));
                 Landed::Well
             }
             Verdict::Unavailable(failure) => {
@@ -192,8 +198,8 @@ impl Flights {
     /// Gives free what landed at revisions the view has folded.
     pub(super) fn release(&mut self, seen: i64) {
         let reserved = &mut self.reserved;
-        self.landed.retain(|(revision, hold)| {
-            let waits = *revision > seen;
+        self.landed.retain(|(revision, until, hold)| {
+            let waits = *revision > seen && until.is_none_or(|until| Instant::now() < until);
             if !waits {
                 hold.give(reserved);
             }

@@ -150,6 +150,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
             watch,
             flights,
             pause: None,
+            refill_after: None,
             looked_at: None,
         };
         if desk.run(&mut numbers).await == Round::TermLost {
@@ -172,6 +173,8 @@ struct Desk<'a> {
     watch: Watch,
     flights: &'a mut Flights,
     pause: Option<Instant>,
+    /// No window is read before this.
+    refill_after: Option<Instant>,
     /// The count of node changes that orphans were last looked for at, and when: a reclaim that was refused is looked for again,
     /// however busy the loop is.
     looked_at: Option<(u64, Instant)>,
@@ -180,12 +183,8 @@ struct Desk<'a> {
 impl Desk<'_> {
     async fn run(mut self, numbers: &mut Numbers) -> Round {
         loop {
-            if let Err(problem) = refill::refill(&self.post.store, &mut self.view).await {
-                if problem.is_compacted() {
-                    return Round::Resync;
-                }
-                warn!(%problem, "a window could not be refilled");
-                self.pause = Some(Instant::now() + PAUSE);
+            if self.refill().await == Some(Round::Resync) {
+                return Round::Resync;
             }
             self.plan(numbers);
             let idle = self.idle();
@@ -204,6 +203,25 @@ impl Desk<'_> {
             }
             self.flights.release(self.view.revision);
         }
+    }
+
+    /// Reads what the windows want. What cannot be read now is tried again after a pause; planning goes on with what is there.
+    async fn refill(&mut self) -> Option<Round> {
+        if self
+            .refill_after
+            .is_some_and(|after| Instant::now() < after)
+        {
+            return None;
+        }
+        match refill::refill(&self.post.store, &mut self.view).await {
+            Ok(()) => self.refill_after = None,
+            Err(problem) if problem.is_compacted() => return Some(Round::Resync),
+            Err(problem) => {
+                warn!(%problem, "a window could not be refilled");
+                self.refill_after = Some(Instant::now() + PAUSE);
+            }
+        }
+        None
     }
 
     /// False where the watch fell behind compaction.
@@ -270,12 +288,16 @@ impl Desk<'_> {
 
     /// How long nothing is to be done unless something happens.
     fn idle(&self) -> Duration {
+        // What is on its way, or has to wait for room in flight, brings its own event.
+        let reserved = &self.flights.reserved().records;
         let due = self
             .view
             .due
             .iter()
-            .next()
-            .map(|(_, (due_ms, _, _))| *due_ms);
+            .find(|(key, _)| !reserved.contains(*key));
+        let due = due
+            .map(|(_, (due_ms, _, _))| *due_ms)
+            .filter(|_| self.flights.len() < FLIGHTS_MAX);
         let until_due = due.map_or(TICK, |due| {
             Duration::from_millis(due.saturating_sub(now_ms()))
         });

@@ -2,6 +2,7 @@
 //! its limit.
 
 use tenure_cluster::{KeyValue, Page, Range};
+use tracing::error;
 
 use crate::plan::View;
 use crate::store::{Keys, Lane, Live, LookError, Record, RecordId, Seen, Store, decode};
@@ -32,8 +33,9 @@ pub(super) async fn refill(store: &Store, view: &mut View) -> Result<(), LookErr
         let edge = edge_of(&page, None);
         let mut records = Vec::new();
         for kv in page.kvs {
-            if let Some(Live::Due(ms, id)) = keys.live(&kv.key) {
-                let seen = seen(&kv)?;
+            if let Some(Live::Due(ms, id)) = keys.live(&kv.key)
+                && let Some(seen) = seen(&kv)
+            {
                 records.push((kv.key, (ms, id, seen)));
             }
         }
@@ -66,8 +68,9 @@ async fn refill_lane(store: &Store, view: &mut View, lane: &Lane) -> Result<(), 
     let span = span(keys, &page);
     let mut records: Vec<(String, (RecordId, Seen<Record>))> = Vec::new();
     for kv in page.kvs {
-        if let Some(Live::Ready(_, id)) = keys.live(&kv.key) {
-            let seen = seen(&kv)?;
+        if let Some(Live::Ready(_, id)) = keys.live(&kv.key)
+            && let Some(seen) = seen(&kv)
+        {
             records.push((kv.key, (id, seen)));
         }
     }
@@ -131,11 +134,17 @@ fn bound(keys: &Keys, lane: &Lane, edge: &str, span_ms: u64) -> Option<String> {
     Some(keys.ready_since(lane, priority, pack.unix_ms() + span_ms))
 }
 
-fn seen(kv: &KeyValue) -> Result<Seen<Record>, LookError> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
+/// None for what cannot be decoded: one such record must not keep the others waiting.
+fn seen(kv: &KeyValue) -> Option<Seen<Record>> {
+    match decode(&kv.key, &kv.value) {
+        Ok(value) => Some(Seen {
+            value,
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+        }),
+        Err(problem) => {
+            error!(%problem, "left out of the view");
+            None
+        }
+    }
 }

@@ -231,7 +231,12 @@ impl Shared {
             () = &mut lead => {
                 // Told to stop, and leads no more: say so, and let the runs end.
                 self.ready.send_modify(|ready| ready.draining = true);
-                session.publish(store::encode(&self.record(true))).await;
+                // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
+                let leaving = store::encode(&self.record(true));
+                tokio::select! {
+                    _ = session.publish(leaving) => {}
+                    () = &mut work => return Ended::Stopped,
+                }
                 drain.cancel();
                 work.await;
                 Ended::Stopped

@@ -44,6 +44,9 @@ impl Numbers {
     }
 }
 
+/// 32 nodes to one record: each is a compare, a read and a write of what a nested transaction may hold.
+const TAKES_MAX: usize = 32;
+
 /// What a node can still take.
 struct Room<'a> {
     id: &'a Name,
@@ -189,7 +192,7 @@ fn share(
         .count();
     let even = which.len().div_ceil(nodes.max(1));
     let mut takes: Vec<Take> = Vec::new();
-    while !which.is_empty() {
+    while !which.is_empty() && takes.len() < TAKES_MAX {
         let scored = rooms
             .iter_mut()
             .filter_map(|room| Some((room.score(view, lane, now_ms)?, room)));

@@ -62,7 +62,9 @@ fn lost(
         .nodes
         .get(node)
         .map(|back| back.record.instance.as_str());
-    let died = back.is_none() || view.instance_of(node, run.session) != back;
+    // A leader that took over may not know whose session it was: then whoever is back has the benefit of the doubt.
+    let former = view.instance_of(node, run.session);
+    let died = back.is_none() || former.is_some_and(|former| Some(former) != back);
     let of = Of {
         run,
         fence: claim.seen.created,

@@ -49,13 +49,21 @@ impl Store {
     /// # Errors
     /// [`ActError`]; a task that has ended is [`ActError::Illegal`].
     pub async fn cancel(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
+        let mut unsure = None;
         for _ in 0..LOOKS_MAX {
-            let found = self.found(id).await?;
+            let found = self.found(id, unsure.as_ref()).await?;
             if found
                 .attempts
                 .iter()
                 .any(|(origin, _)| *origin == Origin::Act(act))
             {
+                return Ok(Acted {
+                    state: found.state,
+                    revision: found.revision,
+                });
+            }
+            if unsure.is_some() && found.state == State::Cancelled {
+                // Our stop had been committed, and the node was quick.
                 return Ok(Acted {
                     state: found.state,
                     revision: found.revision,
@@ -75,7 +83,7 @@ impl Store {
                 },
                 (None, None) => continue,
             };
-            if let Some(acted) = self.sent(&change, state).await? {
+            if let Some(acted) = self.sent(&change, state, &mut unsure).await? {
                 return Ok(acted);
             }
         }
@@ -87,8 +95,9 @@ impl Store {
     /// # Errors
     /// [`ActError`]; a task that is not dead is [`ActError::Illegal`].
     pub async fn revive(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
+        let mut unsure = None;
         for _ in 0..LOOKS_MAX {
-            let found = self.found(id).await?;
+            let found = self.found(id, unsure.as_ref()).await?;
             if found
                 .attempts
                 .iter()
@@ -102,30 +111,45 @@ impl Store {
             let state = found.state.next(&Event::Revived)?;
             let act = waiting(&found, act, now_ms).filter(|act| act.from.place == Place::Dead);
             let Some(act) = act else { continue };
-            if let Some(acted) = self.sent(&Change::Revive(act), state).await? {
+            if let Some(acted) = self.sent(&Change::Revive(act), state, &mut unsure).await? {
                 return Ok(acted);
             }
         }
         Err(ActError::Busy(id))
     }
 
-    async fn found(&self, id: TaskId) -> Result<Found, ActError> {
-        self.task(id).await?.0.ok_or(ActError::NoTask(id))
+    /// A look that fails after an act of unknown outcome leaves that outcome unknown.
+    async fn found(&self, id: TaskId, unsure: Option<&Failure>) -> Result<Found, ActError> {
+        match (self.task(id).await, unsure) {
+            (Ok((found, _)), _) => found.ok_or(ActError::NoTask(id)),
+            (Err(_), Some(failure)) => Err(ActError::Unknown(failure.clone())),
+            (Err(problem), None) => Err(problem.into()),
+        }
     }
 
-    /// None where it was refused: look again. An unknown outcome is repeated once as it is, for its compare is monotone.
-    async fn sent(&self, change: &Change, state: State) -> Result<Option<Acted>, ActError> {
+    /// None where it was refused: look again. An unknown outcome is repeated once as it is, for its compare is monotone; what was
+    /// unknown once stays so until a look or an answer says otherwise.
+    async fn sent(
+        &self,
+        change: &Change,
+        state: State,
+        unsure: &mut Option<Failure>,
+    ) -> Result<Option<Acted>, ActError> {
         let verdict = match self.commit(change).await {
-            Verdict::Unknown(_) => self.commit(change).await,
+            Verdict::Unknown(failure) => {
+                *unsure = Some(failure);
+                self.commit(change).await
+            }
             known @ (Verdict::Committed { .. }
             | Verdict::Refused { .. }
             | Verdict::Unavailable(_)) => known,
         };
-        match verdict {
-            Verdict::Committed { revision } => Ok(Some(Acted { state, revision })),
-            Verdict::Refused { .. } => Ok(None),
-            Verdict::Unknown(failure) => Err(ActError::Unknown(failure)),
-            Verdict::Unavailable(failure) => Err(ActError::Unavailable(failure)),
+        match (verdict, unsure.as_ref()) {
+            (Verdict::Committed { revision }, _) => Ok(Some(Acted { state, revision })),
+            (Verdict::Refused { .. }, _) => Ok(None),
+            (Verdict::Unknown(failure), _) => Err(ActError::Unknown(failure)),
+            (Verdict::Unavailable(_), Some(failure)) => Err(ActError::Unknown(failure.clone())),
+            (Verdict::Unavailable(failure), None) => Err(ActError::Unavailable(failure)),
         }
     }
 }

@@ -240,7 +240,19 @@ fn unstarted(outcome: Outcome, error: Option<String>, now_ms: u64) -> Ending {
 
 fn bytes(ending: &Ending) -> usize {
     let output = ending.output.as_ref().map_or(0, |output| {
-        output.stdout.len() + output.stderr.len() + output.value.as_ref().map_or(0, String::len)
+        written(&output.stdout)
+            + written(&output.stderr)
+            + output.value.as_deref().map_or(0, written)
     });
-    64 + output + ending.error.as_ref().map_or(0, String::len)
+    64 + output + ending.error.as_deref().map_or(0, written)
+}
+
+/// Bytes of a text as JSON: control characters take six, quotes and backslashes two.
+fn written(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + text.bytes().map(more).sum::<usize>()
 }

@@ -74,7 +74,12 @@ impl Worker {
             Delivery::Events { events, .. } => {
                 for event in events {
                     match event.kind {
-                        EventKind::Put => self.adopt(&event.kv),
+                        // A claim is new with its first version; a later one of a claim that we do not hold is the echo of
+                        // a report after which we were done with it.
+                        EventKind::Put if event.kv.version == 1 || self.holds(&event.kv.key) => {
+                            self.adopt(&event.kv);
+                        }
+                        EventKind::Put => {}
                         EventKind::Delete => {
                             let claim = self.claim_of(&event.kv.key);
                             let ours = claim.filter(|claim| {
@@ -114,6 +119,11 @@ impl Worker {
             Delivery::Progress { .. } => true,
             Delivery::Compacted { .. } => false,
         }
+    }
+
+    fn holds(&self, key: &str) -> bool {
+        self.claim_of(key)
+            .is_some_and(|claim| self.claims.contains_key(&claim))
     }
 
     fn claim_of(&self, key: &str) -> Option<ClaimId> {

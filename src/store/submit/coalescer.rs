@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::packing::{group, holder, random, replayed};
-use super::{Accepted, Lanes, SUBMIT_DEADLINE, SubmitError, Waiter};
+use super::{Accepted, Lanes, REPEAT, SUBMIT_DEADLINE, SubmitError, Waiter, late};
 use crate::store::change::{Change, Submit};
 use crate::store::commit::{Store, Verdict, batches};
 use crate::store::keys::{Keys, Lane};
@@ -18,8 +18,9 @@ use crate::task::{PACK_TASKS_MAX, Pack, PackId};
 /// 2,048 submits to one round: at 256 to a pack that is 8 packs, or 2,048 packs of one in 35 batches.
 const ROUND_MAX: usize = 2_048;
 
-/// 48 idempotency keys to a pack: each takes a compare and two reads of etcd's 128 per list.
-const PACK_IDEM_MAX: usize = 48;
+/// 32 idempotency keys to a pack: each takes two reads where the submit is refused, 67 with the pack's own, and a nested list has what
+/// an outer one of 60 changes leaves of etcd's 128.
+const PACK_IDEM_MAX: usize = 32;
 
 /// 512 KiB to a coalesced pack, below etcd's 1.5 MiB per request with room for records and neighbours.
 const PACK_BYTES_MAX: usize = 512 << 10;
@@ -69,13 +70,21 @@ impl Coalescer {
             let mut left = Vec::new();
             let mut drafted = drafts.into_iter();
             for batch in batches(self.store.keys(), changes) {
+                if Instant::now() >= deadline {
+                    break;
+                }
                 let verdicts = self.store.commit_batch(None, &batch, &[]).await;
                 for (verdict, draft) in verdicts.into_iter().zip(drafted.by_ref()) {
                     let late = Instant::now() >= deadline;
                     left.extend(draft.answered(self.store.keys(), verdict, late, &mut unknown));
                 }
             }
+            // What was not sent in time was not accepted, unless an earlier copy was.
+            drafted.for_each(|draft| draft.unsent(&unknown));
             drafts = left;
+            if !drafts.is_empty() {
+                tokio::time::sleep(REPEAT).await;
+            }
         }
     }
 }
@@ -171,6 +180,16 @@ impl Draft {
         for waiter in self.waiters.into_values() {
             let _ = waiter.answer.send(Err(error.clone()));
         }
+    }
+
+    fn unsent(self, unknown: &BTreeSet<PackId>) {
+        let failure = late();
+        let error = if unknown.contains(&self.id) {
+            SubmitError::Unknown(failure)
+        } else {
+            SubmitError::Unavailable(failure)
+        };
+        self.failed(&error);
     }
 
     /// Takes out those whose idempotency key is used and answers them; their places in the pack stay empty.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure_cluster::{Failure, Outcome};
+use tenure_cluster::{Failure, FailureKind, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -26,6 +26,18 @@ const WAITING_MAX: usize = 8_192;
 
 /// 10 s: after this an unknown outcome is reported as unknown.
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// 100 ms before a submit of unknown outcome is repeated: a full etcd answers at once, and would be asked without end.
+const REPEAT: Duration = Duration::from_millis(100);
+
+/// A submit whose answer did not come in time.
+fn late() -> Failure {
+    Failure {
+        kind: FailureKind::Timeout,
+        endpoint: "etcd".to_owned(),
+        message: "no answer before the submit's deadline, or before this node stopped".to_owned(),
+    }
+}
 
 /// A task to be accepted.
 #[derive(Clone, Debug)]
@@ -143,7 +155,10 @@ impl Submitter {
                 mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => SubmitError::Closing,
             })?;
-        answered.await.unwrap_or(Err(SubmitError::Closing))
+        // Dropped with its commit in flight: the node stops, and nobody knows.
+        answered
+            .await
+            .unwrap_or_else(|_| Err(SubmitError::Unknown(late())))
     }
 
     /// Accepts a batch whole or not at all, in one transaction.
@@ -217,6 +232,7 @@ impl Submitter {
             if let Some(failure) = unknown.take_if(|_| Instant::now() >= deadline) {
                 return Err(SubmitError::Unknown(failure));
             }
+            tokio::time::sleep(REPEAT).await;
         }
     }
 }
