@@ -62,9 +62,12 @@ fn lost(
         .nodes
         .get(node)
         .map(|back| back.record.instance.as_str());
-    // A leader that took over may not know whose session it was: then whoever is back has the benefit of the doubt.
-    let former = view.instance_of(node, run.session);
-    let died = back.is_none() || former.is_some_and(|former| Some(former) != back);
+    let died = match (back, view.instance_of(node, run.session)) {
+        (None, _) => true,
+        (Some(back), Some(former)) => back != former,
+        // A leader that took over does not know whose session it was: whoever is back has the benefit of the doubt.
+        (Some(_), None) => !view.may_have_been(node),
+    };
     let of = Of {
         run,
         fence: claim.seen.created,

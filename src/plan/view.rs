@@ -55,6 +55,8 @@ pub struct View {
     leaving: BTreeMap<Name, i64>,
     /// When each name's key was seen to go, in milliseconds since 1970; none once it is back.
     gone: BTreeMap<Name, u64>,
+    /// The revision it was loaded at.
+    loaded: i64,
     window_max: usize,
     keys: Keys,
 }
@@ -100,6 +102,7 @@ impl View {
             instances: BTreeMap::new(),
             leaving: BTreeMap::new(),
             gone: BTreeMap::new(),
+            loaded: revision,
             window_max,
             keys,
         }
@@ -176,6 +179,13 @@ impl View {
     /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
     pub fn has_left(&self, node: &Name, session: i64) -> bool {
         self.leaving.get(node) == Some(&session)
+    }
+
+    /// Whether the node's present process may have had sessions before this view was loaded: then nobody knows whose they were.
+    pub fn may_have_been(&self, node: &Name) -> bool {
+        self.instances
+            .get(node)
+            .is_some_and(|(first, _)| *first <= self.loaded)
     }
 
     /// For how long the node's key has been gone, in milliseconds; none where it is there, or went before this view.

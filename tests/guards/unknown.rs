@@ -73,17 +73,26 @@ async fn report_whose_answer_was_lost_is_settled_by_sending_it_again() {
 }
 
 #[tokio::test]
-async fn report_that_never_arrived_is_settled_by_sending_it_again() {
+async fn report_held_on_its_way_is_settled_by_sending_it_again() {
     let lab = Lab::start().await;
     let claim = lab.claimed(1).await;
     let (proxy, lossy) = lossy(&lab).await;
-    let change = Change::Report(success(&claim));
+    let report = success(&claim);
+    let change = Change::Report(report.clone());
 
     proxy.set(Mode::HoldRequests);
     assert_unknown(&lossy.commit(&change).await);
     proxy.set(Mode::Refuse);
 
-    lab.done(&change).await;
+    // Whether the held copy still came through before the door was shut, sending it again tells.
+    match lab.store.commit(&change).await {
+        Verdict::Committed { .. } => {}
+        Verdict::Refused { lost, reads, .. } => {
+            assert_eq!(lost, ["run"]);
+            assert!(read_own_result(&lab, &report, &reads), "{reads:?}");
+        }
+        other @ (Verdict::Unknown(_) | Verdict::Unavailable(_)) => panic!("{other:?}"),
+    }
     assert_eq!(lab.state(claim.pack().task(0)).await, State::Succeeded);
 }
 
