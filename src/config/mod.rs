@@ -103,7 +103,7 @@ table::settings! {
         retention: Duration = "24h", within "1m" "8760h";
         /// Nodes that may die while they run a task before it is dead.
         death_budget: u32 = "3", within "1" "100";
-        /// Records that the leader holds of each queue and priority; the rest waits in etcd.
+        /// Records that the leader holds of each lane (a queue and a kind); the rest waits in etcd.
         window: u32 = "1024", within "16" "65536";
     }
     "log" {

@@ -8,7 +8,7 @@ use crate::store::{Place, Reclaim, Waiting};
 use crate::task::{ClaimId, Name, Outcome, Which};
 
 /// 16 pieces: a record of 256 lost with its node goes on as 16 of 16, and those as 16 of one, so that a task that kills its node is
-/// alone after two deaths and only then blamed (DESIGN of the protocol, "a death splits the record").
+/// alone after two deaths and only then blamed.
 const DEATH_PIECES: usize = 16;
 
 /// 200 ms: how long a task that would be blamed for a death waits for its node's process to come back with another session, which
