@@ -1,0 +1,50 @@
+//! The store's log, from its first revision, over a connection that nothing breaks. Where it misses something it says so, and
+//! then nothing can be judged.
+
+use etcd_client::{Client, Event, EventType, WatchOptions};
+use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
+use tenure_embedded::Embedded;
+use tokio::sync::watch;
+
+use crate::chronicle::Chronicle;
+
+/// Watches everything and writes it down, until dropped; tells the last revision it has.
+pub(crate) async fn record(store: Embedded, chronicle: Chronicle, has: watch::Sender<i64>) {
+    let client = Client::from_channel(store.channel(), None).await.expect("a channel is enough");
+    let options = WatchOptions::new().with_all_keys().with_start_revision(1).with_prev_key();
+    let watch = client.watch_client().watch("", Some(options)).await;
+    let (_sender, mut answers) = watch.expect("the store watches").split();
+    loop {
+        let answer = answers.message().await;
+        let Ok(Some(answer)) = answer else {
+            chronicle.saw(Entry::Marker(Marker::Gap { after: *has.borrow() }));
+            return;
+        };
+        if answer.canceled() {
+            chronicle.saw(Entry::Marker(Marker::Gap { after: *has.borrow() }));
+            return;
+        }
+        for event in answer.events() {
+            chronicle.saw(Entry::Store(told(event)));
+        }
+        if let Some(last) = answer.events().last().and_then(Event::kv) {
+            has.send_replace(last.mod_revision());
+        }
+    }
+}
+
+fn told(event: &Event) -> StoreEvent {
+    let kv = event.kv().expect("every event has a key");
+    let put = event.event_type() == EventType::Put;
+    let prev = event.prev_kv();
+    StoreEvent {
+        revision: kv.mod_revision(),
+        key: String::from_utf8_lossy(kv.key()).into_owned(),
+        value: put.then(|| Value(kv.value().to_vec())),
+        prev: prev.map(|kv| Value(kv.value().to_vec())),
+        lease: if put { kv.lease() } else { prev.map_or(0, etcd_client::KeyValue::lease) },
+        create_revision: if put { kv.create_revision() } else { 0 },
+        version: if put { kv.version() } else { 0 },
+        by: None,
+    }
+}

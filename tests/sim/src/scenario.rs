@@ -1,0 +1,146 @@
+//! One run from one seed: the world, its clients and its faults, until all is well again or the time is over. Judges nothing.
+
+use std::time::Duration;
+
+use tenure_chaos::check::Limits;
+use tenure_chaos::history::{Entry, Fault as Broken, Marker, Record, Setup};
+use tenure_cluster::Range;
+use tenure_embedded::Embedded;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::chronicle::Chronicle;
+use crate::clients::{CLIENTS, Client};
+use crate::dice::Dice;
+use crate::faults::{self, Fault, NODES, Planned, Span};
+use crate::world::{EPOCH_MS, Settings, World};
+use crate::{recorder, world};
+
+/// Faults begin after the first second and are over after twenty.
+const FAULTS: Span = Span { from_ms: 1_000, until_ms: 20_000 };
+/// Clients ask until here.
+const CLIENTS_UNTIL: Duration = Duration::from_secs(18);
+/// 60 s after the last fault for everything to end: the longest run, its attempts, and the time of their backoffs, twice.
+const HEALS_WITHIN: Duration = Duration::from_mins(1);
+/// 500 ms between looks at whether all is done.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// 10 s for the recorder to have the last revision.
+const RECORDED_WITHIN: Duration = Duration::from_secs(10);
+/// One run in five goes on for 90 s, so that what has ended is also collected.
+const LONG_IN_THOUSAND: u16 = 200;
+const LONG: Duration = Duration::from_secs(90);
+
+/// Runs one seed in the runtime of the caller, whose time is paused.
+pub(crate) async fn run(seed: u64) -> Vec<Record> {
+    let dice = Dice::new(seed);
+    let chronicle = Chronicle::begin();
+    let settings = settings(&dice);
+    chronicle.saw(Entry::Setup(Setup {
+        root: "/tenure/default/".to_owned(),
+        seed: Some(seed),
+        epoch_ms: EPOCH_MS,
+        limits: limits(&settings),
+        expects: Vec::new(),
+    }));
+    let store = Embedded::in_memory(tenure_embedded::Options::default());
+    let (has, recorded) = watch::channel(0);
+    let mut recorder = JoinSet::new();
+    recorder.spawn(recorder::record(store.clone(), chronicle.clone(), has));
+    let mut world = World::new(store.clone(), settings, dice.split(), chronicle.clone());
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle) {
+        clients.spawn(client.work(began + CLIENTS_UNTIL));
+    }
+    for node in 0..NODES {
+        world.start(node);
+        sleep(Duration::from_millis(dice.within(0..=300))).await;
+    }
+    let planned = faults::plan(&dice, FAULTS);
+    break_and_mend(&mut world, &chronicle, began, planned).await;
+    sleep_until(began + Duration::from_millis(FAULTS.until_ms)).await;
+    world.heal();
+    chronicle.saw(Entry::AllHealed);
+    while clients.join_next().await.is_some() {}
+    let _ = timeout(HEALS_WITHIN, drained(&world)).await;
+    if dice.in_thousand(LONG_IN_THOUSAND) {
+        sleep_until(began + LONG).await;
+    }
+    seal(&world, &chronicle, recorded).await;
+    recorder.shutdown().await;
+    chronicle.records()
+}
+
+/// Breaks and mends by the plan, in order of time.
+async fn break_and_mend(world: &mut World, chronicle: &Chronicle, began: Instant, planned: Vec<Planned>) {
+    let mut turns: Vec<(u64, u64, bool, Fault)> = Vec::new();
+    for (id, planned) in (1..).zip(planned) {
+        turns.push((planned.at_ms, id, true, planned.fault.clone()));
+        turns.push((planned.at_ms + planned.for_ms, id, false, planned.fault));
+    }
+    // A fault without length begins before it ends.
+    turns.sort_by_key(|(at_ms, id, begins, _)| (*at_ms, *id, !*begins));
+    for (at_ms, id, begins, fault) in turns {
+        sleep_until(began + Duration::from_millis(at_ms)).await;
+        if begins {
+            let (from, to) = ends(&fault);
+            chronicle.saw(Entry::Fault(Broken { id, kind: fault.kind(), target: fault.node().map(|node| World::name(node).to_owned()), from, to }));
+            world.break_(&fault).await;
+        } else {
+            world.mend(&fault);
+            chronicle.saw(Entry::Healed { id });
+        }
+    }
+}
+
+/// Where a broken link begins and ends.
+fn ends(fault: &Fault) -> (Option<String>, Option<String>) {
+    let store = || Some("store".to_owned());
+    match *fault {
+        Fault::Cut { node, to: true, .. } | Fault::CutOne { node, .. } => (Some(World::name(node).to_owned()), store()),
+        Fault::Cut { node, .. } => (store(), Some(World::name(node).to_owned())),
+        _ => (None, None),
+    }
+}
+
+/// Waits until nothing is ready, due or running.
+async fn drained(world: &World) {
+    let connection = world.calm_connection();
+    let open = ["ready/", "due/", "run/"].map(|part| format!("/tenure/default/live/{part}"));
+    loop {
+        let mut left = 0;
+        for prefix in &open {
+            left += connection.range(&Range::prefix(prefix.clone()).count_only()).await.map_or(1, |page| page.count);
+        }
+        if left == 0 {
+            return;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Says how far the log goes, once the recorder has it all.
+async fn seal(world: &World, chronicle: &Chronicle, mut recorded: watch::Receiver<i64>) {
+    let range = Range::prefix("/").count_only();
+    let page = world.calm_connection().range(&range).await.expect("the store answers");
+    let has_all = timeout(RECORDED_WITHIN, recorded.wait_for(|has| *has >= page.revision)).await;
+    if has_all.is_ok() {
+        chronicle.saw(Entry::Marker(Marker::Sealed { revision: page.revision }));
+    }
+}
+
+fn settings(dice: &Dice) -> Settings {
+    world::Settings {
+        lease_ttl_secs: dice.within(2..=5),
+        slots: *dice.one(&[1, 2, 4, 16]),
+        window: *dice.one(&[16, 64, 1_024]),
+        retention_secs: 60,
+        death_budget: dice.within(1..=3),
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let _ = settings;
+    Limits::default()
+}

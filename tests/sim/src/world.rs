@@ -1,0 +1,290 @@
+//! The world of a run: a store with three members, three nodes, and the links between them; breaks and mends what it is told to.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure::clock::Clock;
+use tenure::config::{Config, Flags, Loaded, Sources};
+use tenure::node::Node;
+use tenure_chaos::history::{Entry, Marker, NodeEvent};
+use tenure_cluster::{Channel, Connection, Options};
+use tenure_embedded::Embedded;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chronicle::Chronicle;
+use crate::clients::{Door, Doors};
+use crate::dice::Dice;
+use crate::faults::{Fault, MEMBERS, NODES};
+use crate::link::{Link, Way};
+use crate::work;
+
+/// What the wall clock says when a run begins: 2026-01-01, in milliseconds since 1970.
+pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
+
+/// Node names.
+const NAMES: [&str; NODES] = ["n0", "n1", "n2"];
+
+/// The world.
+pub(crate) struct World {
+    pub(crate) store: Embedded,
+    pub(crate) doors: Doors,
+    chronicle: Chronicle,
+    dice: Dice,
+    began: Instant,
+    crossing: TaskTracker,
+    nodes: Vec<Place>,
+    settings: Settings,
+}
+
+/// What nodes are told beside their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) lease_ttl_secs: u64,
+    pub(crate) slots: u64,
+    pub(crate) window: u64,
+    pub(crate) retention_secs: u64,
+    pub(crate) death_budget: u64,
+}
+
+/// Where a node is, whether a process is there or not.
+struct Place {
+    name: &'static str,
+    links: Vec<Link>,
+    ahead_ms: Arc<AtomicI64>,
+    incarnation: u64,
+    process: Option<Process>,
+}
+
+/// A process; dropping it ends it as kill -9 does.
+struct Process {
+    gone: CancellationToken,
+    _ends: JoinSet<()>,
+}
+
+impl World {
+    pub(crate) fn new(store: Embedded, settings: Settings, dice: Dice, chronicle: Chronicle) -> Self {
+        let crossing = TaskTracker::new();
+        let nodes = NAMES
+            .iter()
+            .map(|name| Place {
+                name,
+                links: (0..MEMBERS).map(|_| Link::new(store.service(), dice.split(), crossing.clone())).collect(),
+                ahead_ms: Arc::default(),
+                incarnation: 0,
+                process: None,
+            })
+            .collect();
+        Self {
+            store,
+            doors: Arc::new(Mutex::new(vec![None; NODES])),
+            chronicle,
+            dice,
+            began: Instant::now(),
+            crossing,
+            nodes,
+            settings,
+        }
+    }
+
+    /// A connection of its own, over links that nothing breaks.
+    pub(crate) fn calm_connection(&self) -> Connection {
+        Connection::open(Options::in_process(vec![("calm".to_owned(), self.store.channel())])).expect("a channel is enough")
+    }
+
+    /// Starts a process under a node's name.
+    pub(crate) fn start(&mut self, node: usize) {
+        let config = self.config(node);
+        let clock = self.clock(node);
+        let place = &mut self.nodes[node];
+        place.incarnation += 1;
+        let channels = place.links.iter().enumerate().map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel()))).collect();
+        let mut options = Options::in_process(channels);
+        options.request_timeout = Duration::from_secs(5);
+        let connection = Connection::open(options).expect("channels are enough");
+        let (name, incarnation) = (place.name, place.incarnation);
+        let node_of = Node::new(config)
+            .expect("the settings of the simulation hold")
+            .kinds(|builder| work::kinds(builder, name, incarnation, &self.chronicle));
+        let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
+        let (router, running) = node_of.in_process(connection, clock, stop).expect("a node of the simulation fits");
+        self.chronicle.saw(Entry::Node(NodeEvent::Started { node: name.to_owned(), incarnation }));
+        let mut ends = JoinSet::new();
+        ends.spawn(async move {
+            if let Err(problem) = running.await {
+                tracing::error!(node = name, %problem, "a node ended");
+            }
+        });
+        self.doors.lock().expect("nothing panics while it is held")[node] = Some(Door { router, gone: gone.clone() });
+        place.process = Some(Process { gone, _ends: ends });
+    }
+
+    /// Ends a process as kill -9 does. What it had sent stays on its way.
+    pub(crate) fn kill(&mut self, node: usize) {
+        let place = &mut self.nodes[node];
+        let Some(process) = place.process.take() else { return };
+        process.gone.cancel();
+        self.doors.lock().expect("nothing panics while it is held")[node] = None;
+        drop(process);
+        for link in &place.links {
+            link.break_off();
+        }
+        self.chronicle.saw(Entry::Node(NodeEvent::Crashed { node: place.name.to_owned(), incarnation: place.incarnation }));
+    }
+
+    /// Breaks something.
+    pub(crate) async fn break_(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Crash { node } => self.kill(node),
+            Fault::Cut { node, to, from } => self.each_link(node, |weather| {
+                weather.to = if to { Way::Held } else { weather.to };
+                weather.from = if from { Way::Held } else { weather.from };
+            }),
+            Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
+                (weather.to, weather.from) = (Way::Held, Way::Held);
+            }),
+            Fault::Slow { node, delay_ms_max } => self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max),
+            Fault::LoseRequests { node, in_thousand } => self.each_link(node, |weather| weather.requests_lost = in_thousand),
+            Fault::LoseAnswers { node, in_thousand } => self.each_link(node, |weather| weather.answers_lost = in_thousand),
+            Fault::Break { node } => self.nodes[node].links.iter().for_each(Link::break_off),
+            Fault::Member { member } => self.each_member(member, |link| {
+                link.change(|weather| weather.refused = true);
+                link.break_off();
+            }),
+            Fault::Store => {
+                self.store.restart();
+                for member in 0..MEMBERS {
+                    self.each_member(member, |link| {
+                        link.change(|weather| weather.refused = true);
+                        link.break_off();
+                    });
+                }
+            }
+            Fault::StoreLeader => {
+                self.store.renew_all_leases();
+                self.chronicle.saw(Entry::Marker(Marker::LeaderChanged { member: format!("m{}", self.dice.below(MEMBERS)) }));
+            }
+            Fault::Revoke { node } => self.revoke(node).await,
+            Fault::Compact => {
+                let revision = self.store.compact_all();
+                self.chronicle.saw(Entry::Marker(Marker::Compacted { revision }));
+            }
+            Fault::NoSpace => {
+                self.store.raise_no_space();
+                self.chronicle.saw(Entry::Marker(Marker::NoSpace { on: true }));
+            }
+            Fault::Clock { node, ahead_ms } => self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed),
+        }
+    }
+
+    /// Mends what a fault broke.
+    pub(crate) fn mend(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Crash { node } => {
+                if self.nodes[node].process.is_none() {
+                    self.start(node);
+                }
+            }
+            Fault::Cut { node, .. } => self.each_link(node, |weather| (weather.to, weather.from) = (Way::Open, Way::Open)),
+            Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
+                (weather.to, weather.from) = (Way::Open, Way::Open);
+            }),
+            Fault::Slow { node, .. } => self.each_link(node, |weather| weather.delay_ms_max = 0),
+            Fault::LoseRequests { node, .. } => self.each_link(node, |weather| weather.requests_lost = 0),
+            Fault::LoseAnswers { node, .. } => self.each_link(node, |weather| weather.answers_lost = 0),
+            Fault::Member { member } => self.each_member(member, |link| link.change(|weather| weather.refused = false)),
+            Fault::Store => {
+                for member in 0..MEMBERS {
+                    self.each_member(member, |link| link.change(|weather| weather.refused = false));
+                    self.chronicle.saw(Entry::Marker(Marker::Restarted { member: format!("m{member}") }));
+                }
+            }
+            Fault::NoSpace => {
+                self.store.disarm_no_space();
+                self.chronicle.saw(Entry::Marker(Marker::NoSpace { on: false }));
+            }
+            Fault::Clock { node, .. } => self.nodes[node].ahead_ms.store(0, Ordering::Relaxed),
+            Fault::Break { .. } | Fault::StoreLeader | Fault::Revoke { .. } | Fault::Compact => {}
+        }
+    }
+
+    /// Everything as it should be: all faults over, all nodes there.
+    pub(crate) fn heal(&mut self) {
+        for node in 0..NODES {
+            for link in &self.nodes[node].links {
+                link.calm();
+            }
+            self.nodes[node].ahead_ms.store(0, Ordering::Relaxed);
+            if self.nodes[node].process.is_none() {
+                self.start(node);
+            }
+        }
+        self.store.disarm_no_space();
+    }
+
+    /// The name of a node.
+    pub(crate) fn name(node: usize) -> &'static str {
+        NAMES[node]
+    }
+
+    /// An operator ends the lease of whoever has a node's name.
+    async fn revoke(&self, node: usize) {
+        let key = format!("/tenure/default/live/node/{}", NAMES[node]);
+        let calm = self.calm_connection();
+        let Ok(page) = calm.range(&tenure_cluster::Range::key(key)).await else { return };
+        for kv in page.kvs {
+            if calm.revoke(kv.lease).await.is_ok() {
+                self.chronicle.saw(Entry::Marker(Marker::LeaseRevoked { lease: kv.lease }));
+            }
+        }
+    }
+
+    fn each_link(&self, node: usize, change: impl Fn(&mut crate::link::Weather)) {
+        for link in &self.nodes[node].links {
+            link.change(&change);
+        }
+    }
+
+    fn each_member(&self, member: usize, act: impl Fn(&Link)) {
+        for place in &self.nodes {
+            act(&place.links[member]);
+        }
+    }
+
+    /// The node's wall clock: the simulation's, and how far it is off.
+    fn clock(&self, node: usize) -> Clock {
+        let (began, ahead_ms) = (self.began, Arc::clone(&self.nodes[node].ahead_ms));
+        Clock::of(move || {
+            let elapsed_ms = i64::try_from(began.elapsed().as_millis()).expect("a run is shorter than eternity");
+            let epoch_ms = i64::try_from(EPOCH_MS).expect("the year is not that late");
+            u64::try_from(epoch_ms + elapsed_ms + ahead_ms.load(Ordering::Relaxed)).expect("after 1970")
+        })
+    }
+
+    fn config(&self, node: usize) -> Config {
+        let settings = &self.settings;
+        let env: BTreeMap<&str, String> = BTreeMap::from([
+            ("TENURE_NODE_NAME", NAMES[node].to_owned()),
+            ("TENURE_LISTEN", "127.0.0.1:1".to_owned()),
+            ("TENURE_ADVERTISE", format!("nowhere://{}", NAMES[node])),
+            ("TENURE_LEASE_TTL", format!("{}s", settings.lease_ttl_secs)),
+            ("TENURE_SLOTS", settings.slots.to_string()),
+            ("TENURE_WINDOW", settings.window.to_string()),
+            ("TENURE_RETENTION", format!("{}s", settings.retention_secs)),
+            ("TENURE_DEATH_BUDGET", settings.death_budget.to_string()),
+        ]);
+        let flags = Flags::default();
+        let sources = Sources { flags: &flags, env: &|name| env.get(name).cloned() };
+        Loaded::read(&sources).expect("the settings of the simulation are read").config
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.crossing.close();
+    }
+}
