@@ -340,7 +340,7 @@ pub struct Task {
     pub max_attempts: u32,
     /// Failures it has had.
     pub failures: u32,
-    /// Nodes that died while they ran it.
+    /// Deaths of nodes charged to it: it was all that its claim held when the node's process was gone.
     pub deaths: u32,
     /// An attempt's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,

@@ -127,6 +127,7 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
             which,
             outcome: ending.outcome,
             number: tally.attempts,
+            deaths: tally.deaths,
             node: Some(of.node.clone()),
             fence: of.fence,
             started_ms: ending.started_ms,
@@ -337,6 +338,8 @@ mod tests {
                 deaths: 2
             }
         );
+        assert_eq!(killed.attempts[0].deaths, 2);
+        assert!(lost.attempts.iter().all(|attempt| attempt.deaths == 0));
     }
 
     #[test]

@@ -144,6 +144,11 @@ pub struct Outcomes {
     pub of: Vec<Attempt>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn none(deaths: &u32) -> bool {
+    *deaths == 0
+}
+
 /// How one attempt of some tasks ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -153,6 +158,9 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// The attempt's number, from 1; for what is no attempt, the number of attempts so far.
     pub number: u32,
+    /// Deaths charged to its tasks since they were submitted or revived, this attempt's counted.
+    #[serde(default, skip_serializing_if = "none")]
+    pub deaths: u32,
     /// Where it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,

@@ -487,6 +487,11 @@ fn outcome(act: &Act, outcome: Outcome, next: Option<Next>) -> Vec<u8> {
         which: act.which,
         outcome,
         number: act.from.seen.value.tally.attempts,
+        deaths: if outcome == Outcome::Revived {
+            0
+        } else {
+            act.from.seen.value.tally.deaths
+        },
         node: None,
         fence: 0,
         started_ms: None,

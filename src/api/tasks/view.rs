@@ -74,7 +74,8 @@ fn due(found: &Found) -> Option<u64> {
     }
 }
 
-/// What the task has been through since it was submitted or revived. An ended one has no record left: then its attempts tell.
+/// What the task has been through since it was submitted or revived. An ended one has no record left: then its attempts tell;
+/// which deaths were charged to it the last of them says, for not every lost attempt was.
 fn tally(found: &Found) -> Tally {
     if let Some((_, _, record)) = &found.waiting {
         return record.value.tally;
@@ -84,12 +85,11 @@ fn tally(found: &Found) -> Tally {
     }
     let mut tally = Tally::default();
     for (_, attempt) in &found.attempts {
-        tally.attempts = attempt.number;
+        (tally.attempts, tally.deaths) = (attempt.number, attempt.deaths);
         match attempt.outcome {
             Outcome::Failed | Outcome::Timeout => tally.failures += 1,
-            Outcome::Lost => tally.deaths += 1,
-            Outcome::Revived => (tally.failures, tally.deaths) = (0, 0),
-            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned => {}
+            Outcome::Revived => tally.failures = 0,
+            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned | Outcome::Lost => {}
         }
     }
     tally
@@ -191,4 +191,79 @@ fn pending(kind: &str, around: &Surroundings) -> Option<String> {
     takers
         .all(full)
         .then(|| format!("a free slot on a node that runs `{kind}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::Origin;
+    use crate::task::{Pack, PackId, Policy, Priority, Routing, Which};
+
+    fn ended(attempts: &[(Outcome, u32)]) -> Found {
+        let attempts = attempts
+            .iter()
+            .zip(1..)
+            .map(|(&(outcome, deaths), number)| {
+                let attempt = store::Attempt {
+                    which: Which::only(0),
+                    outcome,
+                    number,
+                    deaths,
+                    node: None,
+                    fence: 0,
+                    started_ms: None,
+                    finished_ms: 1,
+                    error: None,
+                    output: None,
+                    next: None,
+                };
+                (Origin::Submit, attempt)
+            });
+        let pack = Pack {
+            routing: Routing {
+                queue: "q".parse().unwrap(),
+                kind: "k".parse().unwrap(),
+                priority: Priority::default(),
+            },
+            policy: Policy {
+                max_attempts: 3,
+                backoff: crate::task::Backoff::default(),
+                timeout_ms: None,
+            },
+            created_ms: 1,
+            run_at_ms: None,
+            tasks: std::collections::BTreeMap::new(),
+            idem: Vec::new(),
+        };
+        Found {
+            id: PackId::floor(1).task(0),
+            pack: Arc::new(pack),
+            state: State::Succeeded,
+            attempts: attempts.collect(),
+            waiting: None,
+            running: None,
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn only_deaths_that_were_charged_are_told_of_an_ended_task() {
+        let with_others = ended(&[(Outcome::Lost, 0), (Outcome::Succeeded, 0)]);
+        assert_eq!(tally(&with_others).deaths, 0);
+        let alone = ended(&[
+            (Outcome::Lost, 0),
+            (Outcome::Failed, 0),
+            (Outcome::Lost, 1),
+            (Outcome::Succeeded, 1),
+        ]);
+        assert_eq!((tally(&alone).failures, tally(&alone).deaths), (1, 1));
+        let revived = ended(&[
+            (Outcome::Lost, 1),
+            (Outcome::Revived, 0),
+            (Outcome::Succeeded, 0),
+        ]);
+        assert_eq!(tally(&revived).deaths, 0);
+    }
 }
