@@ -114,8 +114,7 @@ pub fn pack_collected() {
 
 /// How a queue stands, as its leader sees it.
 pub fn queue_tasks(queue: &str, state: State, tasks: u64) {
-    let state = state_word(state);
-    gauge!("tenure_queue_tasks", "queue" => QUEUES.label(queue), "state" => state)
+    gauge!("tenure_queue_tasks", "queue" => QUEUES.label(queue), "state" => state.word())
         .set(float(tasks));
 }
 
@@ -193,17 +192,6 @@ pub fn http_request(
 pub fn build(commit: Option<&'static str>) {
     let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
     gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Scheduled => "scheduled",
-        State::Pending => "pending",
-        State::Running => "running",
-        State::Succeeded => "succeeded",
-        State::Dead => "dead",
-        State::Cancelled => "cancelled",
-    }
 }
 
 #[expect(
