@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Ended, Guard, Predecessor, Term};
+use tenure_cluster::{Ended, Guard, Predecessor, Room, Term};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, warn};
@@ -151,23 +151,12 @@ async fn compact(post: Arc<Post>, every: Duration) {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of databases are far below 2^52"
-)]
 async fn under_pressure(post: &Post) -> bool {
     let members = post.store.connection().status().await;
     let healthy = members
         .iter()
         .filter_map(|member| member.health.as_ref().ok());
-    let used = healthy.map(|member| {
-        let quota = member
-            .quota
-            .filter(|quota| *quota > 0)
-            .unwrap_or(post.quota);
-        member.db_size_in_use as f64 / quota.max(1) as f64
-    });
-    used.fold(0.0, f64::max) >= PRESSURE
+    Room::of_all(healthy, post.quota).is_some_and(|room| room.full(PRESSURE))
 }
 
 /// Counts tasks by queue and state for metrics; the leader's alone, so that sums over nodes mean something.
