@@ -32,7 +32,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // It reads and waits; its writes go through the store.
     (
         "api",
-        "tenure_cluster::Failure tenure_cluster::Range tenure_cluster::ReadError",
+        "tenure_cluster::Failure tenure_cluster::Range tenure_cluster::ReadError tenure_cluster::Room",
     ),
     (
         "api",
@@ -74,11 +74,6 @@ const LONGER: &[(&str, usize, &str)] = &[
         "one file of keys, with the tests that take every key apart",
     ),
     ("src/plan/settle.rs", 450, "220 lines and their tests"),
-    (
-        "src/api/tests/closed.rs",
-        560,
-        "every answer of a node that is refused or has no etcd",
-    ),
 ];
 
 /// Where keys are spelled.

@@ -202,10 +202,8 @@ impl Shared {
     /// Works and stands for leadership as long as the session lives.
     async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
         let id = session.revision();
-        self.ready.send_modify(|ready| {
-            ready.session = Ok(format!("session {id}"));
-            ready.watch = Ok("from its session on".to_owned());
-        });
+        self.ready
+            .send_modify(|ready| ready.session = Ok(format!("session {id}")));
         let (lost, drain) = (session.lost(), CancellationToken::new());
         let hands = Hands {
             store: self.store.clone(),

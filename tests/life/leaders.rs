@@ -52,8 +52,9 @@ async fn leadership_moves_whatever_ends_a_term_and_the_history_says_why() {
         cluster.revoke(before.candidate.node.as_str()).await;
     })
     .await;
-    let last = next(&cluster, EndedBy::Resigned, async |_| {
-        assert!(cluster.store.dismiss(now_ms()).await.unwrap().0);
+    let last = next(&cluster, EndedBy::Resigned, async |before| {
+        let (ended, _) = cluster.store.dismiss(before, now_ms()).await.unwrap();
+        assert!(ended);
     })
     .await;
 
@@ -121,7 +122,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     proxy.set(Mode::HoldRequests);
     let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign), &[]);
     let next = async {
-        cluster.store.dismiss(now_ms()).await.unwrap();
+        cluster.store.dismiss(&old, now_ms()).await.unwrap();
         let next = cluster.leader_after(old.term).await;
         proxy.set(Mode::Forward);
         next
