@@ -265,4 +265,27 @@ async fn submits_over_the_budget_of_bytes_are_told_to_come_again_and_nothing_is_
     let heard = stage.post_with("/v1/tasks", &headers, body).await;
     assert_eq!(heard.status, StatusCode::TOO_MANY_REQUESTS);
     drop(held);
+    let batch = json!({"tasks": [{"kind": "noop"}]}).to_string();
+    let length = batch.len().to_string();
+    let headers = [("content-length", length.as_str())];
+    let _held = stage
+        .submitter
+        .space(IN_FLIGHT_BYTES_MAX - batch.len())
+        .unwrap();
+    let heard = stage.post_with("/v1/tasks/batch", &headers, batch).await;
+    assert_eq!(heard.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_submit_whose_caller_went_away_keeps_its_space_until_it_is_answered() {
+    let (stage, coalescer, _) = stage(NOWHERE, &[]);
+    let body = json!({"kind": "noop"});
+    let mut submit = Box::pin(stage.post("/v1/tasks", &body));
+    assert!(futures::poll!(&mut submit).is_pending());
+
+    drop(submit);
+
+    assert!(stage.submitter.space(IN_FLIGHT_BYTES_MAX).is_err());
+    drop(coalescer);
+    assert!(stage.submitter.space(IN_FLIGHT_BYTES_MAX).is_ok());
 }
