@@ -6,9 +6,7 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::pace::Pace;
 use super::window::Window;
-use crate::store::{
-    Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop, decode,
-};
+use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
 use crate::task::{ClaimId, Name};
 
 /// A live node.
@@ -136,18 +134,18 @@ impl View {
     /// [`Corrupt`] where the value is not what the key promises.
     pub fn put(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
         match self.keys.live(&kv.key) {
-            Some(Live::Node(id)) => self.put_node(id, seen(kv)?),
+            Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
             Some(Live::Lane(lane)) => {
                 self.lane(lane);
             }
             Some(Live::Ready(lane, id)) => {
-                let record = (id, seen(kv)?);
+                let record = (id, Seen::of(kv)?);
                 self.lane(lane).put(kv.key.clone(), record);
             }
-            Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, seen(kv)?)),
-            Some(Live::Run(node, claim)) => self.put_claim(&node, claim, seen(kv)?, now_ms),
+            Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, Seen::of(kv)?)),
+            Some(Live::Run(node, claim)) => self.put_claim(&node, claim, Seen::of(kv)?, now_ms),
             Some(Live::Stop(node, claim)) => {
-                self.stops.insert((node, claim), seen(kv)?);
+                self.stops.insert((node, claim), Seen::of(kv)?);
             }
             None => {}
         }
@@ -288,15 +286,6 @@ fn of_node<'a>(
     map.iter()
         .filter(move |((of, _), _)| *of == node)
         .map(|((_, kind), tasks)| (kind, *tasks))
-}
-
-fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
 }
 
 #[cfg(test)]

@@ -342,12 +342,7 @@ pub(super) fn first<T: serde::de::DeserializeOwned>(
 
 /// A key's value with its revisions.
 pub(super) fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
+    Seen::of(kv)
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
