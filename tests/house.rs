@@ -73,7 +73,6 @@ const LONGER: &[(&str, usize, &str)] = &[
         560,
         "one file of keys, with the tests that take every key apart",
     ),
-    ("src/plan/settle.rs", 450, "220 lines and their tests"),
     (
         "src/api/tests/closed.rs",
         560,
