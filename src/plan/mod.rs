@@ -6,10 +6,13 @@ mod reclaim;
 mod settle;
 mod view;
 mod window;
+#[cfg(test)]
+#[path = "tests/world.rs"]
+mod world;
 
 pub use assign::{Bounds, Numbers, assign};
 pub use pace::Pace;
 pub use reclaim::{promote, reclaim};
 pub use settle::{Ending, Of, settle};
-pub use view::{Claim, Node, Reserved, View};
+pub use view::{Node, Reserved, View};
 pub use window::Window;

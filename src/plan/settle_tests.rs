@@ -16,6 +16,7 @@ fn run(which: Which, tally: Tally) -> Run {
         covers: which.len() == 256,
         tally,
         session: 3,
+        instance: "i".to_owned(),
         term: 2,
         decided: 9,
         n: 0,

@@ -130,6 +130,8 @@ pub struct Run {
     pub tally: Tally,
     /// The session of the node: create revision of its key.
     pub session: i64,
+    /// The process that had this session: back with another one, it lost a session and did not die.
+    pub instance: String,
     /// The term of the leader that assigned it.
     pub term: i64,
     /// The revision of the view it was decided at.

@@ -247,6 +247,7 @@ async fn an_orphan_is_found_however_busy_the_cluster_is() {
         covers: true,
         tally: seen.value.tally,
         session: 1,
+        instance: "x".to_owned(),
         term: 1,
         decided: 1,
         n: 0,

@@ -107,6 +107,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
             },
             node: name("b"),
             session: cluster.session("b").await.create_revision,
+            instance: "x".to_owned(),
             which: Which::only(id.index()),
         }],
         term: old.term,
