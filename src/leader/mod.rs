@@ -19,7 +19,7 @@ pub use upkeep::closed_by_resigning;
 
 use crate::clock;
 use crate::metrics::{self, Leads};
-use crate::plan::{Bounds, Numbers, View, assign, promote, reclaim};
+use crate::plan::{Bounds, Numbers, Orphans, Rules, View, next};
 use crate::store::{Change, Store};
 use crate::task::Name;
 use flight::Flights;
@@ -229,7 +229,7 @@ impl Desk<'_> {
         match delivery {
             Delivery::Events { revision, events } => {
                 let before = self.view.changes_of_nodes;
-                for problem in self.view.fold(&events, revision, now_ms()) {
+                for problem in self.view.fold(&events, revision, clock::now_ms()) {
                     error!(%problem, "left out of the view");
                 }
                 if self.view.changes_of_nodes != before {
@@ -265,25 +265,40 @@ impl Desk<'_> {
         }
     }
 
-    /// The most urgent changes: what is lost first, then what is due, then what is ready.
+    /// What is to be done now.
     fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
-        let (view, reserved, now_ms) = (&self.view, self.flights.reserved(), now_ms());
-        let looked = self
-            .looked_at
-            .is_some_and(|(at, when)| at == view.changes_of_nodes && when.elapsed() < TICK);
-        if !looked {
-            let lost = reclaim(view, reserved, self.post.deaths_max, now_ms, RECLAIMS_MAX);
-            if !lost.is_empty() {
-                return lost.into_iter().map(Change::Reclaim).collect();
-            }
-            self.looked_at = Some((view.changes_of_nodes, Instant::now()));
+        let orphans = self.orphans();
+        let (rules, reserved) = (self.rules(), self.flights.reserved());
+        let changes = next(
+            &self.view,
+            reserved,
+            numbers,
+            &rules,
+            orphans,
+            clock::now_ms(),
+        );
+        let took_back = matches!(changes.first(), Some(Change::Reclaim(_)));
+        if orphans == Orphans::Look && !took_back {
+            self.looked_at = Some((self.view.changes_of_nodes, Instant::now()));
         }
-        let due = promote(view, reserved, now_ms, PROMOTIONS_MAX);
-        if !due.is_empty() {
-            return due.into_iter().map(Change::Promote).collect();
+        changes
+    }
+
+    fn orphans(&self) -> Orphans {
+        let changes = self.view.changes_of_nodes;
+        match self.looked_at {
+            Some((at, when)) if at == changes && when.elapsed() < TICK => Orphans::NoneLeft,
+            Some(_) | None => Orphans::Look,
         }
-        let ready = assign(view, reserved, numbers, ROUND, now_ms);
-        ready.into_iter().map(Change::Assign).collect()
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            deaths_max: self.post.deaths_max,
+            reclaims_max: RECLAIMS_MAX,
+            promotions_max: PROMOTIONS_MAX,
+            assigns: ROUND,
+        }
     }
 
     /// How long nothing is to be done unless something happens.
@@ -299,15 +314,11 @@ impl Desk<'_> {
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.len() < FLIGHTS_MAX);
         let until_due = due.map_or(TICK, |due| {
-            Duration::from_millis(due.saturating_sub(now_ms()))
+            Duration::from_millis(due.saturating_sub(clock::now_ms()))
         });
         let pause = self
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
         until_due.clamp(Duration::from_millis(1), TICK).max(pause)
     }
-}
-
-fn now_ms() -> u64 {
-    clock::now_ms()
 }

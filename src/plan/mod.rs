@@ -1,6 +1,7 @@
 //! The pure middle: the leader's view folded from events, and what to do next; never reads a clock, never touches etcd.
 
 mod assign;
+mod next;
 mod pace;
 mod reclaim;
 mod settle;
@@ -11,6 +12,7 @@ mod window;
 mod world;
 
 pub use assign::{Bounds, Numbers, assign};
+pub use next::{Orphans, Rules, next};
 pub use pace::Pace;
 pub use reclaim::{promote, reclaim};
 pub use settle::{Ending, Of, settle};
