@@ -251,15 +251,10 @@ impl Store {
             let Some(Live::Run(node, claim)) = self.keys().live(&kv.key) else {
                 continue;
             };
-            let run: Run = decode(&kv.key, &kv.value)?;
-            if run.pack == task.id.pack() && run.which.contains(task.id.index()) {
+            let run: Seen<Run> = Seen::of(kv)?;
+            if run.value.pack == task.id.pack() && run.value.which.contains(task.id.index()) {
                 let stop = Range::key(self.keys().stop(&node, claim)).at(task.revision);
                 let stop = first(self.connection().range(&stop).await?)?;
-                let run = Seen {
-                    value: run,
-                    created: kv.create_revision,
-                    modified: kv.mod_revision,
-                };
                 return Ok(Held {
                     node,
                     claim,
