@@ -15,12 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use upkeep::closed_by_resigning;
-
 use crate::clock;
 use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, View, next};
-use crate::store::{Change, Store};
+use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
 
@@ -70,25 +68,27 @@ pub struct Post {
 }
 
 /// Why a term's work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
     /// The term was lost.
     TermLost,
-    /// The node wants to stop leading.
-    Asked,
+    /// The node wants to stop leading: its line of the history, to be written in the transaction that resigns.
+    Asked(TermRecord),
 }
 
 /// Leads until the term is lost or the node asks to stop. What is in flight then is left to its fence.
 pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
     let lost = term.lost();
-    let mut upkeep = upkeep::start(Arc::clone(&post), term);
+    let record = upkeep::opened(&post, term);
+    // Before the upkeep, so that it outlives it: what that has told is what it takes back.
     let _leading = Leading::of(term.revision());
+    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        over = schedule(&post, term, &mut flights) => over,
+        () = schedule(&post, term, &mut flights) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
-        () = stop.cancelled() => Over::Asked,
+        () = stop.cancelled() => Over::Asked(record),
     };
     upkeep.shutdown().await;
     // What was sent lands before the term is given up, or is seen refused by the fence where it was lost.
@@ -101,7 +101,14 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
         warn!("etcd has not answered what was in flight; the fence will refuse it");
     }
     info!(term = term.revision(), ?over, "no longer leading");
-    over
+    match over {
+        Over::TermLost => Over::TermLost,
+        Over::Asked(record) => Over::Asked(store::Term::closed(
+            record,
+            clock::now_ms(),
+            EndedBy::Resigned,
+        )),
+    }
 }
 
 /// Says that this node leads, and that it no longer does however its term's work ends.
@@ -122,8 +129,8 @@ impl Drop for Leading {
     }
 }
 
-/// Loads, schedules, and loads again where etcd compacted what the watch needed.
-async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
+/// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
+async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
     let mut numbers = Numbers::of_term(term.revision());
     loop {
         let began = Instant::now();
@@ -154,7 +161,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
             looked_at: None,
         };
         if desk.run(&mut numbers).await == Round::TermLost {
-            return Over::TermLost;
+            return;
         }
     }
 }
