@@ -125,8 +125,14 @@ impl Leading {
 
 impl Drop for Leading {
     fn drop(&mut self) {
-        metrics::leader_status(Leads::No);
+        metrics::left_office();
     }
+}
+
+/// Tells of the nodes: after every load, so that a leader to which nothing happens tells too, and as often as they change.
+fn tell_nodes(view: &View) {
+    let draining = view.nodes.values().filter(|node| node.record.draining);
+    metrics::nodes(view.nodes.len() as u64, draining.count() as u64);
 }
 
 /// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
@@ -149,6 +155,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             claims = view.claims.len(),
             "view loaded"
         );
+        tell_nodes(&view);
         let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
         let watch = post.store.connection().watch(spec);
         let desk = Desk {
@@ -240,8 +247,7 @@ impl Desk<'_> {
                     error!(%problem, "left out of the view");
                 }
                 if self.view.changes_of_nodes != before {
-                    let draining = self.view.nodes.values().filter(|node| node.record.draining);
-                    metrics::nodes(self.view.nodes.len() as u64, draining.count() as u64);
+                    tell_nodes(&self.view);
                 }
                 true
             }
@@ -327,5 +333,40 @@ impl Desk<'_> {
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
         until_due.clamp(Duration::from_millis(1), TICK).max(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::State;
+
+    #[test]
+    fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {
+        let recorder = crate::telemetry::recorder();
+        let handle = recorder.handle();
+        ::metrics::with_local_recorder(&recorder, || {
+            let leading = Leading::of(7);
+            metrics::nodes(3, 1);
+            metrics::queue_tasks("mail", State::Pending, 5);
+            metrics::queue_oldest_pending("mail", Duration::from_secs(9));
+            drop(leading);
+        });
+
+        let text = handle.render();
+
+        for gone in [
+            "tenure_leader_status{name=\"scheduler\"} 0",
+            "tenure_nodes{state=\"live\"} 0",
+            "tenure_nodes{state=\"draining\"} 0",
+            "tenure_queue_tasks{queue=\"mail\",state=\"pending\"} 0",
+            "tenure_queue_oldest_pending_age_seconds{queue=\"mail\"} 0",
+            "tenure_leader_term 7",
+        ] {
+            assert!(
+                text.contains(&format!("{gone}\n")),
+                "{gone} is not in\n{text}"
+            );
+        }
     }
 }
