@@ -115,6 +115,11 @@ pub fn pack_collected() {
     counter!("tenure_packs_collected_total").increment(1);
 }
 
+/// The collection went past a pack of which a record cannot be read.
+pub fn pack_skipped() {
+    counter!("tenure_packs_skipped_total").increment(1);
+}
+
 /// How a queue stands, as its leader sees it.
 pub fn queue_tasks(queue: &str, state: State, tasks: u64) {
     let state = state_word(state);

@@ -174,6 +174,12 @@ pub const TABLE: &[Metric] = &[
         "Packs forgotten after the retention, all their tasks having ended.",
         "Stands still while etcd grows: tasks that never end, or dead letters nobody looks at, keep their packs.",
     ),
+    counter(
+        "tenure_packs_skipped_total",
+        &[],
+        "Times the collection went past an ended pack because a record of it cannot be read.",
+        "Any: somebody else wrote into Tenure's keys; the leader's log names the key. The pack is kept until the record is mended or deleted.",
+    ),
     histogram(
         "tenure_task_schedule_to_start_duration_seconds",
         &["queue"],
