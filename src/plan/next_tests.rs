@@ -38,10 +38,13 @@ fn words(world: &World, reserved: &Reserved, orphans: Orphans) -> Vec<&'static s
     changes.iter().map(Change::word).collect()
 }
 
+/// How many lost, due and ready; what the last look left; what is done.
+type Case = ((usize, usize, usize), Orphans, &'static [&'static str]);
+
 #[test]
 fn what_is_lost_goes_before_what_is_due_and_that_before_what_is_ready() {
     use Orphans::{Look, NoneLeft};
-    let cases: &[((usize, usize, usize), Orphans, &[&str])] = &[
+    let cases: &[Case] = &[
         ((0, 0, 0), Look, &[]),
         ((0, 0, 1), Look, &["assign"]),
         ((0, 1, 1), Look, &["promote"]),

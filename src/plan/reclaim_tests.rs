@@ -45,9 +45,17 @@ fn taken_back(steps: &[Step], after_ms: u64) -> Vec<(String, u32)> {
     lost.iter().map(told).collect()
 }
 
+/// In words, what happened, how long ago the last of it, and what is taken back for which reason and charge.
+type Case = (
+    &'static str,
+    &'static [Step],
+    u64,
+    &'static [(&'static str, u32)],
+);
+
 #[test]
 fn a_death_is_charged_to_a_single_whose_instance_is_not_back() {
-    let cases: &[(&str, &[Step], u64, &[(&str, u32)])] = &[
+    let cases: &[Case] = &[
         (
             "it may come back",
             &[Joins("x"), Claims(1), Goes],

@@ -210,20 +210,20 @@ impl View {
         }
     }
 
-    fn drop_claim(&mut self, node: Name, claim: ClaimId, now_ms: u64) {
+    fn drop_claim(&mut self, node: &Name, claim: ClaimId, now_ms: u64) {
         let Some(gone) = self.claims.remove(&(node.clone(), claim)) else {
             return;
         };
         let run = gone.value;
         let tasks = run.which.len() as u64;
-        self.pace.ended(&node, &run.routing.kind, tasks, now_ms);
+        self.pace.ended(node, &run.routing.kind, tasks, now_ms);
         if let Entry::Occupied(mut held) = self.held.entry((node.clone(), run.routing.kind)) {
             *held.get_mut() = held.get().saturating_sub(tasks);
             if *held.get() == 0 {
                 held.remove();
             }
         }
-        self.forget_unused(&node);
+        self.forget_unused(node);
     }
 
     /// Forgets a name that has neither a node nor a claim: what is known of names is bounded by those.
@@ -253,7 +253,7 @@ impl View {
                 }
             }
             Some(Live::Due(..)) => self.due.delete(key),
-            Some(Live::Run(node, claim)) => self.drop_claim(node, claim, now_ms),
+            Some(Live::Run(node, claim)) => self.drop_claim(&node, claim, now_ms),
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));
             }
