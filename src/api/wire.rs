@@ -271,8 +271,6 @@ pub enum AttemptOutcome {
     Cancelled,
     /// Its node died or lost its session.
     Lost,
-    /// Its node handed it back unfinished.
-    Returned,
 }
 
 impl AttemptOutcome {
@@ -285,7 +283,6 @@ impl AttemptOutcome {
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
-            Self::Returned => "returned",
         }
     }
 }

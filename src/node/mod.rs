@@ -269,7 +269,7 @@ impl Shared {
             };
             match led {
                 Ok(term) => {
-                    if self.lead(&post, term, stop).await == Over::Asked {
+                    if let Over::Asked(_) = self.lead(&post, term, stop).await {
                         return;
                     }
                 }
@@ -284,14 +284,9 @@ impl Shared {
         term: tenure_cluster::Term,
         stop: &CancellationToken,
     ) -> Over {
-        let from_ms = clock::now_ms();
-        let gap_ms = term
-            .succeeded()
-            .map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
         let over = leader::lead(Arc::clone(post), &term, stop).await;
-        if over == Over::Asked {
-            let record = leader::closed_by_resigning(post, from_ms, gap_ms);
-            let line = txns::history(self.store.keys(), term.revision(), &record);
+        if let Over::Asked(record) = &over {
+            let line = txns::history(self.store.keys(), term.revision(), record);
             match term.resign(vec![line]).await {
                 Outcome::Committed(_) => info!("resigned"),
                 Outcome::Refused(_) => info!("the term had ended"),

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::commit::Store;
 use super::keys::Live;
-use super::locate::{Held, LookError, first, seen};
+use super::locate::{Held, LookError, first};
 use super::records::{Run, Seen, decode};
 use crate::task::{PackId, TaskId};
 
@@ -46,7 +46,7 @@ impl<'a> Claims<'a> {
             let Some(Live::Run(node, claim)) = self.store.keys().live(&kv.key) else {
                 continue;
             };
-            let run: Seen<Run> = seen(kv)?;
+            let run: Seen<Run> = Seen::of(kv)?;
             if run.value.which.contains(task.index()) {
                 let stop = Range::key(self.store.keys().stop(&node, claim)).at(self.revision);
                 let stop = first(self.store.connection().range(&stop).await?)?;

@@ -155,16 +155,8 @@ fn range(keys: &Keys, filter: &Filter) -> (String, String) {
         (Some(State::Succeeded | State::Cancelled), _, _) => keys.result_prefix(),
         (None, _, _) => keys.pack_prefix(),
     };
-    let end = after(&prefix);
+    let end = Keys::past(&prefix);
     (prefix, end)
-}
-
-/// The first key behind a prefix that ends with `/`.
-fn after(prefix: &str) -> String {
-    let mut end = prefix.to_owned();
-    end.pop();
-    end.push('0');
-    end
 }
 
 /// Collects the tasks that keys tell of; where to go on when the page is full.

@@ -292,15 +292,9 @@ fn kvs(answer: Answer) -> Vec<KeyValue> {
 pub(super) fn first<T: serde::de::DeserializeOwned>(
     page: Page,
 ) -> Result<Option<Seen<T>>, Corrupt> {
-    page.kvs.into_iter().next().map(|kv| seen(&kv)).transpose()
-}
-
-/// A key's value with its revisions.
-pub(super) fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
+    page.kvs
+        .into_iter()
+        .next()
+        .map(|kv| Seen::of(&kv))
+        .transpose()
 }

@@ -7,7 +7,7 @@ use tenure_cluster::{KeyValue, Outcome, Range, ReadError};
 use super::change::Term;
 use super::commit::Store;
 use super::keys::{Lane, Live};
-use super::locate::{LookError, seen};
+use super::locate::LookError;
 use super::records::{EndedBy, NodeRecord, Record, Run, Seen, TermRecord, decode};
 use super::txns;
 use crate::task::Name;
@@ -182,7 +182,7 @@ impl Store {
                 .sum();
             nodes.push(NodeSeen {
                 id,
-                seen: seen(kv)?,
+                seen: Seen::of(kv)?,
                 tasks,
             });
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tenure_cluster::KeyValue;
 
 use crate::task::{Name, Outcome, Output, Pack, PackId, Routing, Tally, TaskId, Which};
 
@@ -45,6 +46,20 @@ pub struct Seen<T> {
     pub created: i64,
     /// When it was last written.
     pub modified: i64,
+}
+
+impl<T: DeserializeOwned> Seen<T> {
+    /// A key as it was read.
+    ///
+    /// # Errors
+    /// [`Corrupt`], naming the key.
+    pub fn of(kv: &KeyValue) -> Result<Self, Corrupt> {
+        Ok(Self {
+            value: decode(&kv.key, &kv.value)?,
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+        })
+    }
 }
 
 /// A node's session: the value of `live/node/<id>`.
@@ -115,6 +130,8 @@ pub struct Run {
     pub tally: Tally,
     /// The session of the node: create revision of its key.
     pub session: i64,
+    /// The process that had this session: back with another one, it lost a session and did not die.
+    pub instance: String,
     /// The term of the leader that assigned it.
     pub term: i64,
     /// The revision of the view it was decided at.
@@ -247,13 +264,6 @@ pub enum EndedBy {
     KeyDeleted,
     /// Nobody saw.
     Unknown,
-}
-
-impl Record {
-    /// Whether it holds all tasks of its pack.
-    pub fn covers(&self) -> bool {
-        self.which.len() == usize::from(self.size)
-    }
 }
 
 impl Next {

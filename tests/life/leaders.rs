@@ -81,6 +81,28 @@ async fn both_stand(cluster: &Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_leader_tells_of_its_nodes_and_a_former_one_no_longer() {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .unwrap();
+    let says = |line: &str| {
+        metrics
+            .render()
+            .lines()
+            .any(|said| said == line)
+            .then_some(())
+    };
+    let mut cluster = Cluster::start().await;
+
+    cluster.node("a", &[], |kinds| kinds).await;
+    let live = r#"tenure_nodes{state="live"} 1"#;
+    cluster.when(live, async |_| says(live)).await;
+
+    cluster.stop("a").await;
+    assert!(says(r#"tenure_nodes{state="live"} 0"#).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .install_recorder()
@@ -108,6 +130,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
             },
             node: name("b"),
             session: cluster.session("b").await.create_revision,
+            instance: "x".to_owned(),
             which: Which::only(id.index()),
         }],
         term: old.term,

@@ -100,14 +100,17 @@ fn attempts(found: &Found) -> Vec<Attempt> {
     let ended = found
         .attempts
         .iter()
-        .filter(|(_, attempt)| attempt.outcome.is_attempt() && attempt.node.is_some());
-    let mut attempts: Vec<Attempt> = ended.map(|(_, attempt)| ended_attempt(attempt)).collect();
+        .filter(|(_, attempt)| attempt.node.is_some());
+    let mut attempts: Vec<Attempt> = ended
+        .filter_map(|(_, attempt)| ended_attempt(attempt))
+        .collect();
     attempts.extend(found.running.as_ref().map(running));
     attempts
 }
 
-fn ended_attempt(attempt: &store::Attempt) -> Attempt {
-    Attempt {
+/// None for what is no attempt.
+fn ended_attempt(attempt: &store::Attempt) -> Option<Attempt> {
+    Some(Attempt {
         number: attempt.number,
         node: attempt
             .node
@@ -117,10 +120,10 @@ fn ended_attempt(attempt: &store::Attempt) -> Attempt {
         fence: attempt.fence,
         started_at: attempt.started_ms.map(time),
         finished_at: Some(time(attempt.finished_ms)),
-        outcome: outcome(attempt.outcome),
+        outcome: outcome(attempt.outcome)?,
         error: attempt.error.clone(),
         output: attempt.output.as_ref().map(output_of),
-    }
+    })
 }
 
 /// Its number is sure, its start is not: its node has not said yet.
@@ -137,14 +140,14 @@ fn running(held: &Held) -> Attempt {
     }
 }
 
-fn outcome(outcome: Outcome) -> AttemptOutcome {
+fn outcome(outcome: Outcome) -> Option<AttemptOutcome> {
     match outcome {
-        Outcome::Succeeded => AttemptOutcome::Succeeded,
-        Outcome::Failed => AttemptOutcome::Failed,
-        Outcome::Timeout => AttemptOutcome::Timeout,
-        Outcome::Cancelled => AttemptOutcome::Cancelled,
-        Outcome::Lost => AttemptOutcome::Lost,
-        Outcome::Returned | Outcome::Revived => AttemptOutcome::Returned,
+        Outcome::Succeeded => Some(AttemptOutcome::Succeeded),
+        Outcome::Failed => Some(AttemptOutcome::Failed),
+        Outcome::Timeout => Some(AttemptOutcome::Timeout),
+        Outcome::Cancelled => Some(AttemptOutcome::Cancelled),
+        Outcome::Lost => Some(AttemptOutcome::Lost),
+        Outcome::Returned | Outcome::Revived => None,
     }
 }
 

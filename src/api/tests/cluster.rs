@@ -58,6 +58,7 @@ async fn a_page_of_running_tasks_reads_the_claims_once() {
             takes: vec![Take {
                 claim: ClaimId { term: 1, number },
                 node: "n1".parse().unwrap(),
+                instance: "i1".to_owned(),
                 session,
                 which: Which::only(id.index()),
             }],
