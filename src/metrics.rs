@@ -4,7 +4,7 @@
 //! ever an id, a message or anything else that grows with use.
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{SharedString, counter, gauge, histogram};
@@ -25,6 +25,9 @@ pub const OTHER: &str = "other";
 
 static QUEUES: LazyLock<Known> = LazyLock::new(Known::default);
 static KINDS: LazyLock<Known> = LazyLock::new(Known::default);
+
+/// The labels of queues of which this node has told as the leader: some of [`QUEUES`]' and [`OTHER`].
+static COUNTED: LazyLock<Mutex<HashSet<SharedString>>> = LazyLock::new(Mutex::default);
 
 /// The values that a label has had.
 #[derive(Default)]
@@ -112,17 +115,47 @@ pub fn pack_collected() {
     counter!("tenure_packs_collected_total").increment(1);
 }
 
+/// The collection went past a pack of which a record cannot be read.
+pub fn pack_skipped() {
+    counter!("tenure_packs_skipped_total").increment(1);
+}
+
 /// How a queue stands, as its leader sees it.
 pub fn queue_tasks(queue: &str, state: State, tasks: u64) {
-    let state = state_word(state);
-    gauge!("tenure_queue_tasks", "queue" => QUEUES.label(queue), "state" => state)
+    let state = state.word();
+    gauge!("tenure_queue_tasks", "queue" => counted_queue(queue), "state" => state)
         .set(float(tasks));
 }
 
 /// How long the oldest pending task of a queue has waited, as its leader sees it.
 pub fn queue_oldest_pending(queue: &str, age: Duration) {
-    gauge!("tenure_queue_oldest_pending_age_seconds", "queue" => QUEUES.label(queue))
+    gauge!("tenure_queue_oldest_pending_age_seconds", "queue" => counted_queue(queue))
         .set(age.as_secs_f64());
+}
+
+/// The label of a queue of which this node tells as the leader.
+fn counted_queue(queue: &str) -> SharedString {
+    let label = QUEUES.label(queue);
+    counted().insert(label.clone());
+    label
+}
+
+/// Held for an insertion or a copy.
+fn counted() -> MutexGuard<'static, HashSet<SharedString>> {
+    COUNTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This node no longer leads: it takes back what only a leader says, or its old counts would be added to its successor's.
+pub fn left_office() {
+    leader_status(Leads::No);
+    nodes(0, 0);
+    let queues = counted().clone();
+    for queue in queues {
+        for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
+            queue_tasks(&queue, state, 0);
+        }
+        queue_oldest_pending(&queue, Duration::ZERO);
+    }
 }
 
 /// How this node's slots are used.
@@ -156,7 +189,7 @@ pub enum Leads {
     No,
 }
 
-/// This node saw another term begin.
+/// A term of this node began.
 pub fn leader_changed(term: i64) {
     counter!("tenure_leader_transitions_total").increment(1);
     gauge!("tenure_leader_term").set(float(u64::try_from(term).unwrap_or(0)));
@@ -193,17 +226,6 @@ pub fn http_request(
 pub fn build(commit: Option<&'static str>) {
     let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
     gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
-}
-
-fn state_word(state: State) -> &'static str {
-    match state {
-        State::Scheduled => "scheduled",
-        State::Pending => "pending",
-        State::Running => "running",
-        State::Succeeded => "succeeded",
-        State::Dead => "dead",
-        State::Cancelled => "cancelled",
-    }
 }
 
 #[expect(

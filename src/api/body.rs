@@ -1,40 +1,64 @@
 //! What a request brings: its body within a bound, its parameters; every fault named.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::wire::FieldError;
 
-/// A JSON body of at most `max` bytes; `what` names it where it is larger.
-pub(super) async fn json(
-    headers: &HeaderMap,
-    body: Body,
-    max: usize,
-    what: &str,
-) -> Result<Bytes, ApiError> {
+/// 30 s for a body to arrive: what is announced and does not come would hold its place for ever.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
+
+/// A bound of a body, in bytes; `what` names it where it is larger.
+#[derive(Clone, Copy)]
+pub(super) struct AtMost {
+    pub(super) max: usize,
+    pub(super) what: &'static str,
+}
+
+impl AtMost {
+    fn too_large(self) -> ApiError {
+        ApiError::TooLarge {
+            what: self.what.to_owned(),
+            max: self.max,
+            unit: "bytes",
+            pointer: None,
+        }
+    }
+}
+
+/// How many bytes of JSON come at most, by what the headers announce.
+pub(super) fn announced(headers: &HeaderMap, at_most: AtMost) -> Result<usize, ApiError> {
     is_json(headers)?;
-    let too_large = || ApiError::TooLarge {
-        what: what.to_owned(),
-        max,
-        unit: "bytes",
-        pointer: None,
-    };
-    let announced = headers
+    let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > max as u64) {
-        return Err(too_large());
+    match length {
+        Some(length) if length > at_most.max => Err(at_most.too_large()),
+        Some(length) => Ok(length),
+        None => Ok(at_most.max),
     }
-    axum::body::to_bytes(body, max).await.map_err(|error| {
+}
+
+/// The body.
+pub(super) async fn read(body: Body, at_most: AtMost) -> Result<Bytes, ApiError> {
+    let read = timeout(ARRIVES_WITHIN, axum::body::to_bytes(body, at_most.max)).await;
+    let Ok(read) = read else {
+        let late = format!("it took longer than {} s", ARRIVES_WITHIN.as_secs());
+        return Err(ApiError::Body(late));
+    };
+    read.map_err(|error| {
         // The limit is told by a type of http-body-util, which is not ours to name; its text is stable enough to tell.
         let limit = std::error::Error::source(&error)
             .is_some_and(|cause| cause.to_string().contains("limit"));
         if limit {
-            too_large()
+            at_most.too_large()
         } else {
             ApiError::Body(error.to_string())
         }

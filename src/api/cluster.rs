@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use tenure_cluster::Range;
 
 use super::answer::Answer;
 use super::error::ApiError;
@@ -13,7 +12,7 @@ use super::wire::{
     EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
     Stats, TaskCounts, Term, TermEnd, Time,
 };
-use crate::store::{Candidacy, EndedBy, NodeSeen, QueueSeen, Store, TermRecord, decode};
+use crate::store::{EndedBy, NodeSeen, QueueSeen, Store, TermRecord};
 use crate::task::Name;
 
 /// Who leads.
@@ -75,7 +74,7 @@ pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resig
     let store = &room.door.store;
     let (leader, revision) = store.leader().await?;
     let leader = leader.ok_or(ApiError::NoLeader { revision })?;
-    let (ended, revision) = store.dismiss(Room::now_ms()).await?;
+    let (ended, revision) = store.dismiss(&leader, Room::now_ms()).await?;
     if !ended {
         return Err(ApiError::LeaderChanged);
     }
@@ -162,9 +161,10 @@ fn etcd(room: &Room) -> EtcdStats {
     let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
     EtcdStats {
         version: usage.version.clone(),
-        db_size: bytes(usage.db_size),
-        db_size_in_use: bytes(usage.in_use),
-        quota: bytes(usage.quota),
+        db_size: bytes(usage.room.size),
+        db_size_in_use: bytes(usage.room.in_use),
+        quota: bytes(usage.room.quota),
+        full: usage.full,
     }
 }
 
@@ -219,14 +219,11 @@ pub(super) async fn leading(store: &Store) -> Result<(Option<Leader>, i64), ApiE
 /// The live nodes, and which of them leads at the same revision.
 async fn known(store: &Store) -> Result<(Vec<Node>, i64), ApiError> {
     let (nodes, revision) = store.nodes().await?;
-    let range = Range::prefix(store.keys().elect_prefix()).at(revision);
-    let candidates = store.connection().range(&range).await?.kvs;
-    let first = candidates.iter().min_by_key(|kv| kv.create_revision);
-    let first: Option<Candidacy> = first
-        .map(|kv| decode(&kv.key, &kv.value))
-        .transpose()
-        .map_err(|corrupt| ApiError::Corrupt(corrupt.to_string()))?;
-    let leads = |id: &Name| first.as_ref().is_some_and(|first| first.node == *id);
+    let leader = store.leader_at(revision).await?;
+    let leads = |id: &Name| {
+        let leader = leader.as_ref();
+        leader.is_some_and(|leader| leader.candidate.node == *id)
+    };
     Ok((
         nodes
             .into_iter()

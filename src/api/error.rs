@@ -2,12 +2,13 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tenure_cluster::{Failure, ReadError};
+use tenure_cluster::{Failure, Room};
 
 use super::wire::{FieldError, Problem};
 use crate::config::Role;
-use crate::store::{ActError, LookError, SubmitError};
 use crate::task::{Illegal, TaskId};
+
+mod causes;
 
 /// 20 faults of a request are told; the rest is counted.
 pub(crate) const FAULTS_MAX: usize = 20;
@@ -62,6 +63,17 @@ pub enum ApiError {
         /// The token's.
         has: Role,
     },
+    /// Sent by a web page of another origin, as far as its headers tell.
+    #[error(
+        "{header} is `{said}`: without tokens only this node's own pages and programs may call it, at loopback or at the \
+         host of the setting `advertise`; set TENURE_TOKEN or --token-file to call it from elsewhere"
+    )]
+    Foreign {
+        /// The header that tells.
+        header: &'static str,
+        /// What it says.
+        said: String,
+    },
     /// No such task.
     #[error("there is no task {0}, or it has been collected after its retention")]
     NoTask(TaskId),
@@ -91,20 +103,12 @@ pub enum ApiError {
         "idempotency key `{0}` was used for another request; use a new key, or repeat that request unchanged"
     )]
     KeyReused(String),
-    /// Too many submits wait.
-    #[error("too many submits are waiting for etcd on this node; nothing was accepted")]
+    /// Too many submits are in flight.
+    #[error("as many submits are in flight as this node takes; nothing was accepted")]
     Busy,
     /// etcd is nearly full.
-    #[error(
-        "etcd's database has {size} bytes of its quota of {quota}; new work is refused until it shrinks: wait for \
-         ended tasks to be collected, defragment etcd, or raise its quota"
-    )]
-    NearlyFull {
-        /// Bytes.
-        size: i64,
-        /// Bytes.
-        quota: i64,
-    },
+    #[error("{}", full(.0))]
+    NearlyFull(Room),
     /// Certainly not done.
     #[error("etcd does not answer as it should, and nothing was changed: {0}")]
     Unavailable(Failure),
@@ -161,6 +165,7 @@ impl ApiError {
             ),
             Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::Foreign { .. } => (StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin"),
             Self::NoTask(_) => (StatusCode::NOT_FOUND, "no_such_task", "No such task"),
             Self::NoNode(_) => (StatusCode::NOT_FOUND, "no_such_node", "No such node"),
             Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Wrong state"),
@@ -174,7 +179,7 @@ impl ApiError {
                 "Idempotency key reused",
             ),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy", "Busy"),
-            Self::NearlyFull { .. } => (
+            Self::NearlyFull(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "etcd_nearly_full",
                 "etcd is nearly full",
@@ -220,7 +225,7 @@ impl ApiError {
             | Self::NoLeader { .. }
             | Self::Closing
             | Self::Unknown(_) => Some(1),
-            Self::NearlyFull { .. } => Some(60),
+            Self::NearlyFull(_) => Some(60),
             Self::NoRoute
             | Self::Method
             | Self::MediaType(_)
@@ -231,6 +236,7 @@ impl ApiError {
             | Self::Parameter(_)
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
+            | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
             | Self::WrongState(_)
@@ -264,6 +270,7 @@ impl ApiError {
             | Self::Body(_)
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
+            | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
             | Self::WrongState(_)
@@ -273,7 +280,7 @@ impl ApiError {
             | Self::CursorExpired
             | Self::KeyReused(_)
             | Self::Busy
-            | Self::NearlyFull { .. }
+            | Self::NearlyFull(_)
             | Self::Unavailable(_)
             | Self::Unknown(_)
             | Self::ClockBehind
@@ -322,54 +329,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<SubmitError> for ApiError {
-    fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::KeyTaken(key) => Self::KeyReused(key),
-            SubmitError::Busy => Self::Busy,
-            SubmitError::Unavailable(failure) => Self::Unavailable(failure),
-            SubmitError::Unknown(failure) => Self::Unknown(failure),
-            SubmitError::ClockBehind => Self::ClockBehind,
-            SubmitError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
-            SubmitError::Closing => Self::Closing,
-        }
-    }
-}
-
-/// Of reads: whatever went wrong, nothing was changed.
-impl From<LookError> for ApiError {
-    fn from(error: LookError) -> Self {
-        match error {
-            LookError::Read(ReadError::Compacted { .. }) => Self::CursorExpired,
-            LookError::Read(ReadError::Unavailable(failure) | ReadError::Definite(failure))
-            | LookError::Failure(failure) => Self::Unavailable(failure),
-            LookError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
-            LookError::Nowhere { task, revision } => {
-                Self::Corrupt(format!("task {task} is in no place at revision {revision}"))
-            }
-        }
-    }
-}
-
-impl From<ReadError> for ApiError {
-    fn from(error: ReadError) -> Self {
-        LookError::from(error).into()
-    }
-}
-
-impl From<ActError> for ApiError {
-    fn from(error: ActError) -> Self {
-        match error {
-            ActError::NoTask(id) => Self::NoTask(id),
-            ActError::Illegal(illegal) => Self::WrongState(illegal),
-            ActError::Look(error) => error.into(),
-            ActError::Unknown(failure) => Self::Unknown(failure),
-            ActError::Unavailable(failure) => Self::Unavailable(failure),
-            ActError::Busy(id) => Self::Moving(id),
-        }
-    }
-}
-
 fn counted(faults: &[FieldError]) -> String {
     match faults {
         [one] if one.field.is_empty() => one.detail.clone(),
@@ -385,6 +344,16 @@ fn counted(faults: &[FieldError]) -> String {
         [first, ..] => format!("{} faults; {}: {}", faults.len(), first.field, first.detail),
         [] => "invalid".to_owned(),
     }
+}
+
+fn full(room: &Room) -> String {
+    let Room { in_use, quota, .. } = room;
+    let until = if room.no_space {
+        "etcd has raised its alarm NOSPACE: new work is refused until it is disarmed"
+    } else {
+        "new work is refused until ended tasks are collected or the quota is raised"
+    };
+    format!("etcd has {in_use} bytes of its quota of {quota} in use; {until}")
 }
 
 /// A role's name.

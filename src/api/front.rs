@@ -1,4 +1,4 @@
-//! What every request passes: a name, its token, a net for panics; and every answer: the problem's text, metrics, one log line
+//! What every request passes: a name, its token, its origin, a net for panics; and every answer: the problem's text, metrics, one log line
 //! where it is worth one.
 
 use std::panic::AssertUnwindSafe;
@@ -33,7 +33,12 @@ pub(super) async fn front(State(room): State<Arc<Room>>, request: Request, next:
     let route = matched.and_then(|path| routes::find(&method, path.as_str()));
 
     let need = route.map_or(Need::Open, |route| route.need);
-    let mut response = match room.tokens.admit(need, request.headers()) {
+    let asked = (&method, &uri, request.headers());
+    let admitted = room
+        .tokens
+        .admit(need, request.headers())
+        .and_then(|()| room.ours.admit(need, asked));
+    let mut response = match admitted {
         Ok(()) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await

@@ -50,7 +50,6 @@ fn checks(ready: &Readiness) -> Vec<Check> {
     let checks = [
         ("etcd", &ready.etcd),
         ("session", &ready.session),
-        ("watch", &ready.watch),
         ("draining", &staying),
     ];
     let check = |(name, result): (&str, &Result<String, String>)| {

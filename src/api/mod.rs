@@ -11,6 +11,7 @@ mod error;
 mod front;
 mod health;
 mod openapi;
+mod origin;
 mod routes;
 mod serve;
 mod state;

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::auth::Tokens;
 use super::error::ApiError;
+use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::{cluster, front, health, openapi, submit, tasks};
 
@@ -48,6 +49,7 @@ pub fn router(door: Door) -> Router {
     let api = openapi::finished(api);
     let room = Arc::new(Room {
         tokens: Tokens::new(&door.tokens),
+        ours: Ours::new(&door.config, !door.tokens.is_empty()),
         waits: Semaphore::new(WAITS_MAX),
         openapi: serde_json::to_vec(&api)
             .expect("a description encodes")

@@ -8,11 +8,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
 use super::auth::Tokens;
+use super::origin::Ours;
 use crate::config::{Config, Token};
 use crate::store::{News, Store, Submitter};
 use crate::task::Name;
 
-/// 1,024 requests wait for a task's end at once, each with a watch on etcd; beyond, they are answered at once.
+/// 1,024 requests wait for a task's end at once, each a connection held open; beyond, they are answered at once.
 pub(super) const WAITS_MAX: usize = 1_024;
 
 /// What the API needs of its node.
@@ -47,8 +48,6 @@ pub struct Readiness {
     pub etcd: Result<String, String>,
     /// Whether the node holds its session.
     pub session: Result<String, String>,
-    /// Whether the node's watch is up to date.
-    pub watch: Result<String, String>,
     /// Whether the node is leaving: it answers, takes no new work, and lets nobody wait.
     pub draining: bool,
 }
@@ -59,7 +58,6 @@ impl Default for Readiness {
         Self {
             etcd: starting(),
             session: starting(),
-            watch: starting(),
             draining: false,
         }
     }
@@ -68,12 +66,8 @@ impl Default for Readiness {
 /// How full etcd is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// The largest member's database on disk, in bytes.
-    pub db_size: i64,
-    /// What of it is in use, in bytes.
-    pub in_use: i64,
-    /// The size at which etcd refuses writes, in bytes.
-    pub quota: i64,
+    /// What it has and may have.
+    pub room: tenure_cluster::Room,
     /// Whether new work is refused.
     pub full: bool,
     /// etcd's version, where it was seen.
@@ -84,6 +78,7 @@ pub struct Usage {
 pub(super) struct Room {
     pub(super) door: Door,
     pub(super) tokens: Tokens,
+    pub(super) ours: Ours,
     pub(super) waits: Semaphore,
     pub(super) openapi: Bytes,
     pub(super) request_ids: RequestIds,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use super::answer::Answer;
-use super::body;
+use super::body::{self, AtMost};
 use super::error::ApiError;
 use super::state::Room;
 use super::wire::check::idempotency_key;
@@ -18,7 +18,7 @@ use super::wire::{
     Submitted, TaskState,
 };
 use crate::metrics;
-use crate::store::{Accepted, IdemKey, NewTask};
+use crate::store::{Accepted, IdemKey, NewTask, Space};
 use crate::task::Name;
 
 mod digest;
@@ -48,30 +48,20 @@ pub(super) async fn one(
     State(room): State<Arc<Room>>,
     request: Request,
 ) -> Result<Answer<Submitted>, ApiError> {
-    has_room(&room)?;
-    let (parts, sent) = request.into_parts();
     let payload_max = room.payload_bytes_max();
-    let sent = body::json(
-        &parts.headers,
-        sent,
-        payload_max + BESIDE_PAYLOAD_BYTES,
-        "the body of a task",
-    )
-    .await?;
-    let mut asked = SubmitRequest::read(&sent).map_err(|faults| unread(&sent, faults))?;
+    let at_most = AtMost {
+        max: payload_max + BESIDE_PAYLOAD_BYTES,
+        what: "the body of a task",
+    };
+    let (headers, sent) = arrived(&room, request, at_most).await?;
+    let mut asked =
+        SubmitRequest::read(&sent.bytes).map_err(|faults| unread(&sent.bytes, faults))?;
     drop(sent);
     fits(&asked, payload_max, "/payload")?;
     let mut faults = asked.check(payload_max);
-    let key = agreed(&parts.headers, asked.idempotency_key.take(), &mut faults);
+    let key = agreed(&headers, asked.idempotency_key.take(), &mut faults);
     let now_ms = Room::now_ms();
-    let idem = faults
-        .is_empty()
-        .then_some(key)
-        .flatten()
-        .map(|key| IdemKey {
-            key,
-            digest: digest::of_one(&asked),
-        });
+    let idem = idem(key, &faults, || digest::of_one(&asked));
     let task = spec::new_task(asked, now_ms, faults)?;
     let (queue, kind) = (task.routing.queue.clone(), task.routing.kind.clone());
     let state = if task.run_at_ms.is_some() {
@@ -120,30 +110,27 @@ async fn answered(
         "tasks": [{"kind": "noop"}, {"kind": "sleep", "payload": {"ms": 100}}]})),
     responses((status = 201, body = BatchSubmitted), (status = 200, description = "The key was used for this request before", body = BatchSubmitted),
         (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request`, `idempotency_key_reused`"),
+        (status = 429, description = "`busy`: come again after Retry-After"),
         (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
 pub(super) async fn batch(
     State(room): State<Arc<Room>>,
     request: Request,
 ) -> Result<Answer<BatchSubmitted>, ApiError> {
-    has_room(&room)?;
-    let (parts, sent) = request.into_parts();
-    let sent = body::json(&parts.headers, sent, BATCH_BYTES_MAX, "the body of a batch").await?;
-    let mut asked = BatchRequest::read(&sent).map_err(|faults| unread(&sent, faults))?;
+    let at_most = AtMost {
+        max: BATCH_BYTES_MAX,
+        what: "the body of a batch",
+    };
+    let (headers, sent) = arrived(&room, request, at_most).await?;
+    let mut asked =
+        BatchRequest::read(&sent.bytes).map_err(|faults| unread(&sent.bytes, faults))?;
     drop(sent);
     let payload_max = room.payload_bytes_max();
     bounded(&asked, payload_max)?;
     let mut faults = asked.check(payload_max);
-    let key = agreed(&parts.headers, asked.idempotency_key.take(), &mut faults);
+    let key = agreed(&headers, asked.idempotency_key.take(), &mut faults);
     let now_ms = Room::now_ms();
-    let idem = faults
-        .is_empty()
-        .then_some(key)
-        .flatten()
-        .map(|key| IdemKey {
-            key,
-            digest: digest::of_batch(&asked),
-        });
+    let idem = idem(key, &faults, || digest::of_batch(&asked));
     let tasks = spec::new_tasks(asked.tasks, now_ms, faults)?;
     let lanes = lanes(&tasks)?;
 
@@ -159,14 +146,35 @@ pub(super) async fn batch(
     Ok(Answer::at(revision, BatchSubmitted { ids, revision }).created(accepted.repeated))
 }
 
+/// A body, and the space it takes until it has been read.
+struct Sent {
+    bytes: Bytes,
+    _space: Space,
+}
+
+/// The headers and the body, where there is room for it: at the store, in this node, and within its bound.
+async fn arrived(
+    room: &Room,
+    request: Request,
+    at_most: AtMost,
+) -> Result<(HeaderMap, Sent), ApiError> {
+    has_room(room)?;
+    let (parts, sent) = request.into_parts();
+    let announced = body::announced(&parts.headers, at_most)?;
+    let space = room.door.submitter.space(announced)?;
+    let bytes = body::read(sent, at_most).await?;
+    let sent = Sent {
+        bytes,
+        _space: space,
+    };
+    Ok((parts.headers, sent))
+}
+
 /// Whether etcd has room for new work and the node stays.
 fn has_room(room: &Room) -> Result<(), ApiError> {
     let usage = room.door.usage.borrow();
     if usage.full {
-        return Err(ApiError::NearlyFull {
-            size: usage.db_size,
-            quota: usage.quota,
-        });
+        return Err(ApiError::NearlyFull(usage.room));
     }
     drop(usage);
     if room.door.ready.borrow().draining {
@@ -206,6 +214,19 @@ fn agreed(
         faults.push(FieldError::new("idempotency_key", detail));
     }
     Some(header)
+}
+
+/// What the key stands for, where the request has no fault.
+fn idem(
+    key: Option<String>,
+    faults: &[FieldError],
+    digest: impl FnOnce() -> String,
+) -> Option<IdemKey> {
+    let key = key.filter(|_| faults.is_empty())?;
+    Some(IdemKey {
+        key,
+        digest: digest(),
+    })
 }
 
 fn fits(asked: &SubmitRequest, max: usize, pointer: &str) -> Result<(), ApiError> {

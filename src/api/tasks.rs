@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::state::Room;
 use super::wire::{Acted, Task, TaskPage};
 use crate::config::Value as _;
-use crate::store::{self, Cursor, Filter, LookError};
+use crate::store::{self, Cursor, Filter};
 use crate::task::{Name, State as TaskState, TaskId};
 
 pub(super) mod view;
@@ -141,7 +141,7 @@ pub(super) async fn cancel(
     Ok(acted(id, done))
 }
 
-/// Makes a dead task pending again, with new budgets.
+/// Makes a dead task pending again, with new budgets. Needs the role admin where tokens are configured.
 #[utoipa::path(post, path = "/v1/tasks/{id}/retry", tag = "tasks",
     params(("id" = String, Path, description = "The task's id")),
     responses((status = 200, body = Acted), (status = 404, description = "`no_such_task`"),
@@ -221,9 +221,4 @@ fn duration(text: &str) -> Result<Duration, ApiError> {
             format!("`{text}` is not a duration of 0s to 60s such as 30s or 500ms"),
         )
     })
-}
-
-/// Whether reading again may help: the task moved into the past while it was looked for.
-fn moved(error: &LookError) -> bool {
-    error.is_compacted()
 }

@@ -13,15 +13,19 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::config::{Config, Role, Secret, Token};
-use crate::store::{self, Coalescer, Herald, Keys, Store};
+use crate::store::{self, Coalescer, Herald, IN_FLIGHT_BYTES_MAX, Keys, Store, Submitter};
 
 mod closed;
+mod cluster;
 mod etcd;
+mod faults;
+mod origin;
 
 /// The API of a node that tests hold in their hands.
 struct Stage {
     router: axum::Router,
     store: Store,
+    submitter: Submitter,
     ready: watch::Sender<Readiness>,
     usage: watch::Sender<Usage>,
 }
@@ -46,7 +50,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
     });
     let door = Door {
         store: store.clone(),
-        submitter,
+        submitter: submitter.clone(),
         config: Arc::new(Config::unresolved()),
         instance: "0192f0c1".to_owned(),
         node: "n1".parse().unwrap(),
@@ -60,6 +64,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
         Stage {
             router: router(door),
             store,
+            submitter,
             ready,
             usage,
         },

@@ -271,8 +271,6 @@ pub enum AttemptOutcome {
     Cancelled,
     /// Its node died or lost its session.
     Lost,
-    /// Its node handed it back unfinished.
-    Returned,
 }
 
 impl AttemptOutcome {
@@ -285,7 +283,6 @@ impl AttemptOutcome {
             Self::Timeout => "timeout",
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
-            Self::Returned => "returned",
         }
     }
 }
@@ -340,7 +337,7 @@ pub struct Task {
     pub max_attempts: u32,
     /// Failures it has had.
     pub failures: u32,
-    /// Nodes that died while they ran it.
+    /// Deaths of nodes charged to it: it was all that its claim held when the node's process was gone.
     pub deaths: u32,
     /// An attempt's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenure_cluster::{Connection, MemberHealth, MemberStatus, Range};
+use tenure_cluster::{Connection, MemberHealth, MemberStatus, Range, Room};
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -177,21 +177,24 @@ fn judged_latency(took: &mut [Duration]) -> Checked {
 }
 
 fn room(health: &MemberHealth, config: &Config) -> Checked {
-    let told = health.quota.and_then(|quota| u64::try_from(quota).ok());
-    let quota = told.unwrap_or(config.etcd_quota.0);
-    let size = u64::try_from(health.db_size).unwrap_or(0);
-    let whence = if told.is_some() {
+    let room = Room::of(
+        health,
+        i64::try_from(config.etcd_quota.0).unwrap_or(i64::MAX),
+    );
+    let [in_use, quota, size] =
+        [room.in_use, room.quota, room.size].map(|size| u64::try_from(size).unwrap_or(0));
+    let whence = if health.quota.is_some() {
         ""
     } else {
         " (etcd-quota; etcd does not tell)"
     };
-    let detail = format!("{} of {}{whence}", bytes(size), bytes(quota));
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "sizes of databases are far below 2^52"
-    )]
-    let full = size as f64 >= quota as f64 * config.quota_refuse;
-    if full {
+    let detail = format!(
+        "{} of {}{whence} in use, {} on disk",
+        bytes(in_use),
+        bytes(quota),
+        bytes(size)
+    );
+    if room.full(config.quota_refuse) {
         return checked(
             "room",
             Found::Failed,
@@ -245,11 +248,11 @@ fn judged_clocks(apart_ms: i64, took: Duration) -> Checked {
 mod tests {
     use super::*;
 
-    fn health(version: &str, db_size: i64, quota: Option<i64>) -> MemberHealth {
+    fn health(version: &str, in_use: i64, quota: Option<i64>) -> MemberHealth {
         MemberHealth {
             version: version.to_owned(),
-            db_size,
-            db_size_in_use: 0,
+            db_size: 4 << 30,
+            db_size_in_use: in_use,
             quota,
             is_leader: false,
             raft_term: 1,

@@ -81,8 +81,7 @@ impl Exit {
                     | AttemptOutcome::Succeeded
                     | AttemptOutcome::Failed
                     | AttemptOutcome::Timeout
-                    | AttemptOutcome::Cancelled
-                    | AttemptOutcome::Returned,
+                    | AttemptOutcome::Cancelled,
                 )
                 | None => Self::TaskFailed,
             }),

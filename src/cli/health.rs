@@ -78,9 +78,6 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
     ))
 }
 
-/// The part of etcd's quota from which on the cluster is called degraded, in percent.
-const QUOTA_PERCENT_HIGH: u64 = 80;
-
 /// What is wrong with a cluster; empty when it is healthy.
 pub(super) fn degraded(stats: &Stats) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -90,17 +87,18 @@ pub(super) fn degraded(stats: &Stats) -> Vec<String> {
     if stats.nodes == 0 {
         wrong.push("no live node".to_owned());
     }
-    let percent = quota_percent(stats);
-    if percent >= QUOTA_PERCENT_HIGH {
-        wrong.push(format!("etcd is {percent}% full"));
+    if stats.etcd.full {
+        let percent = quota_percent(stats);
+        wrong.push(format!("new work is refused, etcd is {percent}% full"));
     }
     wrong
 }
 
+/// How much of the quota is in use, in percent.
 fn quota_percent(stats: &Stats) -> u64 {
     stats
         .etcd
-        .db_size
+        .db_size_in_use
         .saturating_mul(100)
         .checked_div(stats.etcd.quota)
         .unwrap_or(0)
@@ -119,8 +117,8 @@ fn screen(stats: &Stats) -> String {
     );
     let etcd = &stats.etcd;
     let size = format!(
-        "{} of {} ({}%)",
-        bytes(etcd.db_size),
+        "{} of {} in use ({}%)",
+        bytes(etcd.db_size_in_use),
         bytes(etcd.quota),
         quota_percent(stats)
     );

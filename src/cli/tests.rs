@@ -80,19 +80,19 @@ fn ends_of_tasks_become_exits() {
 
 #[test]
 fn a_cluster_without_leader_or_nodes_or_room_is_degraded() {
-    let stats = |leader: Value, nodes: u32, db_size: u64| -> Stats {
+    let stats = |leader: Value, nodes: u32, full: bool| -> Stats {
         serde_json::from_value(json!({
             "tasks": {"scheduled": 0, "pending": 0, "running": 0, "succeeded": 0, "dead": 0,
                       "cancelled": 0, "exact": true},
             "nodes": nodes, "slots": {"total": 4, "busy": 0}, "leader": leader, "revision": 1,
-            "etcd": {"version": null, "db_size": db_size, "db_size_in_use": 0, "quota": 100},
+            "etcd": {"version": null, "db_size": 90, "db_size_in_use": 10, "quota": 100, "full": full},
         }))
         .unwrap()
     };
     let leader = json!({"node": "a", "term": 1, "since": "2026-01-31T12:00:00Z", "address": "x",
                         "revision": 1});
-    assert!(degraded(&stats(leader.clone(), 1, 10)).is_empty());
-    assert_eq!(degraded(&stats(Value::Null, 0, 80)).len(), 3);
+    assert!(degraded(&stats(leader.clone(), 1, false)).is_empty());
+    assert_eq!(degraded(&stats(Value::Null, 0, true)).len(), 3);
 }
 
 /// A request that the stub saw.

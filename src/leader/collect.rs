@@ -1,17 +1,18 @@
-//! Forgets packs whose tasks have all ended, after the retention; a pack with one task that has not ended stays whole.
+//! Forgets packs whose tasks have all ended, after the retention; a pack with one task that has not ended stays whole, and so does
+//! one that cannot be read, which keeps no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Guard, Range};
+use tenure_cluster::{Guard, KeyValue, Range, ReadError};
 use tokio::time::{Instant, interval_at};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::Post;
 use crate::clock;
 use crate::metrics;
-use crate::store::{Change, Collect, LookError, Outcomes, Raise, Verdict, batches, decode};
+use crate::store::{Change, Collect, Corrupt, Keys, Outcomes, Raise, Verdict, batches, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
@@ -29,35 +30,58 @@ pub(super) async fn run(post: Arc<Post>, fence: Guard) {
     let mut ticks = interval_at(Instant::now() + every, every);
     loop {
         ticks.tick().await;
+        // From the oldest mark on: what was passed by the last time may have been mended.
+        let mut from = post.store.keys().gc_prefix();
         loop {
-            match sweep(&post, &fence).await {
-                Ok(0) => break,
-                Ok(packs) => debug!(packs, "marks worked off"),
+            let swept = match sweep(&post, &fence, &from).await {
+                Ok(swept) => swept,
                 Err(problem) => {
                     warn!(%problem, "collection failed, trying again later");
                     break;
                 }
+            };
+            if swept.worked == 0 && swept.passed.is_none() {
+                break;
             }
+            debug!(marks = swept.worked, "marks worked off");
+            from = swept.passed.unwrap_or(from);
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
     }
 }
 
-/// Works off the oldest marks; how many.
-async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
+/// What one sweep did.
+#[derive(Debug, Default)]
+struct Swept {
+    /// How many marks it worked off.
+    worked: usize,
+    /// Behind the last mark it had to leave because a record of its pack cannot be read: there the next sweep begins.
+    passed: Option<String>,
+}
+
+/// Works off the oldest marks from this key on.
+async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadError> {
     let keys = post.store.keys();
     let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
     let old_ms = clock::now_ms().saturating_sub(retention_ms);
-    let range = Range::between(keys.gc_prefix(), keys.gc_before(old_ms)).limit(SWEEP_MAX);
+    let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
     let marks = post.store.connection().range(&range).await?;
-    let mut changes = Vec::new();
-    let mut packs: BTreeSet<PackId> = BTreeSet::new();
+    let (mut changes, mut swept) = (Vec::new(), Swept::default());
+    let (mut packs, mut highest) = (BTreeSet::<PackId>::new(), None);
     for kv in &marks.kvs {
         // A pack with several marks is looked at once: its other marks find it gone.
         let Some(pack) = keys.gc_pack(&kv.key).filter(|pack| packs.insert(*pack)) else {
             continue;
         };
-        let (ended, idem) = ended(post, pack).await?;
+        let (ended, idem) = match look(post, pack).await? {
+            Ok(ended) => ended,
+            Err(problem) => {
+                error!(%pack, %problem, "a pack that cannot be read is kept");
+                metrics::pack_skipped();
+                swept.passed = Some(Keys::following(&kv.key));
+                continue;
+            }
+        };
         let mark = Collect {
             mark: kv.key.clone(),
             modified: kv.mod_revision,
@@ -65,19 +89,25 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
             idem,
         };
         changes.push(if ended {
+            highest = highest.max(Some(pack));
             Change::Collect(mark)
         } else {
             Change::Unmark(mark)
         });
     }
-    let highest = packs.last().copied();
     if let Some(highest) = highest {
         let horizon = PackId::floor(highest.unix_ms() + 1);
         let raise = [Change::Raise(Raise { horizon })];
         post.store.commit_batch(Some(fence), &raise, &[]).await;
     }
+    swept.worked = commit(post, fence, changes).await;
+    Ok(swept)
+}
+
+/// How many of these changes are done.
+async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
     let mut worked = 0;
-    for batch in batches(keys, changes) {
+    for batch in batches(post.store.keys(), changes) {
         let verdicts = post.store.commit_batch(Some(fence), &batch, &[]).await;
         for (change, verdict) in batch.iter().zip(verdicts) {
             let done = matches!(verdict, Verdict::Committed { .. });
@@ -87,22 +117,27 @@ async fn sweep(post: &Post, fence: &Guard) -> Result<usize, LookError> {
             }
         }
     }
-    Ok(worked)
+    worked
 }
 
-/// Whether every task of the pack has a final outcome, and its idempotency keys. A pack that is gone has ended.
-async fn ended(post: &Post, id: PackId) -> Result<(bool, Vec<String>), LookError> {
+/// A pack and the outcomes of its tasks, as one revision has them: [`ended`] of it.
+async fn look(post: &Post, id: PackId) -> Result<Result<(bool, Vec<String>), Corrupt>, ReadError> {
     let (keys, connection) = (post.store.keys(), post.store.connection());
-    let page = connection.range(&Range::key(keys.pack(id))).await?;
-    let Some(kv) = page.kvs.first() else {
+    let pack = connection.range(&Range::key(keys.pack(id))).await?;
+    let results = Range::prefix(keys.results_of(id)).at(pack.revision);
+    let results = connection.range(&results).await?;
+    Ok(ended(pack.kvs.first(), &results.kvs))
+}
+
+/// Whether every task of the pack has a final outcome, and its idempotency keys. A pack that is gone has nothing to forget but its
+/// mark, as if it had not ended.
+fn ended(pack: Option<&KeyValue>, results: &[KeyValue]) -> Result<(bool, Vec<String>), Corrupt> {
+    let Some(kv) = pack else {
         return Ok((false, Vec::new()));
     };
     let pack: Pack = decode(&kv.key, &kv.value)?;
-    let results = connection
-        .range(&Range::prefix(keys.results_of(id)).at(page.revision))
-        .await?;
     let mut finished = Which::NONE;
-    for kv in &results.kvs {
+    for kv in results {
         let outcomes: Outcomes = decode(&kv.key, &kv.value)?;
         let done = outcomes.of.iter().filter(|attempt| {
             attempt.next.is_none()

@@ -276,24 +276,12 @@ impl Hold {
 
 /// How many tasks these changes give to nodes.
 fn assigned(changes: &[Change]) -> u64 {
-    let tasks = changes.iter().map(|change| match change {
-        Change::Assign(assign) => assign
-            .takes
-            .iter()
-            .map(|take| take.which.len() as u64)
-            .sum(),
-        Change::Submit(_)
-        | Change::Promote(_)
-        | Change::Touch(_)
-        | Change::Report(_)
-        | Change::Stop(_)
-        | Change::Reclaim(_)
-        | Change::Cancel(_)
-        | Change::Revive(_)
-        | Change::Raise(_)
-        | Change::Collect(_)
-        | Change::Unmark(_)
-        | Change::Record(_) => 0,
+    let tasks = changes.iter().map(|change| {
+        let Change::Assign(assign) = change else {
+            return 0;
+        };
+        let takes = assign.takes.iter();
+        takes.map(|take| take.which.len() as u64).sum()
     });
     tasks.sum()
 }

@@ -6,7 +6,7 @@ use tracing::error;
 
 use crate::clock;
 use crate::plan::View;
-use crate::store::{Live, LookError, Store};
+use crate::store::{Keys, Live, LookError, Store};
 
 /// 2,048 keys to one read of what is loaded whole.
 const READ_KEYS: i64 = 2_048;
@@ -17,11 +17,7 @@ const READ_KEYS: i64 = 2_048;
 /// [`LookError`]; nothing has been written, try again.
 pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result<View, LookError> {
     let keys = store.keys();
-    let lanes = store
-        .connection()
-        .range(&Range::prefix(keys.lane_prefix()))
-        .await?;
-    let revision = lanes.revision.max(activated);
+    let revision = store.revision().await?.max(activated);
     let mut view = View::new(keys.clone(), revision, window);
     for kv in whole(store, &keys.lane_prefix(), revision).await? {
         if let Some(Live::Lane(lane)) = keys.live(&kv.key) {
@@ -41,17 +37,14 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
 
 /// All keys of a prefix at a revision, read in bounded pages.
 async fn whole(store: &Store, prefix: &str, revision: i64) -> Result<Vec<KeyValue>, LookError> {
-    let end = prefix
-        .strip_suffix('/')
-        .map(|stem| format!("{stem}0"))
-        .expect("prefixes of rooms end with /");
+    let end = Keys::past(prefix);
     let (mut from, mut kvs) = (prefix.to_owned(), Vec::new());
     loop {
         let range = Range::between(from, end.clone())
             .limit(READ_KEYS)
             .at(revision);
         let page = store.connection().range(&range).await?;
-        let last = page.kvs.last().map(|kv| format!("{}\0", kv.key));
+        let last = page.kvs.last().map(|kv| Keys::following(&kv.key));
         kvs.extend(page.kvs);
         match last {
             Some(next) if page.more => from = next,

@@ -15,12 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use upkeep::closed_by_resigning;
-
 use crate::clock;
 use crate::metrics::{self, Leads};
-use crate::plan::{Bounds, Numbers, View, assign, promote, reclaim};
-use crate::store::{Change, Store};
+use crate::plan::{Bounds, Numbers, Orphans, Rules, View, next};
+use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
 
@@ -70,25 +68,27 @@ pub struct Post {
 }
 
 /// Why a term's work ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
     /// The term was lost.
     TermLost,
-    /// The node wants to stop leading.
-    Asked,
+    /// The node wants to stop leading: its line of the history, to be written in the transaction that resigns.
+    Asked(TermRecord),
 }
 
 /// Leads until the term is lost or the node asks to stop. What is in flight then is left to its fence.
 pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
     let lost = term.lost();
-    let mut upkeep = upkeep::start(Arc::clone(&post), term);
+    let record = upkeep::opened(&post, term);
+    // Before the upkeep, so that it outlives it: what that has told is what it takes back.
     let _leading = Leading::of(term.revision());
+    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        over = schedule(&post, term, &mut flights) => over,
+        () = schedule(&post, term, &mut flights) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
-        () = stop.cancelled() => Over::Asked,
+        () = stop.cancelled() => Over::Asked(record),
     };
     upkeep.shutdown().await;
     // What was sent lands before the term is given up, or is seen refused by the fence where it was lost.
@@ -101,7 +101,14 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
         warn!("etcd has not answered what was in flight; the fence will refuse it");
     }
     info!(term = term.revision(), ?over, "no longer leading");
-    over
+    match over {
+        Over::TermLost => Over::TermLost,
+        Over::Asked(record) => Over::Asked(store::Term::closed(
+            record,
+            clock::now_ms(),
+            EndedBy::Resigned,
+        )),
+    }
 }
 
 /// Says that this node leads, and that it no longer does however its term's work ends.
@@ -118,12 +125,18 @@ impl Leading {
 
 impl Drop for Leading {
     fn drop(&mut self) {
-        metrics::leader_status(Leads::No);
+        metrics::left_office();
     }
 }
 
-/// Loads, schedules, and loads again where etcd compacted what the watch needed.
-async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
+/// Tells of the nodes: after every load, so that a leader to which nothing happens tells too, and as often as they change.
+fn tell_nodes(view: &View) {
+    let draining = view.nodes.values().filter(|node| node.record.draining);
+    metrics::nodes(view.nodes.len() as u64, draining.count() as u64);
+}
+
+/// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
+async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
     let mut numbers = Numbers::of_term(term.revision());
     loop {
         let began = Instant::now();
@@ -142,6 +155,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
             claims = view.claims.len(),
             "view loaded"
         );
+        tell_nodes(&view);
         let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
         let watch = post.store.connection().watch(spec);
         let desk = Desk {
@@ -154,7 +168,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) -> Over {
             looked_at: None,
         };
         if desk.run(&mut numbers).await == Round::TermLost {
-            return Over::TermLost;
+            return;
         }
     }
 }
@@ -229,12 +243,11 @@ impl Desk<'_> {
         match delivery {
             Delivery::Events { revision, events } => {
                 let before = self.view.changes_of_nodes;
-                for problem in self.view.fold(&events, revision, now_ms()) {
+                for problem in self.view.fold(&events, revision, clock::now_ms()) {
                     error!(%problem, "left out of the view");
                 }
                 if self.view.changes_of_nodes != before {
-                    let draining = self.view.nodes.values().filter(|node| node.record.draining);
-                    metrics::nodes(self.view.nodes.len() as u64, draining.count() as u64);
+                    tell_nodes(&self.view);
                 }
                 true
             }
@@ -265,25 +278,40 @@ impl Desk<'_> {
         }
     }
 
-    /// The most urgent changes: what is lost first, then what is due, then what is ready.
+    /// What is to be done now.
     fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
-        let (view, reserved, now_ms) = (&self.view, self.flights.reserved(), now_ms());
-        let looked = self
-            .looked_at
-            .is_some_and(|(at, when)| at == view.changes_of_nodes && when.elapsed() < TICK);
-        if !looked {
-            let lost = reclaim(view, reserved, self.post.deaths_max, now_ms, RECLAIMS_MAX);
-            if !lost.is_empty() {
-                return lost.into_iter().map(Change::Reclaim).collect();
-            }
-            self.looked_at = Some((view.changes_of_nodes, Instant::now()));
+        let orphans = self.orphans();
+        let (rules, reserved) = (self.rules(), self.flights.reserved());
+        let changes = next(
+            &self.view,
+            reserved,
+            numbers,
+            &rules,
+            orphans,
+            clock::now_ms(),
+        );
+        let took_back = matches!(changes.first(), Some(Change::Reclaim(_)));
+        if orphans == Orphans::Look && !took_back {
+            self.looked_at = Some((self.view.changes_of_nodes, Instant::now()));
         }
-        let due = promote(view, reserved, now_ms, PROMOTIONS_MAX);
-        if !due.is_empty() {
-            return due.into_iter().map(Change::Promote).collect();
+        changes
+    }
+
+    fn orphans(&self) -> Orphans {
+        let changes = self.view.changes_of_nodes;
+        match self.looked_at {
+            Some((at, when)) if at == changes && when.elapsed() < TICK => Orphans::NoneLeft,
+            Some(_) | None => Orphans::Look,
         }
-        let ready = assign(view, reserved, numbers, ROUND, now_ms);
-        ready.into_iter().map(Change::Assign).collect()
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            deaths_max: self.post.deaths_max,
+            reclaims_max: RECLAIMS_MAX,
+            promotions_max: PROMOTIONS_MAX,
+            assigns: ROUND,
+        }
     }
 
     /// How long nothing is to be done unless something happens.
@@ -299,7 +327,7 @@ impl Desk<'_> {
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.len() < FLIGHTS_MAX);
         let until_due = due.map_or(TICK, |due| {
-            Duration::from_millis(due.saturating_sub(now_ms()))
+            Duration::from_millis(due.saturating_sub(clock::now_ms()))
         });
         let pause = self
             .pause
@@ -308,6 +336,37 @@ impl Desk<'_> {
     }
 }
 
-fn now_ms() -> u64 {
-    clock::now_ms()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::State;
+
+    #[test]
+    fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {
+        let recorder = crate::telemetry::recorder();
+        let handle = recorder.handle();
+        ::metrics::with_local_recorder(&recorder, || {
+            let leading = Leading::of(7);
+            metrics::nodes(3, 1);
+            metrics::queue_tasks("mail", State::Pending, 5);
+            metrics::queue_oldest_pending("mail", Duration::from_secs(9));
+            drop(leading);
+        });
+
+        let text = handle.render();
+
+        for gone in [
+            "tenure_leader_status{name=\"scheduler\"} 0",
+            "tenure_nodes{state=\"live\"} 0",
+            "tenure_nodes{state=\"draining\"} 0",
+            "tenure_queue_tasks{queue=\"mail\",state=\"pending\"} 0",
+            "tenure_queue_oldest_pending_age_seconds{queue=\"mail\"} 0",
+            "tenure_leader_term 7",
+        ] {
+            assert!(
+                text.contains(&format!("{gone}\n")),
+                "{gone} is not in\n{text}"
+            );
+        }
+    }
 }

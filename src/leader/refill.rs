@@ -5,8 +5,7 @@ use tenure_cluster::{KeyValue, Page, Range};
 use tracing::error;
 
 use crate::plan::View;
-use crate::store::{Keys, Lane, Live, LookError, Record, RecordId, Seen, Store, decode};
-use crate::task::Priority;
+use crate::store::{Keys, Lane, Live, LookError, Record, RecordId, Seen, Store};
 
 /// 10,000 keys behind the edge: counting them takes etcd about a millisecond (some 90 ns each, docs/benchmarks.md); more are read in
 /// bounded ranges.
@@ -28,7 +27,7 @@ pub(super) async fn refill(store: &Store, view: &mut View) -> Result<(), LookErr
     }
     if let Some(edge) = view.due.wants().map(str::to_owned) {
         let keys = store.keys();
-        let end = past(&keys.due_prefix());
+        let end = Keys::past(&keys.due_prefix());
         let page = read(store, (edge, end), view.due.room(), view.revision).await?;
         let edge = edge_of(&page, None);
         let mut records = Vec::new();
@@ -52,7 +51,7 @@ async fn refill_lane(store: &Store, view: &mut View, lane: &Lane) -> Result<(), 
     let Some(edge) = window.wants().map(str::to_owned) else {
         return Ok(());
     };
-    let end = past(&keys.ready_lane(lane));
+    let end = Keys::past(&keys.ready_lane(lane));
     let bounded = window
         .span_ms()
         .and_then(|span| bound(keys, lane, &edge, span));
@@ -94,18 +93,10 @@ async fn read(
     Ok(store.connection().range(&range).await?)
 }
 
-/// The first key behind a room's.
-fn past(prefix: &str) -> String {
-    let mut end = prefix.to_owned();
-    end.pop();
-    end.push('0');
-    end
-}
-
 /// Where the window is complete up to after this page.
 fn edge_of(page: &Page, bounded: Option<String>) -> Option<String> {
     if page.more {
-        page.kvs.last().map(|kv| format!("{}\0", kv.key))
+        page.kvs.last().map(|kv| Keys::following(&kv.key))
     } else {
         bounded
     }
@@ -127,24 +118,13 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
 
 /// A bound that much later than the edge, within the edge's priority.
 fn bound(keys: &Keys, lane: &Lane, edge: &str, span_ms: u64) -> Option<String> {
-    let rest = edge.strip_prefix(&*keys.ready_lane(lane))?;
-    let (level, id) = rest.split_once('/')?;
-    let priority = Priority::from_inverted(level.parse().ok()?)?;
-    let pack: crate::task::PackId = id.get(..36)?.parse().ok()?;
+    let (priority, pack) = keys.ready_edge(lane, edge)?;
     Some(keys.ready_since(lane, priority, pack.unix_ms() + span_ms))
 }
 
 /// None for what cannot be decoded: one such record must not keep the others waiting.
 fn seen(kv: &KeyValue) -> Option<Seen<Record>> {
-    match decode(&kv.key, &kv.value) {
-        Ok(value) => Some(Seen {
-            value,
-            created: kv.create_revision,
-            modified: kv.mod_revision,
-        }),
-        Err(problem) => {
-            error!(%problem, "left out of the view");
-            None
-        }
-    }
+    Seen::of(kv)
+        .inspect_err(|problem| error!(%problem, "left out of the view"))
+        .ok()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Ended, Guard, Predecessor, Term};
+use tenure_cluster::{Ended, Guard, Predecessor, Room, Term};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, warn};
@@ -29,12 +29,12 @@ const PRESSURE: f64 = 0.5;
 const PRESSURE_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the work of a term; it ends when the set is dropped or shut down.
-pub(super) fn start(post: Arc<Post>, term: &Term) -> JoinSet<()> {
+pub(super) fn start(post: Arc<Post>, term: &Term, record: TermRecord) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (fence, number) = (term.guard(), term.revision());
-    let predecessor = term.succeeded().cloned();
+    let before = term.succeeded().cloned();
     let history = (Arc::clone(&post), fence.clone());
-    tasks.spawn(async move { record(&history.0, history.1, number, predecessor).await });
+    tasks.spawn(async move { write(&history.0, history.1, number, record, before).await });
     tasks.spawn(count(Arc::clone(&post)));
     tasks.spawn(collect::run(Arc::clone(&post), fence));
     if let Some(every) = post.compaction {
@@ -43,29 +43,27 @@ pub(super) fn start(post: Arc<Post>, term: &Term) -> JoinSet<()> {
     tasks
 }
 
-/// The record of a term that ends by resigning, to be written in the same transaction.
-pub fn closed_by_resigning(post: &Post, from_ms: u64, gap_ms: Option<u64>) -> TermRecord {
-    let open = opened(post, from_ms, gap_ms);
-    store::Term::closed(open, clock::now_ms(), EndedBy::Resigned)
-}
-
-fn opened(post: &Post, from_ms: u64, gap_ms: Option<u64>) -> TermRecord {
+/// What is known of a term when it begins.
+pub(super) fn opened(post: &Post, term: &Term) -> TermRecord {
+    let gap = term.succeeded().map(|before| before.gap);
     TermRecord {
         node: post.node.clone(),
         address: post.address.clone(),
-        from_ms,
+        from_ms: clock::now_ms(),
         until_ms: None,
         ended_by: None,
-        gap_ms,
+        gap_ms: gap.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
 /// Opens this term's line of the history and closes those before it.
-async fn record(post: &Post, fence: Guard, number: i64, before: Option<Predecessor>) {
-    let gap_ms = before
-        .as_ref()
-        .map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
-    let record = opened(post, clock::now_ms(), gap_ms);
+async fn write(
+    post: &Post,
+    fence: Guard,
+    number: i64,
+    record: TermRecord,
+    before: Option<Predecessor>,
+) {
     for _ in 0..HISTORY_TRIES {
         match lines(post, number, &record, before.as_ref()).await {
             Ok(lines) => {
@@ -151,23 +149,12 @@ async fn compact(post: Arc<Post>, every: Duration) {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of databases are far below 2^52"
-)]
 async fn under_pressure(post: &Post) -> bool {
     let members = post.store.connection().status().await;
     let healthy = members
         .iter()
         .filter_map(|member| member.health.as_ref().ok());
-    let used = healthy.map(|member| {
-        let quota = member
-            .quota
-            .filter(|quota| *quota > 0)
-            .unwrap_or(post.quota);
-        member.db_size_in_use as f64 / quota.max(1) as f64
-    });
-    used.fold(0.0, f64::max) >= PRESSURE
+    Room::of_all(healthy, post.quota).is_some_and(|room| room.full(PRESSURE))
 }
 
 /// Counts tasks by queue and state for metrics; the leader's alone, so that sums over nodes mean something.

@@ -105,14 +105,14 @@ pub const TABLE: &[Metric] = &[
     counter(
         "tenure_leader_transitions_total",
         &[],
-        "Terms that this node saw begin.",
-        "Grows without restarts: leases expire; look at tenure_lease_renew_duration_seconds.",
+        "This node's terms.",
+        "Grows without restarts on any node: leases expire; look at tenure_lease_renew_duration_seconds.",
     ),
     gauge(
         "tenure_leader_term",
         &[],
-        "The present term: the create revision of the leader's election key.",
-        "Nodes differ for long: one is cut off from etcd.",
+        "This node's last term: the create revision of its election key when it led.",
+        "The greatest of all nodes is the present term, once that has begun; a node whose own is lower leads no more.",
     ),
     counter(
         "tenure_fencing_rejected_total",
@@ -123,19 +123,19 @@ pub const TABLE: &[Metric] = &[
     gauge(
         "tenure_nodes",
         &["state"],
-        "Nodes by state (live, draining). Only the leader says.",
+        "Nodes by state (live, draining). Only the leader says; 0 on a node that led before.",
         "Fewer live ones than you run: look at the missing node's log.",
     ),
     gauge(
         "tenure_queue_tasks",
         &["queue", "state"],
-        "Tasks by queue and state (scheduled, pending, running, dead). Only the leader says.",
+        "Tasks by queue and state (scheduled, pending, running, dead). Only the leader says; 0 on a node that led before.",
         "Pending grows: add slots or nodes. Dead grows: `tenure dead list`.",
     ),
     gauge(
         "tenure_queue_oldest_pending_age_seconds",
         &["queue"],
-        "How long the oldest pending task has waited. Only the leader says.",
+        "How long the oldest pending task has waited. Only the leader says; 0 on a node that led before.",
         "The signal of a backlog: add slots, or see why no node takes the kind (`tenure task get` says what it waits for).",
     ),
     counter(
@@ -173,6 +173,12 @@ pub const TABLE: &[Metric] = &[
         &[],
         "Packs forgotten after the retention, all their tasks having ended.",
         "Stands still while etcd grows: tasks that never end, or dead letters nobody looks at, keep their packs.",
+    ),
+    counter(
+        "tenure_packs_skipped_total",
+        &[],
+        "Times the collection went past an ended pack because a record of it cannot be read.",
+        "Any: somebody else wrote into Tenure's keys; the leader's log names the key. The pack is kept until the record is mended or deleted.",
     ),
     histogram(
         "tenure_task_schedule_to_start_duration_seconds",

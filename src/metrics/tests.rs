@@ -41,6 +41,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         fencing_rejected("report");
         txn_conflict("assign");
         pack_collected();
+        pack_skipped();
         build(None);
     });
 

@@ -13,6 +13,10 @@ use crate::store::{NodeRecord, encode};
 /// 1 s for the holder of our name to answer.
 const ANSWER: Duration = Duration::from_secs(1);
 
+/// 50 ms before a name is tried again that is ours or about to be free: what ran here is charged with a death where the node is not
+/// back 200 ms after its key went (`plan::reclaim`).
+const SOON: Duration = Duration::from_millis(50);
+
 /// Opens a session, however long etcd or a former self's lease takes.
 ///
 /// # Errors
@@ -31,13 +35,8 @@ pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
                 return Ok(session);
             }
             Err(OpenError::Taken { holder, remaining }) => {
-                taken(node, &holder).await?;
-                tokio::time::sleep(
-                    remaining
-                        .unwrap_or(RETRY)
-                        .clamp(Duration::from_millis(50), RETRY),
-                )
-                .await;
+                let most = taken(node, &holder).await?;
+                tokio::time::sleep(remaining.unwrap_or(most).clamp(SOON, most)).await;
             }
             Err(OpenError::Failed(failure)) => {
                 warn!(%failure, "no session yet, trying again");
@@ -49,13 +48,14 @@ pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
 }
 
 /// Somebody holds our name: our own former session is ended, a live instance is respected, and a silent one's lease runs out.
-async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<()> {
+/// How long to wait at most.
+async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<Duration> {
     let Ok(record) = serde_json::from_slice::<NodeRecord>(&holder.value) else {
         bail!("key {} is held by something that is not a node", holder.key);
     };
     if record.instance == node.instance {
         let _ = node.store.connection().revoke(holder.lease).await;
-        return Ok(());
+        return Ok(SOON);
     }
     if answers(&record).await {
         bail!(
@@ -68,7 +68,7 @@ async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<()> {
         holder = record.address,
         "the former holder of this node's name does not answer, waiting for its lease"
     );
-    Ok(())
+    Ok(RETRY)
 }
 
 /// Whether that very instance answers at its address. Anything else there is not it.

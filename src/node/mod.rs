@@ -202,10 +202,8 @@ impl Shared {
     /// Works and stands for leadership as long as the session lives.
     async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
         let id = session.revision();
-        self.ready.send_modify(|ready| {
-            ready.session = Ok(format!("session {id}"));
-            ready.watch = Ok("from its session on".to_owned());
-        });
+        self.ready
+            .send_modify(|ready| ready.session = Ok(format!("session {id}")));
         let (lost, drain) = (session.lost(), CancellationToken::new());
         let hands = Hands {
             store: self.store.clone(),
@@ -271,7 +269,7 @@ impl Shared {
             };
             match led {
                 Ok(term) => {
-                    if self.lead(&post, term, stop).await == Over::Asked {
+                    if let Over::Asked(_) = self.lead(&post, term, stop).await {
                         return;
                     }
                 }
@@ -286,14 +284,9 @@ impl Shared {
         term: tenure_cluster::Term,
         stop: &CancellationToken,
     ) -> Over {
-        let from_ms = clock::now_ms();
-        let gap_ms = term
-            .succeeded()
-            .map(|before| u64::try_from(before.gap.as_millis()).unwrap_or(u64::MAX));
         let over = leader::lead(Arc::clone(post), &term, stop).await;
-        if over == Over::Asked {
-            let record = leader::closed_by_resigning(post, from_ms, gap_ms);
-            let line = txns::history(self.store.keys(), term.revision(), &record);
+        if let Over::Asked(record) = &over {
+            let line = txns::history(self.store.keys(), term.revision(), record);
             match term.resign(vec![line]).await {
                 Outcome::Committed(_) => info!("resigned"),
                 Outcome::Refused(_) => info!("the term had ended"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_cluster::Room;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -37,34 +38,15 @@ pub(super) async fn watch_size(
             let told = format!("{answering} of {all} members answer");
             ready.etcd = if answering == 0 { Err(told) } else { Ok(told) };
         });
-        if healthy.is_empty() {
+        let quota = i64::try_from(node.config.etcd_quota.0).unwrap_or(i64::MAX);
+        let Some(room) = Room::of_all(healthy.iter().copied(), quota) else {
             continue;
-        }
+        };
         let version = healthy.iter().map(|member| member.version.clone()).min();
-        let configured = i64::try_from(node.config.etcd_quota.0).unwrap_or(i64::MAX);
-        let quotas = healthy
-            .iter()
-            .filter_map(|member| member.quota)
-            .filter(|quota| *quota > 0);
-        let quota = quotas.min().unwrap_or(configured);
-        let in_use = healthy
-            .iter()
-            .map(|member| member.db_size_in_use)
-            .max()
-            .unwrap_or(0);
-        let db_size = healthy
-            .iter()
-            .map(|member| member.db_size)
-            .max()
-            .unwrap_or(0);
-        let alarm = healthy.iter().any(|member| member.no_space());
-        let full = alarm || ratio(in_use, quota) >= node.config.quota_refuse;
-        metrics::etcd_size(bytes(db_size), bytes(in_use), bytes(quota));
+        metrics::etcd_size(bytes(room.size), bytes(room.in_use), bytes(room.quota));
         usage.send_replace(Usage {
-            db_size,
-            in_use,
-            quota,
-            full,
+            room,
+            full: room.full(node.config.quota_refuse),
             version,
         });
     }
@@ -72,13 +54,4 @@ pub(super) async fn watch_size(
 
 fn bytes(size: i64) -> u64 {
     u64::try_from(size).unwrap_or(0)
-}
-
-/// What is in use decides, not the file: etcd uses freed pages again, so it grows no further while they last.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of databases are far below 2^52"
-)]
-fn ratio(in_use: i64, quota: i64) -> f64 {
-    in_use as f64 / quota.max(1) as f64
 }

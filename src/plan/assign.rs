@@ -210,6 +210,7 @@ fn share(
                 claim: numbers.claim(),
                 node: room.id.clone(),
                 session: room.node.session,
+                instance: room.node.record.instance.clone(),
                 which: piece,
             }),
         }

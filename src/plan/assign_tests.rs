@@ -1,106 +1,19 @@
 //! Assignment on hand-made views.
 
 use proptest::prelude::*;
-use tenure_cluster::{Event, EventKind, KeyValue};
 
+use super::super::world::{World, name};
 use super::*;
-use crate::plan::Reserved;
-use crate::store::{Keys, NodeRecord, encode};
-use crate::task::{PackId, Priority, Routing, Tally};
+use crate::task::PackId;
 
 const BOUNDS: Bounds = Bounds {
     records_max: 60,
     claims_max: 120,
 };
 
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
-
-/// Builds views from the events that etcd would send.
-struct World {
-    view: View,
-    revision: i64,
-}
-
-impl World {
-    fn new() -> Self {
-        let keys = Keys::new(&name("c"));
-        let mut view = View::new(keys.clone(), 1, 1_000);
-        view.due.extend([], None);
-        Self { view, revision: 1 }
-    }
-
-    fn event(&mut self, kind: EventKind, key: String, value: Vec<u8>) {
-        self.revision += 1;
-        let kv = KeyValue {
-            key,
-            value: value.into(),
-            create_revision: self.revision,
-            mod_revision: self.revision,
-            version: 1,
-            lease: 0,
-        };
-        let corrupt = self.view.fold(
-            &[Event {
-                kind,
-                kv,
-                previous: None,
-            }],
-            self.revision,
-            0,
-        );
-        assert!(corrupt.is_empty(), "{corrupt:?}");
-    }
-
-    fn node(&mut self, id: &str, slots: u32, kinds: &[&str]) {
-        let record = NodeRecord {
-            instance: format!("i-{id}"),
-            address: String::new(),
-            slots,
-            kinds: kinds.iter().map(|kind| name(kind)).collect(),
-            labels: std::collections::BTreeMap::new(),
-            version: String::new(),
-            started_ms: 0,
-            draining: false,
-        };
-        let key = self.view.keys().node(&name(id));
-        self.event(EventKind::Put, key, encode(&record));
-    }
-
-    fn ready(&mut self, queue: &str, kind: &str, level: u8, made_ms: u64, tasks: usize) -> PackId {
-        let routing = Routing {
-            queue: name(queue),
-            kind: name(kind),
-            priority: Priority::new(level).unwrap(),
-        };
-        let pack = PackId::new(made_ms, u128::from(made_ms) << 64);
-        let record = Record {
-            routing: routing.clone(),
-            which: Which::first(tasks),
-            size: u16::try_from(tasks).unwrap(),
-            tally: Tally::default(),
-            since_ms: made_ms,
-            why: None,
-            inline: None,
-        };
-        let key = self
-            .view
-            .keys()
-            .record(Place::Ready, &routing, &RecordId::submitted(pack));
-        self.event(EventKind::Put, key, encode(&record));
-        pack
-    }
-
-    fn plan(&self) -> Vec<Assign> {
-        assign(
-            &self.view,
-            &Reserved::default(),
-            &mut Numbers::of_term(9),
-            BOUNDS,
-            0,
-        )
-    }
+fn plan(world: &World) -> Vec<Assign> {
+    let mut numbers = Numbers::of_term(9);
+    assign(&world.view, &Reserved::default(), &mut numbers, BOUNDS, 0)
 }
 
 fn packs(plan: &[Assign]) -> Vec<PackId> {
@@ -113,7 +26,7 @@ fn a_kind_without_a_live_taker_blocks_nothing() {
     world.node("a", 4, &["noop"]);
     world.ready("q", "other", 9, 1, 256);
     let free = world.ready("q", "noop", 1, 2, 1);
-    assert_eq!(packs(&world.plan()), [free]);
+    assert_eq!(packs(&plan(&world)), [free]);
 }
 
 #[test]
@@ -123,7 +36,7 @@ fn higher_priority_goes_first_across_kinds_then_age() {
     let old = world.ready("q", "x", 5, 1, 1);
     let high = world.ready("q", "y", 9, 3, 1);
     let young = world.ready("q", "y", 5, 2, 1);
-    assert_eq!(packs(&world.plan()), [high, old, young]);
+    assert_eq!(packs(&plan(&world)), [high, old, young]);
 }
 
 #[test]
@@ -134,7 +47,7 @@ fn queues_take_turns_whatever_their_priorities() {
         world.ready("loud", "k", 9, made_ms, 1);
     }
     let quiet = world.ready("quiet", "k", 1, 9, 1);
-    assert_eq!(packs(&world.plan())[1], quiet);
+    assert_eq!(packs(&plan(&world))[1], quiet);
 }
 
 #[test]
@@ -143,7 +56,7 @@ fn slow_work_is_spread_and_stays_within_slots() {
     world.node("a", 4, &["k"]);
     world.node("b", 4, &["k"]);
     world.ready("q", "k", 5, 1, 100);
-    let plan = world.plan();
+    let plan = plan(&world);
     assert_eq!(plan.len(), 1);
     let mut shares: Vec<(String, usize)> = plan[0]
         .takes
@@ -161,7 +74,7 @@ fn what_is_reserved_is_left_alone_and_counts_against_the_slots() {
     world.ready("q", "k", 5, 1, 1);
     let second = world.ready("q", "k", 5, 2, 5);
     let mut reserved = Reserved::default();
-    let first = &world.plan()[0].from;
+    let first = &plan(&world)[0].from;
     let key = world
         .view
         .keys()
@@ -206,7 +119,7 @@ proptest! {
         for (nth, (level, tasks)) in records.iter().enumerate() {
             world.ready("q", "k", *level, nth as u64 + 1, *tasks);
         }
-        let plan = world.plan();
+        let plan = plan(&world);
         let mut held = std::collections::BTreeMap::new();
         for assign in &plan {
             let mut taken = Which::NONE;

@@ -1,15 +1,20 @@
 //! The pure middle: the leader's view folded from events, and what to do next; never reads a clock, never touches etcd.
 
 mod assign;
+mod next;
 mod pace;
 mod reclaim;
 mod settle;
 mod view;
 mod window;
+#[cfg(test)]
+#[path = "tests/world.rs"]
+mod world;
 
 pub use assign::{Bounds, Numbers, assign};
+pub use next::{Orphans, Rules, next};
 pub use pace::Pace;
 pub use reclaim::{promote, reclaim};
 pub use settle::{Ending, Of, settle};
-pub use view::{Claim, Node, Reserved, View};
+pub use view::{Node, Reserved, View};
 pub use window::Window;

@@ -1,14 +1,13 @@
 //! What the leader knows, folded from events; equal to a rebuild from the keys at the same revision; decides nothing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::pace::Pace;
 use super::window::Window;
-use crate::store::{
-    Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop, decode,
-};
+use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
 use crate::task::{ClaimId, Name};
 
 /// A live node.
@@ -20,13 +19,6 @@ pub struct Node {
     pub record: NodeRecord,
 }
 
-/// A claim and what is to be stopped of it.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    /// The claim.
-    pub seen: Seen<Run>,
-}
-
 /// Everything the leader decides from, at one revision.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -35,7 +27,7 @@ pub struct View {
     /// Live nodes.
     pub nodes: BTreeMap<Name, Node>,
     /// Claims.
-    pub claims: BTreeMap<(Name, ClaimId), Claim>,
+    pub claims: BTreeMap<(Name, ClaimId), Seen<Run>>,
     /// Stops and their mod revisions.
     pub stops: BTreeMap<(Name, ClaimId), Seen<Stop>>,
     /// The heads of the lanes.
@@ -48,15 +40,11 @@ pub struct View {
     held: BTreeMap<(Name, Name), u64>,
     /// How often a node came, went or changed: a reason to look for orphans.
     pub changes_of_nodes: u64,
-    /// The last instance seen under each name, and its first session: the same one with a new session lost its session, it did not
-    /// die.
-    instances: BTreeMap<Name, (i64, String)>,
-    /// The last session of each name that said it would leave.
+    /// The last session of each name that said it would leave. Names without a node and without a claim are forgotten here, in
+    /// `gone` and in `pace`.
     leaving: BTreeMap<Name, i64>,
-    /// When each name's key was seen to go, in milliseconds since 1970; none once it is back.
+    /// Since when each name is missed that holds claims and has no key, in milliseconds since 1970.
     gone: BTreeMap<Name, u64>,
-    /// The revision it was loaded at.
-    loaded: i64,
     window_max: usize,
     keys: Keys,
 }
@@ -99,10 +87,8 @@ impl View {
             pace: Pace::default(),
             held: BTreeMap::new(),
             changes_of_nodes: 0,
-            instances: BTreeMap::new(),
             leaving: BTreeMap::new(),
             gone: BTreeMap::new(),
-            loaded: revision,
             window_max,
             keys,
         }
@@ -136,18 +122,18 @@ impl View {
     /// [`Corrupt`] where the value is not what the key promises.
     pub fn put(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
         match self.keys.live(&kv.key) {
-            Some(Live::Node(id)) => self.put_node(id, seen(kv)?),
+            Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
             Some(Live::Lane(lane)) => {
                 self.lane(lane);
             }
             Some(Live::Ready(lane, id)) => {
-                let record = (id, seen(kv)?);
+                let record = (id, Seen::of(kv)?);
                 self.lane(lane).put(kv.key.clone(), record);
             }
-            Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, seen(kv)?)),
-            Some(Live::Run(node, claim)) => self.put_claim(&node, claim, seen(kv)?, now_ms),
+            Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, Seen::of(kv)?)),
+            Some(Live::Run(node, claim)) => self.put_claim(&node, claim, Seen::of(kv)?, now_ms),
             Some(Live::Stop(node, claim)) => {
-                self.stops.insert((node, claim), seen(kv)?);
+                self.stops.insert((node, claim), Seen::of(kv)?);
             }
             None => {}
         }
@@ -168,28 +154,14 @@ impl View {
         of_node(&self.held, node)
     }
 
-    /// The instance that had this session, where it was seen.
-    pub fn instance_of(&self, node: &Name, session: i64) -> Option<&str> {
-        self.instances
-            .get(node)
-            .filter(|(first, _)| *first <= session)
-            .map(|(_, instance)| instance.as_str())
-    }
-
     /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
     pub fn has_left(&self, node: &Name, session: i64) -> bool {
         self.leaving.get(node) == Some(&session)
     }
 
-    /// Whether the node's present process may have had sessions before this view was loaded: then nobody knows whose they were.
-    pub fn may_have_been(&self, node: &Name) -> bool {
-        self.instances
-            .get(node)
-            .is_some_and(|(first, _)| *first <= self.loaded)
-    }
-
-    /// For how long the node's key has been gone, in milliseconds; none where it is there, or went before this view.
-    pub fn gone_for(&self, node: &Name, now_ms: u64) -> Option<u64> {
+    /// For how long the node has been missed, in milliseconds; none where it is there. What had gone before this view was loaded is
+    /// missed since then.
+    pub fn missed_for(&self, node: &Name, now_ms: u64) -> Option<u64> {
         self.gone
             .get(node)
             .map(|since| now_ms.saturating_sub(*since))
@@ -211,15 +183,6 @@ impl View {
             session: seen.created,
             record: seen.value,
         };
-        let known = self
-            .instances
-            .get(&id)
-            .map(|(_, instance)| instance.clone());
-        // A new session of the same process: keep its first session, so that claims of all former ones are seen as lost sessions'.
-        if known.as_deref() != Some(node.record.instance.as_str()) {
-            self.instances
-                .insert(id.clone(), (node.session, node.record.instance.clone()));
-        }
         if node.record.draining {
             self.leaving.insert(id.clone(), node.session);
         }
@@ -231,10 +194,13 @@ impl View {
     fn put_claim(&mut self, node: &Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
         let kind = seen.value.routing.kind.clone();
         let tasks = seen.value.which.len() as u64;
-        let former = self.claims.insert((node.clone(), claim), Claim { seen });
+        if !self.nodes.contains_key(node) {
+            self.gone.entry(node.clone()).or_insert(now_ms);
+        }
+        let former = self.claims.insert((node.clone(), claim), seen);
         let held = self.held.entry((node.clone(), kind.clone())).or_default();
         if let Some(former) = former {
-            let former = former.seen.value.which.len() as u64;
+            let former = former.value.which.len() as u64;
             self.pace
                 .ended(node, &kind, former.saturating_sub(tasks), now_ms);
             *held = (*held + tasks).saturating_sub(former);
@@ -244,16 +210,32 @@ impl View {
         }
     }
 
-    fn drop_claim(&mut self, node: Name, claim: ClaimId, now_ms: u64) {
+    fn drop_claim(&mut self, node: &Name, claim: ClaimId, now_ms: u64) {
         let Some(gone) = self.claims.remove(&(node.clone(), claim)) else {
             return;
         };
-        let run = gone.seen.value;
+        let run = gone.value;
         let tasks = run.which.len() as u64;
-        self.pace.ended(&node, &run.routing.kind, tasks, now_ms);
-        if let Some(held) = self.held.get_mut(&(node, run.routing.kind)) {
-            *held = held.saturating_sub(tasks);
+        self.pace.ended(node, &run.routing.kind, tasks, now_ms);
+        if let Entry::Occupied(mut held) = self.held.entry((node.clone(), run.routing.kind)) {
+            *held.get_mut() = held.get().saturating_sub(tasks);
+            if *held.get() == 0 {
+                held.remove();
+            }
         }
+        self.forget_unused(node);
+    }
+
+    /// Forgets a name that has neither a node nor a claim: what is known of names is bounded by those.
+    fn forget_unused(&mut self, id: &Name) {
+        let first = ClaimId { term: 0, number: 0 };
+        let mut claims = self.claims.range((id.clone(), first)..);
+        if self.nodes.contains_key(id) || claims.next().is_some_and(|((of, _), _)| of == id) {
+            return;
+        }
+        self.leaving.remove(id);
+        self.gone.remove(id);
+        self.pace.forget(id);
     }
 
     fn delete(&mut self, key: &str, now_ms: u64) {
@@ -261,7 +243,8 @@ impl View {
             Some(Live::Node(id)) => {
                 self.nodes.remove(&id);
                 self.pace.forget(&id);
-                self.gone.insert(id, now_ms);
+                self.gone.insert(id.clone(), now_ms);
+                self.forget_unused(&id);
                 self.changes_of_nodes += 1;
             }
             Some(Live::Ready(lane, _)) => {
@@ -270,7 +253,7 @@ impl View {
                 }
             }
             Some(Live::Due(..)) => self.due.delete(key),
-            Some(Live::Run(node, claim)) => self.drop_claim(node, claim, now_ms),
+            Some(Live::Run(node, claim)) => self.drop_claim(&node, claim, now_ms),
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));
             }
@@ -288,15 +271,6 @@ fn of_node<'a>(
     map.iter()
         .filter(move |((of, _), _)| *of == node)
         .map(|((_, kind), tasks)| (kind, *tasks))
-}
-
-fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::world::World;
 use super::*;
 use crate::store::{Place, encode};
 use crate::task::{PackId, Priority, Routing, Tally, Which};
@@ -85,6 +86,7 @@ fn run(tasks: u8) -> Run {
         covers: false,
         tally: Tally::default(),
         session: 4,
+        instance: "i0".to_owned(),
         term: 5,
         decided: 6,
         n: 0,
@@ -150,7 +152,7 @@ fn shown(view: &View) -> Vec<String> {
     lines.extend(view.claims.iter().map(|((node, id), claim)| {
         format!(
             "{node} {id} {} {} {}",
-            claim.seen.value.which, claim.seen.created, claim.seen.modified
+            claim.value.which, claim.created, claim.modified
         )
     }));
     lines.extend(
@@ -209,4 +211,37 @@ proptest! {
         }
         prop_assert_eq!(shown(&folded), shown(&rebuilt));
     }
+}
+
+#[test]
+fn names_that_came_and_went_are_forgotten() {
+    let mut world = World::new();
+    let mut claims = Vec::new();
+    for nth in 0..100 {
+        let id = format!("n{nth}");
+        world.session(&id, "x", false);
+        claims.push((id.clone(), world.claim(&id, 3)));
+        world.session(&id, "x", true);
+        world.gone(&id);
+    }
+    let view = &world.view;
+    assert_eq!(
+        (view.gone.len(), view.leaving.len(), view.held.len()),
+        (100, 100, 100)
+    );
+
+    for (id, claim) in claims {
+        world.ended(&id, claim);
+    }
+
+    let view = &world.view;
+    assert_eq!(
+        (view.gone.len(), view.leaving.len(), view.held.len()),
+        (0, 0, 0)
+    );
+    let came_and_went = View::new(view.keys.clone(), 1, 1_000).pace;
+    assert_eq!(format!("{:?}", view.pace), format!("{came_and_went:?}"));
+    world.session("idle", "x", true);
+    world.gone("idle");
+    assert!(world.view.gone.is_empty() && world.view.leaving.is_empty());
 }

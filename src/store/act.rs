@@ -43,51 +43,38 @@ pub struct Acted {
     pub revision: i64,
 }
 
+/// What comes next, by what was found.
+enum Step {
+    /// This change; the state it leads to.
+    Send(Box<Change>, State),
+    /// Nothing: it is done, and this is the state.
+    Done(State),
+    /// Another look: it was on its way.
+    Look,
+}
+
 impl Store {
     /// Cancels a task. What waits is cancelled at once; what runs is asked to stop, durably. `act` names the act.
     ///
     /// # Errors
     /// [`ActError`]; a task that has ended is [`ActError::Illegal`].
     pub async fn cancel(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
-        let mut unsure = None;
-        for _ in 0..LOOKS_MAX {
-            let found = self.found(id, unsure.as_ref()).await?;
-            if found
-                .attempts
-                .iter()
-                .any(|(origin, _)| *origin == Origin::Act(act))
-            {
-                return Ok(Acted {
-                    state: found.state,
-                    revision: found.revision,
-                });
-            }
-            if unsure.is_some() && found.state == State::Cancelled {
+        self.acted(id, act, |found, sent_before| {
+            if sent_before && found.state == State::Cancelled {
                 // Our stop had been committed, and the node was quick.
-                return Ok(Acted {
-                    state: found.state,
-                    revision: found.revision,
-                });
+                return Ok(Step::Done(State::Cancelled));
             }
             let state = found.state.next(&Event::Cancelled)?;
-            let (change, state) = match (waiting(&found, act, now_ms), &found.running) {
-                (Some(act), _) => (Change::Cancel(act), state),
-                (None, Some(held)) => match stop(&found, held) {
-                    Some(stop) => (Change::Stop(stop), State::Running),
-                    None => {
-                        return Ok(Acted {
-                            state: State::Running,
-                            revision: found.revision,
-                        });
-                    }
-                },
-                (None, None) => continue,
-            };
-            if let Some(acted) = self.sent(&change, state, &mut unsure).await? {
-                return Ok(acted);
+            if let Some(act) = waiting(found, act, now_ms) {
+                return Ok(Step::Send(Box::new(Change::Cancel(act)), state));
             }
-        }
-        Err(ActError::Busy(id))
+            Ok(match found.running.as_ref().map(|held| stop(found, held)) {
+                Some(Some(stop)) => Step::Send(Box::new(Change::Stop(stop)), State::Running),
+                Some(None) => Step::Done(State::Running),
+                None => Step::Look,
+            })
+        })
+        .await
     }
 
     /// Makes a dead task ready again, with new budgets. `act` names the act.
@@ -95,23 +82,42 @@ impl Store {
     /// # Errors
     /// [`ActError`]; a task that is not dead is [`ActError::Illegal`].
     pub async fn revive(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
+        self.acted(id, act, |found, _| {
+            let state = found.state.next(&Event::Revived)?;
+            let act = waiting(found, act, now_ms).filter(|act| act.from.place == Place::Dead);
+            Ok(act.map_or(Step::Look, |act| {
+                Step::Send(Box::new(Change::Revive(act)), state)
+            }))
+        })
+        .await
+    }
+
+    /// Looks, does what `step` says of what was found, and looks again where that lost a race. `step` hears, too, whether the
+    /// act was sent before with an unknown outcome.
+    async fn acted(
+        &self,
+        id: TaskId,
+        act: u128,
+        step: impl Fn(&Found, bool) -> Result<Step, Illegal> + Send + Sync,
+    ) -> Result<Acted, ActError> {
         let mut unsure = None;
         for _ in 0..LOOKS_MAX {
             let found = self.found(id, unsure.as_ref()).await?;
-            if found
-                .attempts
-                .iter()
-                .any(|(origin, _)| *origin == Origin::Act(act))
-            {
-                return Ok(Acted {
-                    state: found.state,
-                    revision: found.revision,
-                });
-            }
-            let state = found.state.next(&Event::Revived)?;
-            let act = waiting(&found, act, now_ms).filter(|act| act.from.place == Place::Dead);
-            let Some(act) = act else { continue };
-            if let Some(acted) = self.sent(&Change::Revive(act), state, &mut unsure).await? {
+            let ours = |(origin, _): &(Origin, _)| *origin == Origin::Act(act);
+            let step = if found.attempts.iter().any(ours) {
+                Step::Done(found.state)
+            } else {
+                step(&found, unsure.is_some())?
+            };
+            let (change, state) = match step {
+                Step::Send(change, state) => (change, state),
+                Step::Done(state) => {
+                    let revision = found.revision;
+                    return Ok(Acted { state, revision });
+                }
+                Step::Look => continue,
+            };
+            if let Some(acted) = self.sent(&change, state, &mut unsure).await? {
                 return Ok(acted);
             }
         }

@@ -84,6 +84,8 @@ pub struct Take {
     pub node: Name,
     /// Its session: create revision of its key.
     pub session: i64,
+    /// Its instance: the process that has this session.
+    pub instance: String,
     /// Which tasks.
     pub which: Which,
 }

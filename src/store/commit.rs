@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Txn};
+use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Range, ReadError, Txn};
 
 use super::change::{Change, Settled};
 use super::keys::{Keys, Lane};
@@ -66,6 +66,15 @@ impl Store {
     /// The keys.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// etcd's revision now: what was committed before this call is in it.
+    ///
+    /// # Errors
+    /// [`ReadError`] where etcd does not answer.
+    pub async fn revision(&self) -> Result<i64, ReadError> {
+        let read = Range::key(self.keys.horizon()).keys_only();
+        Ok(self.connection.range(&read).await?.revision)
     }
 
     /// Sends one change of anyone's.

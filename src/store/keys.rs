@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::task::{ClaimId, Name, PackId, Priority, Routing, TaskId};
+use crate::task::{ClaimId, Name, PackId, Priority, Routing};
 
 /// The keys of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,19 @@ impl Keys {
     /// `<root>`: everything of the cluster.
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// The first key behind all that begin with this prefix, one of a room: it ends with `/`.
+    pub fn past(prefix: &str) -> String {
+        let mut end = prefix.to_owned();
+        end.pop();
+        end.push('0');
+        end
+    }
+
+    /// The first key behind this one: where to read on.
+    pub fn following(key: &str) -> String {
+        format!("{key}\0")
     }
 
     /// `elect/<lease>` = node and address, leased. A candidate writes its own at start; it goes with its lease, by resigning,
@@ -164,6 +177,14 @@ impl Keys {
             self.ready_level(lane, priority),
             PackId::floor(unix_ms)
         )
+    }
+
+    /// The priority and pack that the first record at or behind a key of this lane has at least; none for a key that names none.
+    pub fn ready_edge(&self, lane: &Lane, key: &str) -> Option<(Priority, PackId)> {
+        let (level, id) = key.strip_prefix(&*self.ready_lane(lane))?.split_once('/')?;
+        let priority = Priority::from_inverted(level.parse().ok()?)?;
+        let (pack, _) = id.split_at_checked(PackId::CHARS)?;
+        Some((priority, pack.parse().ok()?))
     }
 
     /// Where all scheduled records are, by time.
@@ -404,13 +425,6 @@ impl RecordId {
     }
 }
 
-/// The task's pack and index, for callers that hold only an id.
-impl From<TaskId> for RecordId {
-    fn from(task: TaskId) -> Self {
-        Self::submitted(task.pack())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -486,6 +500,33 @@ mod tests {
         let mut sorted = [key(1, 1), key(5, 2), key(9, 3), key(5, 1)];
         sorted.sort();
         assert_eq!(sorted, [key(9, 3), key(5, 1), key(5, 2), key(1, 1)]);
+    }
+
+    #[test]
+    fn ranges_end_where_the_next_begins() {
+        let (keys, pack) = (keys(), PackId::new(7, 9));
+        let routing = Routing {
+            queue: "q".parse().unwrap(),
+            kind: "k".parse().unwrap(),
+            priority: Priority::new(7).unwrap(),
+        };
+        let lane = Lane::of(&routing);
+        let key = keys.record(Place::Ready, &routing, &RecordId::submitted(pack));
+
+        let (next, end) = (Keys::following(&key), Keys::past(&keys.ready_lane(&lane)));
+
+        assert!(key < next && next < end && keys.ready_lane(&lane) < key);
+        let named = Some((routing.priority, pack));
+        assert_eq!(keys.ready_edge(&lane, &key), named);
+        assert_eq!(keys.ready_edge(&lane, &next), named);
+        let since = keys.ready_since(&lane, routing.priority, 7);
+        assert_eq!(
+            keys.ready_edge(&lane, &since),
+            Some((routing.priority, PackId::floor(7)))
+        );
+        for nowhere in [keys.ready_lane(&lane), end, keys.due_prefix()] {
+            assert_eq!(keys.ready_edge(&lane, &nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tenure_cluster::{KeyValue, Range};
 
+use super::claims::Claims;
 use super::commit::Store;
 use super::keys::{Keys, Lane, Live};
 use super::locate::{Found, LookError};
@@ -112,9 +113,11 @@ impl Store {
         filter: &Filter,
         revision: i64,
     ) -> Result<Vec<Found>, LookError> {
+        // Shared, so that a page of running tasks reads what the nodes hold once and not once for each pack.
+        let claims = Claims::at(self, revision);
         let lookups = hits
             .into_iter()
-            .map(|(pack, which)| self.pack_tasks_at(pack, which, revision));
+            .map(|(pack, which)| self.pack_tasks_among(pack, which, &claims));
         let found: Vec<Vec<Found>> = stream::iter(lookups)
             .buffered(LOOKUPS_AT_ONCE)
             .try_collect()
@@ -152,16 +155,8 @@ fn range(keys: &Keys, filter: &Filter) -> (String, String) {
         (Some(State::Succeeded | State::Cancelled), _, _) => keys.result_prefix(),
         (None, _, _) => keys.pack_prefix(),
     };
-    let end = after(&prefix);
+    let end = Keys::past(&prefix);
     (prefix, end)
-}
-
-/// The first key behind a prefix that ends with `/`.
-fn after(prefix: &str) -> String {
-    let mut end = prefix.to_owned();
-    end.pop();
-    end.push('0');
-    end
 }
 
 /// Collects the tasks that keys tell of; where to go on when the page is full.

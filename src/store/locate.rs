@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tenure_cluster::{Answer, KeyValue, Outcome as Sent, Page, Range, ReadError, Txn};
 
+use super::claims::Claims;
 use super::commit::Store;
-use super::keys::{Keys, Live, Origin, Place, RecordId};
+use super::keys::{Keys, Origin, Place, RecordId};
 use super::records::{Attempt, Corrupt, Next, Outcomes, Record, Run, Seen, Stop, decode};
 use crate::task::{ClaimId, Name, Outcome, Pack, PackId, State, TaskId, Which};
 
@@ -101,20 +102,19 @@ impl Store {
         let Some(pack) = pack else {
             return Ok((Vec::new(), revision));
         };
-        Ok((
-            self.placed(id, &pack, &results, wanted, revision).await?,
-            revision,
-        ))
+        let claims = Claims::at(self, revision);
+        let found = self.placed(id, &pack, &results, wanted, &claims).await?;
+        Ok((found, revision))
     }
 
-    /// The same at a revision of the past.
-    pub(super) async fn pack_tasks_at(
+    /// The same at the revision of these claims.
+    pub(super) async fn pack_tasks_among(
         &self,
         id: PackId,
         which: Which,
-        revision: i64,
+        claims: &Claims<'_>,
     ) -> Result<Vec<Found>, LookError> {
-        let keys = self.keys();
+        let (keys, revision) = (self.keys(), claims.revision());
         let pack = self
             .connection()
             .range(&Range::key(keys.pack(id)).at(revision))
@@ -127,7 +127,7 @@ impl Store {
         let Some(pack) = pack else {
             return Ok(Vec::new());
         };
-        self.placed(id, &pack, &results, |index| which.contains(index), revision)
+        self.placed(id, &pack, &results, |index| which.contains(index), claims)
             .await
     }
 
@@ -137,9 +137,8 @@ impl Store {
         pack: &Arc<Pack>,
         results: &[(Origin, Attempt)],
         wanted: impl Fn(u8) -> bool + Send,
-        revision: i64,
+        claims: &Claims<'_>,
     ) -> Result<Vec<Found>, LookError> {
-        let mut runs = None;
         let mut found = Vec::new();
         for index in pack.tasks.keys().copied().filter(|index| wanted(*index)) {
             let attempts: Vec<(Origin, Attempt)> = results
@@ -154,9 +153,9 @@ impl Store {
                 attempts,
                 waiting: None,
                 running: None,
-                revision,
+                revision: claims.revision(),
             };
-            self.place(&mut task, &mut runs).await?;
+            self.place(&mut task, claims).await?;
             found.push(task);
         }
         Ok(found)
@@ -182,11 +181,7 @@ impl Store {
     }
 
     /// Follows the last outcome to where the task is now.
-    async fn place(
-        &self,
-        task: &mut Found,
-        runs: &mut Option<Vec<KeyValue>>,
-    ) -> Result<(), LookError> {
+    async fn place(&self, task: &mut Found, claims: &Claims<'_>) -> Result<(), LookError> {
         let pack = task.id.pack();
         let (id, places) = match task.attempts.last() {
             Some((_, last)) if last.next.is_none() => {
@@ -230,48 +225,8 @@ impl Store {
             }
         }
         task.state = State::Running;
-        task.running = Some(self.claim_of(task, runs).await?);
+        task.running = Some(claims.holder(task.id).await?);
         Ok(())
-    }
-
-    /// Running tasks are found among the claims: as many as the nodes hold, whatever the backlog.
-    async fn claim_of(
-        &self,
-        task: &Found,
-        runs: &mut Option<Vec<KeyValue>>,
-    ) -> Result<Held, LookError> {
-        if runs.is_none() {
-            let range = Range::prefix(self.keys().runs()).at(task.revision);
-            *runs = Some(self.connection().range(&range).await?.kvs);
-        }
-        let kvs = runs.as_deref().unwrap_or_default();
-        // The pack's id stands in the value: a cheap test before the decoder.
-        let mark = task.id.pack().to_string();
-        for kv in kvs.iter().filter(|kv| contains(&kv.value, mark.as_bytes())) {
-            let Some(Live::Run(node, claim)) = self.keys().live(&kv.key) else {
-                continue;
-            };
-            let run: Run = decode(&kv.key, &kv.value)?;
-            if run.pack == task.id.pack() && run.which.contains(task.id.index()) {
-                let stop = Range::key(self.keys().stop(&node, claim)).at(task.revision);
-                let stop = first(self.connection().range(&stop).await?)?;
-                let run = Seen {
-                    value: run,
-                    created: kv.create_revision,
-                    modified: kv.mod_revision,
-                };
-                return Ok(Held {
-                    node,
-                    claim,
-                    run,
-                    stop,
-                });
-            }
-        }
-        Err(LookError::Nowhere {
-            task: task.id,
-            revision: task.revision,
-        })
     }
 }
 
@@ -337,21 +292,9 @@ fn kvs(answer: Answer) -> Vec<KeyValue> {
 pub(super) fn first<T: serde::de::DeserializeOwned>(
     page: Page,
 ) -> Result<Option<Seen<T>>, Corrupt> {
-    page.kvs.into_iter().next().map(|kv| seen(&kv)).transpose()
-}
-
-/// A key's value with its revisions.
-pub(super) fn seen<T: serde::de::DeserializeOwned>(kv: &KeyValue) -> Result<Seen<T>, Corrupt> {
-    let value = decode(&kv.key, &kv.value)?;
-    Ok(Seen {
-        value,
-        created: kv.create_revision,
-        modified: kv.mod_revision,
-    })
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
+    page.kvs
+        .into_iter()
+        .next()
+        .map(|kv| Seen::of(&kv))
+        .transpose()
 }

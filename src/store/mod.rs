@@ -4,6 +4,7 @@
 
 mod act;
 mod change;
+mod claims;
 mod commit;
 mod keys;
 mod list;
@@ -30,4 +31,6 @@ pub use records::{
     Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Record, Run, Seen, Stop,
     TermRecord, decode, encode,
 };
-pub use submit::{Accepted, Coalescer, IdemKey, NewTask, SubmitError, Submitter, line};
+pub use submit::{
+    Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, NewTask, Space, SubmitError, Submitter, line,
+};

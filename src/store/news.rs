@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_cluster::{Delivery, Event, Range, ReadError, Watch, WatchSpec};
+use tenure_cluster::{Delivery, Event, ReadError, Watch, WatchSpec};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -148,10 +148,7 @@ impl Herald {
     /// A watch from the store's present revision on. Those who waited before look again, for what came before it.
     async fn open(&self) -> Result<Watch, ReadError> {
         let (connection, keys) = (self.store.connection(), self.store.keys());
-        let now = connection
-            .range(&Range::key(keys.horizon()).keys_only())
-            .await?
-            .revision;
+        let now = self.store.revision().await?;
         let watch = connection.watch(WatchSpec::prefix(keys.result_prefix()).from(now + 1));
         self.news.ring_all();
         Ok(watch)

@@ -7,7 +7,7 @@ use tenure_cluster::{KeyValue, Outcome, Range, ReadError};
 use super::change::Term;
 use super::commit::Store;
 use super::keys::{Lane, Live};
-use super::locate::{LookError, seen};
+use super::locate::LookError;
 use super::records::{EndedBy, NodeRecord, Record, Run, Seen, TermRecord, decode};
 use super::txns;
 use crate::task::Name;
@@ -51,12 +51,12 @@ pub struct NodeSeen {
     pub tasks: usize,
 }
 
-/// How many tasks; `exact` is false where the rest was estimated from the first [`COUNTED_RECORDS_MAX`] records.
+/// How many tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Tasks.
     pub tasks: u64,
-    /// Whether every record was read.
+    /// Whether only the first [`COUNTED_RECORDS_MAX`] records were read and the rest was estimated from them.
     pub estimated: bool,
 }
 
@@ -85,22 +85,39 @@ impl Store {
     pub async fn leader(&self) -> Result<(Option<Leader>, i64), LookError> {
         let prefix = self.keys().elect_prefix();
         let (lowest, revision) = tenure_cluster::leader(self.connection(), &prefix).await?;
+        Ok((self.elected(lowest, revision).await?, revision))
+    }
+
+    /// Who led at this revision.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub async fn leader_at(&self, revision: i64) -> Result<Option<Leader>, LookError> {
+        let candidates = Range::prefix(self.keys().elect_prefix()).at(revision);
+        let candidates = self.connection().range(&candidates).await?.kvs;
+        let lowest = candidates.into_iter().min_by_key(|kv| kv.create_revision);
+        self.elected(lowest, revision).await
+    }
+
+    /// The leader whose election key this is, with its record.
+    async fn elected(
+        &self,
+        lowest: Option<KeyValue>,
+        revision: i64,
+    ) -> Result<Option<Leader>, LookError> {
         let Some(kv) = lowest else {
-            return Ok((None, revision));
+            return Ok(None);
         };
         let range = Range::key(self.keys().term(kv.create_revision)).at(revision);
         let record = self.connection().range(&range).await?.kvs.pop();
         let record = record.map(|kv| decode(&kv.key, &kv.value)).transpose()?;
         let candidate = decode(&kv.key, &kv.value)?;
-        Ok((
-            Some(Leader {
-                term: kv.create_revision,
-                key: kv.key,
-                record,
-                candidate,
-            }),
-            revision,
-        ))
+        Ok(Some(Leader {
+            term: kv.create_revision,
+            key: kv.key,
+            record,
+            candidate,
+        }))
     }
 
     /// The leadership history, newest first.
@@ -121,18 +138,14 @@ impl Store {
         Ok((terms, page.revision))
     }
 
-    /// Ends the present term from any node. True where it was ended, false where nobody led or somebody else does by now.
+    /// Ends this leader's term from any node. True where it was ended, false where it had ended before; nobody else's is.
     ///
     /// # Errors
     /// [`LookError`]; an unknown outcome is [`LookError::Failure`], and calling again is harmless.
-    pub async fn dismiss(&self, now_ms: u64) -> Result<(bool, i64), LookError> {
-        let (leader, revision) = self.leader().await?;
-        let Some(leader) = leader else {
-            return Ok((false, revision));
-        };
-        let record = leader.record.unwrap_or(TermRecord {
-            node: leader.candidate.node,
-            address: leader.candidate.address,
+    pub async fn dismiss(&self, leader: &Leader, now_ms: u64) -> Result<(bool, i64), LookError> {
+        let record = leader.record.clone().unwrap_or_else(|| TermRecord {
+            node: leader.candidate.node.clone(),
+            address: leader.candidate.address.clone(),
             from_ms: now_ms,
             until_ms: None,
             ended_by: None,
@@ -169,7 +182,7 @@ impl Store {
                 .sum();
             nodes.push(NodeSeen {
                 id,
-                seen: seen(kv)?,
+                seen: Seen::of(kv)?,
                 tasks,
             });
         }

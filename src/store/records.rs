@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tenure_cluster::KeyValue;
 
 use crate::task::{Name, Outcome, Output, Pack, PackId, Routing, Tally, TaskId, Which};
 
@@ -45,6 +46,20 @@ pub struct Seen<T> {
     pub created: i64,
     /// When it was last written.
     pub modified: i64,
+}
+
+impl<T: DeserializeOwned> Seen<T> {
+    /// A key as it was read.
+    ///
+    /// # Errors
+    /// [`Corrupt`], naming the key.
+    pub fn of(kv: &KeyValue) -> Result<Self, Corrupt> {
+        Ok(Self {
+            value: decode(&kv.key, &kv.value)?,
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+        })
+    }
 }
 
 /// A node's session: the value of `live/node/<id>`.
@@ -115,6 +130,8 @@ pub struct Run {
     pub tally: Tally,
     /// The session of the node: create revision of its key.
     pub session: i64,
+    /// The process that had this session: back with another one, it lost a session and did not die.
+    pub instance: String,
     /// The term of the leader that assigned it.
     pub term: i64,
     /// The revision of the view it was decided at.
@@ -144,6 +161,11 @@ pub struct Outcomes {
     pub of: Vec<Attempt>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn none(deaths: &u32) -> bool {
+    *deaths == 0
+}
+
 /// How one attempt of some tasks ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -153,6 +175,9 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// The attempt's number, from 1; for what is no attempt, the number of attempts so far.
     pub number: u32,
+    /// Deaths charged to its tasks since they were submitted or revived, this attempt's counted.
+    #[serde(default, skip_serializing_if = "none")]
+    pub deaths: u32,
     /// Where it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Name>,
@@ -239,13 +264,6 @@ pub enum EndedBy {
     KeyDeleted,
     /// Nobody saw.
     Unknown,
-}
-
-impl Record {
-    /// Whether it holds all tasks of its pack.
-    pub fn covers(&self) -> bool {
-        self.which.len() == usize::from(self.size)
-    }
 }
 
 impl Next {

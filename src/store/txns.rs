@@ -160,7 +160,7 @@ fn promote(keys: &Keys, due: &Waiting) -> Txn {
 /// Claims ready tasks for nodes. The leader's.
 ///
 /// Guards   `ready`: the record as it was seen; `node`: each node's session lives.
-/// Writes   the ready record less or gone; a claim for each node, naming its session.
+/// Writes   the ready record less or gone; a claim for each node, naming its session and instance.
 /// Refused  ready: someone moved it, plan again. node: it just died.
 fn claim(keys: &Keys, assign: &Assign) -> Txn {
     let from = &assign.from;
@@ -179,6 +179,7 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             covers: take.which.len() == usize::from(record.size),
             tally: record.tally,
             session: take.session,
+            instance: take.instance.clone(),
             term: assign.term,
             decided: assign.decided,
             n: 0,
@@ -487,6 +488,11 @@ fn outcome(act: &Act, outcome: Outcome, next: Option<Next>) -> Vec<u8> {
         which: act.which,
         outcome,
         number: act.from.seen.value.tally.attempts,
+        deaths: if outcome == Outcome::Revived {
+            0
+        } else {
+            act.from.seen.value.tally.deaths
+        },
         node: None,
         fence: 0,
         started_ms: None,

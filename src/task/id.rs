@@ -38,6 +38,9 @@ pub enum IdError {
 }
 
 impl PackId {
+    /// 36 characters: how long its text is, hyphens included.
+    pub const CHARS: usize = 36;
+
     /// An id of this millisecond; `random` fills what time, version, variant and index leave (66 bits).
     pub fn new(unix_ms: u64, random: u128) -> Self {
         let bytes = random.to_be_bytes();

@@ -61,7 +61,7 @@ impl Outcome {
     }
 }
 
-/// What a run left behind: the last bytes of what it wrote, bounded by the node's `output_tail_bytes`.
+/// What a run left behind: the last bytes of what it wrote, bounded by the node's `output-tail`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Output {
     /// The end of what it wrote to standard output, or of the answer's body.

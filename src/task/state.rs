@@ -147,6 +147,20 @@ impl State {
     }
 }
 
+impl State {
+    /// The word for metrics and users.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 impl Event {
     /// Every event, in the order of a task's life.
     pub const ALL: [Self; 10] = [
@@ -165,14 +179,7 @@ impl Event {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheduled => "scheduled",
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Dead => "dead",
-            Self::Cancelled => "cancelled",
-        })
+        f.write_str(self.word())
     }
 }
 

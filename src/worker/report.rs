@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::held::Desk;
 use super::{LINGER, Worker};
 use crate::clock;
-use crate::store::{Change, Report, Run, Seen, Stop, Verdict, batches, decode};
+use crate::store::{Change, Report, Seen, Verdict, batches};
 use crate::task::ClaimId;
 
 /// 4 batches of reports in flight.
@@ -122,10 +122,7 @@ impl Worker {
             };
             return self.committed(claim, run.mod_revision);
         }
-        let run = instead
-            .run
-            .and_then(|kv| Some((decode::<Run>(&kv.key, &kv.value).ok()?, kv)));
-        let Some((run, kv)) = run else {
+        let Some(run) = instead.run.and_then(|kv| Seen::of(&kv).ok()) else {
             info!(%claim, ?lost, "report refused: the claim was reclaimed, its outcomes are dropped");
             return self.drop_claim(claim);
         };
@@ -134,20 +131,8 @@ impl Worker {
             return;
         };
         held.refused();
-        held.run = Seen {
-            value: run,
-            created: kv.create_revision,
-            modified: kv.mod_revision,
-        };
-        let stop = instead
-            .stop
-            .and_then(|kv| Some((decode::<Stop>(&kv.key, &kv.value).ok()?, kv)));
-        if let Some((value, kv)) = stop {
-            let stop = Seen {
-                value,
-                created: kv.create_revision,
-                modified: kv.mod_revision,
-            };
+        held.run = run;
+        if let Some(stop) = instead.stop.and_then(|kv| Seen::of(&kv).ok()) {
             held.stop(&stop, clock::now_ms());
         }
     }
@@ -168,21 +153,10 @@ impl Instead {
 }
 
 fn report(change: Change) -> Option<Report> {
-    match change {
-        Change::Report(report) => Some(report),
-        Change::Submit(_)
-        | Change::Promote(_)
-        | Change::Assign(_)
-        | Change::Touch(_)
-        | Change::Stop(_)
-        | Change::Reclaim(_)
-        | Change::Cancel(_)
-        | Change::Revive(_)
-        | Change::Raise(_)
-        | Change::Collect(_)
-        | Change::Unmark(_)
-        | Change::Record(_) => None,
-    }
+    let Change::Report(report) = change else {
+        return None;
+    };
+    Some(report)
 }
 
 /// A point in 0..1 for the jitter of a backoff.

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 use super::held::Held;
 use super::{Watches, Worker};
 use crate::clock;
-use crate::store::{Live, LookError, Run, Seen, Stop, decode};
+use crate::store::{Live, LookError, Run, Seen, Stop};
 use crate::task::ClaimId;
 
 /// 200 ms between attempts to read what the node holds.
@@ -138,18 +138,13 @@ impl Worker {
         let Some(claim) = self.claim_of(&kv.key) else {
             return;
         };
-        let run: Run = match decode(&kv.key, &kv.value) {
+        let run: Seen<Run> = match Seen::of(kv) {
             Ok(run) => run,
             Err(problem) => return error!(%problem, "a claim that cannot be read"),
         };
-        if run.session != self.hands.session {
+        if run.value.session != self.hands.session {
             return;
         }
-        let run = Seen {
-            value: run,
-            created: kv.create_revision,
-            modified: kv.mod_revision,
-        };
         match self.claims.get_mut(&claim) {
             Some(held) if held.report.is_none() && held.run.modified < run.modified => {
                 held.run = run;
@@ -173,12 +168,8 @@ impl Worker {
         let Some(claim) = self.claim_of(&kv.key) else {
             return;
         };
-        let stop = match decode::<Stop>(&kv.key, &kv.value) {
-            Ok(value) => Seen {
-                value,
-                created: kv.create_revision,
-                modified: kv.mod_revision,
-            },
+        let stop: Seen<Stop> = match Seen::of(kv) {
+            Ok(stop) => stop,
             Err(problem) => return error!(%problem, "a stop that cannot be read"),
         };
         match self.claims.get_mut(&claim) {

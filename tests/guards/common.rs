@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tenure::plan::{self, Ending, Of, Reserved, View, settle};
 use tenure::store::{
     Assign, Change, Keys, NodeRecord, Place, Reclaim, Record, RecordId, Report, Run, Seen, Stop,
-    StopRuns, Store, Submit, Take, Verdict, Waiting, decode, encode, txns,
+    StopRuns, Store, Submit, Take, Verdict, Waiting, encode, txns,
 };
 use tenure::task::{
     Backoff, ClaimId, Name, Outcome, Pack, PackId, Policy, Priority, Routing, Spec, State, TaskId,
@@ -76,11 +76,7 @@ impl Lab {
 
     pub(crate) async fn find<T: DeserializeOwned>(&self, key: &str) -> Option<Seen<T>> {
         let kv = self.range(Range::key(key)).await.pop()?;
-        Some(Seen {
-            value: decode(&kv.key, &kv.value).expect("a value of ours"),
-            created: kv.create_revision,
-            modified: kv.mod_revision,
-        })
+        Some(Seen::of(&kv).expect("a value of ours"))
     }
 
     pub(crate) async fn seen<T: DeserializeOwned>(&self, key: &str) -> Seen<T> {
@@ -214,7 +210,7 @@ impl Lab {
         let mut view = View::new(self.keys().clone(), 0, 1_000);
         for kv in self.range(Range::prefix(self.keys().live_prefix())).await {
             if !kv.key.starts_with(&self.keys().node_prefix()) {
-                view.put(&kv, NOW).expect("a value of ours");
+                view.put(&kv, 0).expect("a value of ours");
             }
         }
         plan::reclaim(&view, &Reserved::default(), 3, NOW, 100)
@@ -417,6 +413,7 @@ pub(crate) fn take(node: &str, session: i64, number: u64, which: Which) -> Take 
         claim: claim_id(number),
         node: name(node),
         session,
+        instance: node_record(node).instance,
         which,
     }
 }

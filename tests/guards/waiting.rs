@@ -65,6 +65,7 @@ async fn assign_writes_a_claim_for_each_node_and_leaves_the_rest_ready() {
     assert_eq!(left.seen.value.which, Which::only(3));
     let run = lab.seen::<Run>(&runs[1]).await.value;
     assert_eq!((run.session, run.which.len(), run.covers), (b, 2, false));
+    assert_eq!(run.instance, "b-1");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::rules::{
     cycles, imports, long_files, prints, silent_bounds, spelled_keys, stray_transactions,
+    unused_grants,
 };
 use crate::source::{Source, lex};
 
@@ -88,6 +89,32 @@ fn a_table_that_goes_round_is_seen() {
     assert_eq!(cycles(&[("a", "b::c d"), ("b", "d"), ("d", "")]), FINE);
     let round = cycles(&[("a", "b::c"), ("b", "d"), ("d", ""), ("d", "a")]);
     assert_eq!(round.len(), 4, "{round:?}");
+}
+
+#[test]
+fn a_grant_that_nobody_uses_is_named() {
+    let text = "use crate::{clock, store::Store};\nuse tenure_cluster::Txn;\n#[cfg(test)]\nmod tests {\n    use crate::task::Name;\n}\n";
+    let sources = at("src/leader/mod.rs", text);
+    let table = [
+        ("leader", "store clock"),
+        ("leader", "tenure_cluster"),
+        ("clock", ""),
+    ];
+    assert_eq!(unused_grants(&sources, &table), FINE);
+    let broken = [
+        ("leader", "store::Store store::Keys clock task"),
+        ("leader", "tenure_cluster::Guard"),
+        ("api", "store"),
+    ];
+    assert_eq!(
+        unused_grants(&sources, &broken),
+        [
+            "leader may import store::Keys and does not",
+            "leader may import task and does not",
+            "leader may import tenure_cluster::Guard and does not",
+            "api may import store and does not",
+        ]
+    );
 }
 
 #[test]

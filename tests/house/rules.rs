@@ -7,37 +7,16 @@ use crate::{FILE_LINES_MAX, IMPORTS, KEYS, READERS, TEST_LINES_MAX, TXNS};
 pub(crate) fn imports(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| !source.is_test()) {
-        let code = lex(source.product()).code;
-        let inner = source.path.strip_prefix("src/");
-        let mut found = Vec::new();
-        for root in ["tenure_cluster::", "tenure_testkit::"] {
-            found.extend(
-                paths(&code, root)
-                    .into_iter()
-                    .map(|(line, path)| (line, format!("{root}{path}"))),
-            );
-        }
-        for root in ["crate::", "tenure::"] {
-            if inner.is_some() || root == "tenure::" {
-                found.extend(paths(&code, root));
-            }
-        }
-        if inner.is_some() {
-            found.extend(
-                climbs(source, &code)
-                    .into_iter()
-                    .filter(|(_, path)| is_room(path)),
-            );
-        }
-        if inner.is_some() && source.room() == "lib" {
+        let ours = source.path.starts_with("src/");
+        if ours && source.room() == "lib" {
             continue;
         }
-        if inner.is_some() && !is_room(source.room()) {
+        if ours && !is_room(source.room()) {
             wrong.push(source.at(1, "is in no room of the import table"));
             continue;
         }
         let may = may(IMPORTS, source.room());
-        for (line, path) in found {
+        for (line, path) in imported(source) {
             let allowed =
                 begins(&path, source.room()) || may.iter().any(|prefix| begins(&path, prefix));
             if !allowed {
@@ -46,6 +25,48 @@ pub(crate) fn imports(sources: &[Source]) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Rows of the import table that allow what nobody does.
+pub(crate) fn unused_grants(sources: &[Source], table: &[(&str, &str)]) -> Vec<String> {
+    let of_room = |room: &str| -> Vec<String> {
+        let files = sources
+            .iter()
+            .filter(|source| source.path.starts_with("src/") && source.room() == room);
+        let paths = files.flat_map(imported).map(|(_, path)| path);
+        paths.collect()
+    };
+    let mut wrong = Vec::new();
+    for (room, may) in table {
+        let used = of_room(room);
+        for grant in may.split_whitespace() {
+            if !used.iter().any(|path| begins(path, grant)) {
+                wrong.push(format!("{room} may import {grant} and does not"));
+            }
+        }
+    }
+    wrong
+}
+
+/// What the product code of a file imports from rooms of ours and from the crates beside it, with the lines.
+fn imported(source: &Source) -> Vec<(usize, String)> {
+    let code = lex(source.product()).code;
+    let ours = source.path.starts_with("src/");
+    let mut found = Vec::new();
+    for root in ["tenure_cluster::", "tenure_testkit::"] {
+        let of_crate = paths(&code, root).into_iter();
+        found.extend(of_crate.map(|(line, path)| (line, format!("{root}{path}"))));
+    }
+    for root in ["crate::", "tenure::"] {
+        if ours || root == "tenure::" {
+            found.extend(paths(&code, root));
+        }
+    }
+    if ours {
+        let climbs = climbs(source, &code).into_iter();
+        found.extend(climbs.filter(|(_, path)| is_room(path)));
+    }
+    found
 }
 
 fn is_room(path: &str) -> bool {

@@ -137,6 +137,7 @@ async fn a_stop_that_arrives_before_its_claim_is_not_forgotten() {
             claim,
             node: name("a"),
             session,
+            instance: "x".to_owned(),
             which,
         }],
         term: 1,

@@ -1,7 +1,7 @@
 //! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
 
 use tenure::store::{Change, IdemKey, Submit, Verdict, decode};
-use tenure::task::{Pack, State};
+use tenure::task::{Pack, PackId, State};
 use tenure_cluster::Txn;
 
 use crate::common::{Cluster, now_ms, task, with_attempts};
@@ -65,4 +65,47 @@ async fn an_ended_pack_is_forgotten_and_others_are_kept() {
     // The dead letter can still be tried again: its spec is there.
     cluster.store.revive(dead, 1, now_ms()).await.unwrap();
     cluster.until(dead, &[State::Dead]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_that_cannot_be_read_keep_no_other_and_are_counted() {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .unwrap();
+    let mut cluster = Cluster::start().await;
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+    let id = cluster.submit(task("noop", "{}")).await;
+    cluster.until(id, &[State::Succeeded]).await;
+
+    // More of them than one sweep looks at, all older than the one that has ended.
+    let (keys, old_ms) = (cluster.store.keys().clone(), now_ms() - 3_600_000);
+    let corrupt: Vec<PackId> = (1..=300).map(PackId::floor).collect();
+    for some in corrupt.chunks(50) {
+        let txn = some.iter().fold(Txn::new(), |txn, pack| {
+            txn.put(keys.pack(*pack), "not a pack")
+                .put(keys.gc(old_ms, *pack), Vec::new())
+        });
+        assert!(
+            cluster
+                .store
+                .connection()
+                .commit(&txn)
+                .await
+                .committed()
+                .is_some()
+        );
+    }
+    let mark = Txn::new().put(keys.gc(old_ms + 60_000, id.pack()), Vec::new());
+    cluster.store.connection().commit(&mark).await;
+
+    cluster
+        .when("the ended pack is forgotten", async |store| {
+            store.task(id).await.ok()?.0.is_none().then_some(())
+        })
+        .await;
+    assert_eq!(cluster.all(keys.pack_prefix()).await.len(), corrupt.len());
+    let counted = "tenure_packs_skipped_total 300";
+    assert!(metrics.render().contains(counted), "{}", metrics.render());
 }

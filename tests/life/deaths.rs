@@ -81,6 +81,28 @@ async fn a_task_whose_node_dies_each_time_ends_by_its_death_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_death_is_charged_though_the_node_is_back_and_another_leads() {
+    let mut cluster = Cluster::start().await;
+    cluster.node("b", &[], |kinds| kinds).await;
+    let before = cluster.leader_after(0).await;
+    let recorder = Recorder::closed();
+    cluster.node("k", &[], recorder.on("k")).await;
+    let id = cluster.submit(task(WORK, "0")).await;
+    recorder.started(1).await;
+
+    // The leader is silent, so nobody sees the death; then the node's new process leads, as the only one there.
+    cluster.kill("b").await;
+    cluster.cut("k").await;
+    cluster.node("k", &[], |kinds| kinds).await;
+    let after = cluster.leader_after(before.term).await;
+    assert_eq!(after.candidate.node, name("k"));
+
+    let found = cluster.until(id, &[State::Pending]).await;
+    assert_eq!(outcomes(&found), [Outcome::Lost]);
+    assert_eq!(found.waiting.unwrap().2.value.tally.deaths, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_node_is_noticed_by_its_lease() {
     let mut cluster = Cluster::start().await;
     let recorder = Recorder::closed();
@@ -247,6 +269,7 @@ async fn an_orphan_is_found_however_busy_the_cluster_is() {
         covers: true,
         tally: seen.value.tally,
         session: 1,
+        instance: "x".to_owned(),
         term: 1,
         decided: 1,
         n: 0,

@@ -52,8 +52,9 @@ async fn leadership_moves_whatever_ends_a_term_and_the_history_says_why() {
         cluster.revoke(before.candidate.node.as_str()).await;
     })
     .await;
-    let last = next(&cluster, EndedBy::Resigned, async |_| {
-        assert!(cluster.store.dismiss(now_ms()).await.unwrap().0);
+    let last = next(&cluster, EndedBy::Resigned, async |before| {
+        let (ended, _) = cluster.store.dismiss(before, now_ms()).await.unwrap();
+        assert!(ended);
     })
     .await;
 
@@ -77,6 +78,28 @@ async fn both_stand(cluster: &Cluster) {
             (page.kvs.len() == 2).then_some(())
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_leader_tells_of_its_nodes_and_a_former_one_no_longer() {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .unwrap();
+    let says = |line: &str| {
+        metrics
+            .render()
+            .lines()
+            .any(|said| said == line)
+            .then_some(())
+    };
+    let mut cluster = Cluster::start().await;
+
+    cluster.node("a", &[], |kinds| kinds).await;
+    let live = r#"tenure_nodes{state="live"} 1"#;
+    cluster.when(live, async |_| says(live)).await;
+
+    cluster.stop("a").await;
+    assert!(says(r#"tenure_nodes{state="live"} 0"#).is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +130,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
             },
             node: name("b"),
             session: cluster.session("b").await.create_revision,
+            instance: "x".to_owned(),
             which: Which::only(id.index()),
         }],
         term: old.term,
@@ -121,7 +145,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     proxy.set(Mode::HoldRequests);
     let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign), &[]);
     let next = async {
-        cluster.store.dismiss(now_ms()).await.unwrap();
+        cluster.store.dismiss(&old, now_ms()).await.unwrap();
         let next = cluster.leader_after(old.term).await;
         proxy.set(Mode::Forward);
         next

@@ -74,7 +74,8 @@ fn due(found: &Found) -> Option<u64> {
     }
 }
 
-/// What the task has been through since it was submitted or revived. An ended one has no record left: then its attempts tell.
+/// What the task has been through since it was submitted or revived. An ended one has no record left: then its attempts tell;
+/// which deaths were charged to it the last of them says, for not every lost attempt was.
 fn tally(found: &Found) -> Tally {
     if let Some((_, _, record)) = &found.waiting {
         return record.value.tally;
@@ -84,12 +85,11 @@ fn tally(found: &Found) -> Tally {
     }
     let mut tally = Tally::default();
     for (_, attempt) in &found.attempts {
-        tally.attempts = attempt.number;
+        (tally.attempts, tally.deaths) = (attempt.number, attempt.deaths);
         match attempt.outcome {
             Outcome::Failed | Outcome::Timeout => tally.failures += 1,
-            Outcome::Lost => tally.deaths += 1,
-            Outcome::Revived => (tally.failures, tally.deaths) = (0, 0),
-            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned => {}
+            Outcome::Revived => tally.failures = 0,
+            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned | Outcome::Lost => {}
         }
     }
     tally
@@ -100,14 +100,17 @@ fn attempts(found: &Found) -> Vec<Attempt> {
     let ended = found
         .attempts
         .iter()
-        .filter(|(_, attempt)| attempt.outcome.is_attempt() && attempt.node.is_some());
-    let mut attempts: Vec<Attempt> = ended.map(|(_, attempt)| ended_attempt(attempt)).collect();
+        .filter(|(_, attempt)| attempt.node.is_some());
+    let mut attempts: Vec<Attempt> = ended
+        .filter_map(|(_, attempt)| ended_attempt(attempt))
+        .collect();
     attempts.extend(found.running.as_ref().map(running));
     attempts
 }
 
-fn ended_attempt(attempt: &store::Attempt) -> Attempt {
-    Attempt {
+/// None for what is no attempt.
+fn ended_attempt(attempt: &store::Attempt) -> Option<Attempt> {
+    Some(Attempt {
         number: attempt.number,
         node: attempt
             .node
@@ -117,10 +120,10 @@ fn ended_attempt(attempt: &store::Attempt) -> Attempt {
         fence: attempt.fence,
         started_at: attempt.started_ms.map(time),
         finished_at: Some(time(attempt.finished_ms)),
-        outcome: outcome(attempt.outcome),
+        outcome: outcome(attempt.outcome)?,
         error: attempt.error.clone(),
         output: attempt.output.as_ref().map(output_of),
-    }
+    })
 }
 
 /// Its number is sure, its start is not: its node has not said yet.
@@ -137,14 +140,14 @@ fn running(held: &Held) -> Attempt {
     }
 }
 
-fn outcome(outcome: Outcome) -> AttemptOutcome {
+fn outcome(outcome: Outcome) -> Option<AttemptOutcome> {
     match outcome {
-        Outcome::Succeeded => AttemptOutcome::Succeeded,
-        Outcome::Failed => AttemptOutcome::Failed,
-        Outcome::Timeout => AttemptOutcome::Timeout,
-        Outcome::Cancelled => AttemptOutcome::Cancelled,
-        Outcome::Lost => AttemptOutcome::Lost,
-        Outcome::Returned | Outcome::Revived => AttemptOutcome::Returned,
+        Outcome::Succeeded => Some(AttemptOutcome::Succeeded),
+        Outcome::Failed => Some(AttemptOutcome::Failed),
+        Outcome::Timeout => Some(AttemptOutcome::Timeout),
+        Outcome::Cancelled => Some(AttemptOutcome::Cancelled),
+        Outcome::Lost => Some(AttemptOutcome::Lost),
+        Outcome::Returned | Outcome::Revived => None,
     }
 }
 
@@ -191,4 +194,79 @@ fn pending(kind: &str, around: &Surroundings) -> Option<String> {
     takers
         .all(full)
         .then(|| format!("a free slot on a node that runs `{kind}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::Origin;
+    use crate::task::{Pack, PackId, Policy, Priority, Routing, Which};
+
+    fn ended(attempts: &[(Outcome, u32)]) -> Found {
+        let attempts = attempts
+            .iter()
+            .zip(1..)
+            .map(|(&(outcome, deaths), number)| {
+                let attempt = store::Attempt {
+                    which: Which::only(0),
+                    outcome,
+                    number,
+                    deaths,
+                    node: None,
+                    fence: 0,
+                    started_ms: None,
+                    finished_ms: 1,
+                    error: None,
+                    output: None,
+                    next: None,
+                };
+                (Origin::Submit, attempt)
+            });
+        let pack = Pack {
+            routing: Routing {
+                queue: "q".parse().unwrap(),
+                kind: "k".parse().unwrap(),
+                priority: Priority::default(),
+            },
+            policy: Policy {
+                max_attempts: 3,
+                backoff: crate::task::Backoff::default(),
+                timeout_ms: None,
+            },
+            created_ms: 1,
+            run_at_ms: None,
+            tasks: std::collections::BTreeMap::new(),
+            idem: Vec::new(),
+        };
+        Found {
+            id: PackId::floor(1).task(0),
+            pack: Arc::new(pack),
+            state: State::Succeeded,
+            attempts: attempts.collect(),
+            waiting: None,
+            running: None,
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn only_deaths_that_were_charged_are_told_of_an_ended_task() {
+        let with_others = ended(&[(Outcome::Lost, 0), (Outcome::Succeeded, 0)]);
+        assert_eq!(tally(&with_others).deaths, 0);
+        let alone = ended(&[
+            (Outcome::Lost, 0),
+            (Outcome::Failed, 0),
+            (Outcome::Lost, 1),
+            (Outcome::Succeeded, 1),
+        ]);
+        assert_eq!((tally(&alone).failures, tally(&alone).deaths), (1, 1));
+        let revived = ended(&[
+            (Outcome::Lost, 1),
+            (Outcome::Revived, 0),
+            (Outcome::Succeeded, 0),
+        ]);
+        assert_eq!(tally(&revived).deaths, 0);
+    }
 }

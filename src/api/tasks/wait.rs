@@ -40,12 +40,8 @@ pub(super) async fn settled(room: &Room, id: TaskId, wait: Duration) -> Result<F
 }
 
 async fn look(room: &Room, id: TaskId) -> Result<Found, ApiError> {
-    match room.door.store.task(id).await {
-        // Between two reads of one look its revision was compacted: that is rare, and another look is fresh.
-        Err(error) if super::moved(&error) => Ok(room.door.store.task(id).await?.0),
-        looked => Ok(looked?.0),
-    }
-    .and_then(|found| found.ok_or(ApiError::NoTask(id)))
+    let (found, _) = room.door.store.task(id).await?;
+    found.ok_or(ApiError::NoTask(id))
 }
 
 fn settles(found: &Found) -> bool {

@@ -9,7 +9,7 @@ use crate::store::{Candidacy, NodeRecord, TermRecord, encode};
 use crate::task::PackId;
 
 /// An API with a real etcd behind it.
-struct Open {
+pub(super) struct Open {
     stage: Stage,
     etcd: Etcd,
     driver: JoinSet<()>,
@@ -22,7 +22,7 @@ impl std::ops::Deref for Open {
     }
 }
 
-async fn open() -> Open {
+pub(super) async fn open() -> Open {
     let etcd = tokio::task::spawn_blocking(Etcd::single).await.unwrap();
     let (stage, coalescer, herald) = stage(&etcd.endpoints()[0], &[]);
     let horizon = Txn::new().put(stage.store.keys().horizon(), PackId::floor(0).to_string());
@@ -38,13 +38,13 @@ async fn open() -> Open {
 }
 
 impl Stage {
-    async fn write(&self, txn: &Txn) {
+    pub(super) async fn write(&self, txn: &Txn) {
         let sent = self.store.connection().commit(txn).await;
         assert!(matches!(sent, Sent::Committed(_)), "{sent:?}");
     }
 
     /// A node under this name with two slots.
-    async fn node(&self, name: &str, kinds: &[&str]) {
+    pub(super) async fn node(&self, name: &str, kinds: &[&str]) {
         let record = NodeRecord {
             instance: "i".to_owned(),
             address: format!("http://{name}:8700"),
@@ -60,7 +60,7 @@ impl Stage {
     }
 
     /// This node leads.
-    async fn lead(&self, name: &str) {
+    pub(super) async fn lead(&self, name: &str) {
         let (keys, node) = (
             self.store.keys(),
             name.parse::<crate::task::Name>().unwrap(),

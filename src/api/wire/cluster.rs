@@ -235,4 +235,7 @@ pub struct EtcdStats {
     pub db_size_in_use: u64,
     /// The size at which etcd refuses writes, in bytes.
     pub quota: u64,
+    /// Whether new work is refused for want of room.
+    #[serde(default)]
+    pub full: bool,
 }

@@ -40,7 +40,7 @@ pub(super) enum Command {
         #[arg(required = true)]
         ids: Vec<Uuid>,
     },
-    /// Let dead tasks run again
+    /// Let dead tasks run again; needs a token with the role admin
     Retry {
         /// The tasks
         #[arg(required = true)]
@@ -52,7 +52,7 @@ pub(super) enum Command {
 pub(super) enum DeadCommand {
     /// List dead tasks
     List(view::DeadList),
-    /// Let dead tasks run again: those named, or --all of them
+    /// Let dead tasks run again: those named, or --all of them; needs a token with the role admin
     Retry(act::DeadRetry),
 }
 

@@ -71,15 +71,19 @@ fn state(text: &str) -> Result<TaskState, String> {
 pub(super) async fn list(global: &Global, client: &Client, asked: List) -> Result<Exit, Failure> {
     let List { state, filter } = asked;
     let mut cursor = filter.cursor.clone();
+    // A page may be empty and have a next one: the filter matched nothing of what was read for it.
+    let mut shown = cursor.is_some();
     loop {
         let path = page_path(state, &filter, cursor.as_deref());
         let answer = client.get(&path).await?;
         let page: TaskPage = answer.read()?;
         match global.output {
             Output::Json => answer.print()?,
-            Output::Table if page.items.is_empty() => nothing(state),
+            Output::Table if is_nothing(&page, shown) => nothing(state),
+            Output::Table if page.items.is_empty() => {}
             Output::Table => out::line(&rows(&page.items))?,
         }
+        shown |= !page.items.is_empty();
         match page.next_cursor {
             Some(next) if filter.all => cursor = Some(next),
             Some(next) => {
@@ -89,6 +93,11 @@ pub(super) async fn list(global: &Global, client: &Client, asked: List) -> Resul
             None => return Ok(Exit::Done),
         }
     }
+}
+
+/// Whether there is no such task: not on this page, nor on one before or after it.
+fn is_nothing(page: &TaskPage, shown: bool) -> bool {
+    page.items.is_empty() && page.next_cursor.is_none() && !shown
 }
 
 /// The path of one page.
@@ -266,4 +275,21 @@ pub(super) fn one_line(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_page_that_has_a_next_one_is_not_the_end() {
+        let page = |next: Option<&str>| TaskPage {
+            items: Vec::new(),
+            next_cursor: next.map(ToOwned::to_owned),
+            revision: 1,
+        };
+        assert!(!is_nothing(&page(Some("1.0.2f")), false));
+        assert!(!is_nothing(&page(None), true));
+        assert!(is_nothing(&page(None), false));
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::fate::{Fate, fate};
 use super::packing::{group, holder, random, replayed};
 use super::{Accepted, Lanes, REPEAT, SUBMIT_DEADLINE, SubmitError, Waiter, late};
 use crate::store::change::{Change, Submit};
@@ -136,27 +137,12 @@ impl Draft {
         late: bool,
         unknown: &mut BTreeSet<PackId>,
     ) -> Option<Self> {
-        match verdict {
-            Verdict::Committed { revision } => self.accepted(revision),
-            // Nobody else makes this id: an earlier copy of ours was committed.
-            Verdict::Refused { lost, revision, .. } if lost.contains(&"pack") => {
-                self.accepted(revision);
-            }
-            Verdict::Refused { lost, .. } if lost.contains(&"horizon") => {
-                self.failed(&SubmitError::ClockBehind);
-            }
-            Verdict::Refused {
-                reads, revision, ..
-            } => return self.without_taken(keys, &reads, revision),
-            Verdict::Unknown(failure) if late => self.failed(&SubmitError::Unknown(failure)),
-            Verdict::Unavailable(failure) if unknown.contains(&self.id) => {
-                if !late {
-                    return Some(self);
-                }
-                self.failed(&SubmitError::Unknown(failure));
-            }
-            Verdict::Unavailable(failure) => self.failed(&SubmitError::Unavailable(failure)),
-            Verdict::Unknown(_) => {
+        match fate(verdict, unknown.contains(&self.id)) {
+            Fate::Accepted { revision } => self.accepted(revision),
+            Fate::Taken { reads, revision } => return self.without_taken(keys, &reads, revision),
+            Fate::Failed(error) => self.failed(&error),
+            Fate::Unsure(failure) if late => self.failed(&SubmitError::Unknown(failure)),
+            Fate::Unsure(_) => {
                 unknown.insert(self.id);
                 return Some(self);
             }

@@ -1,6 +1,8 @@
 //! Accepts tasks: single ones coalesced, batches whole; never acknowledges before the commit.
 
+mod budget;
 mod coalescer;
+mod fate;
 mod packing;
 
 use std::collections::BTreeSet;
@@ -11,14 +13,17 @@ use tenure_cluster::{Failure, FailureKind, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub use budget::{IN_FLIGHT_BYTES_MAX, Space};
 pub use coalescer::Coalescer;
 
 use super::change::{Change, Submit};
-use super::commit::{Store, Verdict};
+use super::commit::Store;
 use super::keys::Lane;
 use super::records::Idem;
 use super::txns;
 use crate::task::{PACK_TASKS_MAX, Policy, Routing, Spec, TaskId};
+use budget::{Budget, weight};
+use fate::{Fate, fate};
 use packing::{packed, replayed};
 
 /// 8,192 submits wait for a commit at most: a quarter of a second of them at 32,000/s; beyond, callers are told to come again.
@@ -78,8 +83,8 @@ pub enum SubmitError {
     /// The idempotency key was used for another request.
     #[error("idempotency key `{0}` was used for another request")]
     KeyTaken(String),
-    /// Too many submits wait.
-    #[error("{WAITING_MAX} submits are waiting already")]
+    /// As many submits are in flight as this node takes.
+    #[error("{WAITING_MAX} submits or {IN_FLIGHT_BYTES_MAX} bytes of them are in flight already")]
     Busy,
     /// It was not accepted.
     #[error("not accepted: {0}")]
@@ -104,6 +109,7 @@ pub struct Submitter {
     store: Store,
     line: mpsc::Sender<Waiter>,
     lanes: Lanes,
+    budget: Budget,
 }
 
 /// One submit that waits for its commit.
@@ -113,6 +119,8 @@ struct Waiter {
     idem: Option<IdemKey>,
     now_ms: u64,
     answer: oneshot::Sender<Result<Accepted, SubmitError>>,
+    /// Held until it is answered, also where its caller went away.
+    _space: Space,
 }
 
 /// The lanes this node knows to be marked. Marks stay, so what is known once stays true.
@@ -127,11 +135,20 @@ pub fn line(store: &Store) -> (Submitter, Coalescer) {
         store: store.clone(),
         line: sender,
         lanes: lanes.clone(),
+        budget: Budget::new(),
     };
     (submitter, Coalescer::new(store.clone(), receiver, lanes))
 }
 
 impl Submitter {
+    /// Room for so many bytes of a submit that is still being read; [`Self::one`] and [`Self::batch`] take their own.
+    ///
+    /// # Errors
+    /// [`SubmitError::Busy`].
+    pub fn space(&self, bytes: usize) -> Result<Space, SubmitError> {
+        self.budget.take(bytes)
+    }
+
     /// Accepts one task.
     ///
     /// # Errors
@@ -142,12 +159,14 @@ impl Submitter {
         idem: Option<IdemKey>,
         now_ms: u64,
     ) -> Result<Accepted, SubmitError> {
+        let space = self.budget.take(weight(&task))?;
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             task,
             idem,
             now_ms,
             answer,
+            _space: space,
         };
         self.line
             .try_send(waiter)
@@ -174,6 +193,7 @@ impl Submitter {
         idem: Option<IdemKey>,
         now_ms: u64,
     ) -> Result<Accepted, SubmitError> {
+        let _space = self.budget.take(tasks.iter().map(weight).sum())?;
         let (packs, ids) = packed(tasks, idem.as_ref(), now_ms);
         let lanes: BTreeSet<Lane> = packs
             .iter()
@@ -196,41 +216,26 @@ impl Submitter {
             inline,
         })];
         let deadline = Instant::now() + SUBMIT_DEADLINE;
-        let mut unknown = None;
+        let mut sent_before = false;
         loop {
             let verdict = self.store.commit_batch(None, &change, &[]).await.pop();
-            match verdict.expect("one change, one verdict") {
-                Verdict::Committed { revision } => {
+            let verdict = verdict.expect("one change, one verdict");
+            match fate(verdict, sent_before) {
+                Fate::Accepted { revision } => {
                     return Ok(Accepted {
                         tasks: ids,
                         revision,
                         repeated: false,
                     });
                 }
-                // Nobody else makes these ids: an earlier copy of ours was committed.
-                Verdict::Refused { lost, revision, .. } if lost.contains(&"pack") => {
-                    return Ok(Accepted {
-                        tasks: ids,
-                        revision,
-                        repeated: false,
-                    });
-                }
-                Verdict::Refused { lost, .. } if lost.contains(&"horizon") => {
-                    return Err(SubmitError::ClockBehind);
-                }
-                Verdict::Refused {
-                    reads, revision, ..
-                } => {
+                Fate::Taken { reads, revision } => {
                     return replayed(self.store.keys(), idem.as_ref(), &reads, revision);
                 }
-                Verdict::Unknown(failure) => unknown = Some(failure),
-                Verdict::Unavailable(failure) if unknown.is_none() => {
-                    return Err(SubmitError::Unavailable(failure));
+                Fate::Failed(error) => return Err(error),
+                Fate::Unsure(failure) if Instant::now() >= deadline => {
+                    return Err(SubmitError::Unknown(failure));
                 }
-                Verdict::Unavailable(_) => {}
-            }
-            if let Some(failure) = unknown.take_if(|_| Instant::now() >= deadline) {
-                return Err(SubmitError::Unknown(failure));
+                Fate::Unsure(_) => sent_before = true,
             }
             tokio::time::sleep(REPEAT).await;
         }

@@ -1,0 +1,54 @@
+//! Which problem each failure of the store is; every case is written out.
+
+use tenure_cluster::ReadError;
+
+use super::ApiError;
+use crate::store::{ActError, LookError, SubmitError};
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::KeyTaken(key) => Self::KeyReused(key),
+            SubmitError::Busy => Self::Busy,
+            SubmitError::Unavailable(failure) => Self::Unavailable(failure),
+            SubmitError::Unknown(failure) => Self::Unknown(failure),
+            SubmitError::ClockBehind => Self::ClockBehind,
+            SubmitError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
+            SubmitError::Closing => Self::Closing,
+        }
+    }
+}
+
+/// Of reads: whatever went wrong, nothing was changed.
+impl From<LookError> for ApiError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Read(ReadError::Compacted { .. }) => Self::CursorExpired,
+            LookError::Read(ReadError::Unavailable(failure) | ReadError::Definite(failure))
+            | LookError::Failure(failure) => Self::Unavailable(failure),
+            LookError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
+            LookError::Nowhere { task, revision } => {
+                Self::Corrupt(format!("task {task} is in no place at revision {revision}"))
+            }
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        LookError::from(error).into()
+    }
+}
+
+impl From<ActError> for ApiError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::NoTask(id) => Self::NoTask(id),
+            ActError::Illegal(illegal) => Self::WrongState(illegal),
+            ActError::Look(error) => error.into(),
+            ActError::Unknown(failure) => Self::Unknown(failure),
+            ActError::Unavailable(failure) => Self::Unavailable(failure),
+            ActError::Busy(id) => Self::Moving(id),
+        }
+    }
+}
