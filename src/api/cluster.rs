@@ -74,7 +74,7 @@ pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resig
     let store = &room.door.store;
     let (leader, revision) = store.leader().await?;
     let leader = leader.ok_or(ApiError::NoLeader { revision })?;
-    let (ended, revision) = store.dismiss(&leader, Room::now_ms()).await?;
+    let (ended, revision) = store.dismiss(&leader, room.now_ms()).await?;
     if !ended {
         return Err(ApiError::LeaderChanged);
     }

@@ -108,8 +108,8 @@ impl RequestIds {
 }
 
 impl Room {
-    pub(super) fn now_ms() -> u64 {
-        u64::try_from(crate::clock::now().as_millisecond()).unwrap_or(0)
+    pub(super) fn now_ms(&self) -> u64 {
+        self.door.store.now_ms()
     }
 
     /// The largest payload taken, in bytes.

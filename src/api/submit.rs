@@ -60,7 +60,7 @@ pub(super) async fn one(
     fits(&asked, payload_max, "/payload")?;
     let mut faults = asked.check(payload_max);
     let key = agreed(&headers, asked.idempotency_key.take(), &mut faults);
-    let now_ms = Room::now_ms();
+    let now_ms = room.now_ms();
     let idem = idem(key, &faults, || digest::of_one(&asked));
     let task = spec::new_task(asked, now_ms, faults)?;
     let (queue, kind) = (task.routing.queue.clone(), task.routing.kind.clone());
@@ -129,7 +129,7 @@ pub(super) async fn batch(
     bounded(&asked, payload_max)?;
     let mut faults = asked.check(payload_max);
     let key = agreed(&headers, asked.idempotency_key.take(), &mut faults);
-    let now_ms = Room::now_ms();
+    let now_ms = room.now_ms();
     let idem = idem(key, &faults, || digest::of_batch(&asked));
     let tasks = spec::new_tasks(asked.tasks, now_ms, faults)?;
     let lanes = lanes(&tasks)?;

@@ -137,7 +137,7 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<Answer<Acted>, ApiError> {
     let id = task_id(&id)?;
-    let done = room.door.store.cancel(id, act(), Room::now_ms()).await?;
+    let done = room.door.store.cancel(id, act(), room.now_ms()).await?;
     Ok(acted(id, done))
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn retry(
     Path(id): Path<String>,
 ) -> Result<Answer<Acted>, ApiError> {
     let id = task_id(&id)?;
-    let done = room.door.store.revive(id, act(), Room::now_ms()).await?;
+    let done = room.door.store.revive(id, act(), room.now_ms()).await?;
     Ok(acted(id, done))
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, warn};
 
 use super::Post;
-use crate::clock;
 use crate::metrics;
 use crate::store::{Change, Collect, Corrupt, Keys, Outcomes, Raise, Verdict, batches, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
@@ -63,7 +62,7 @@ struct Swept {
 async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadError> {
     let keys = post.store.keys();
     let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
-    let old_ms = clock::now_ms().saturating_sub(retention_ms);
+    let old_ms = post.store.now_ms().saturating_sub(retention_ms);
     let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
     let marks = post.store.connection().range(&range).await?;
     let (mut changes, mut swept) = (Vec::new(), Swept::default());

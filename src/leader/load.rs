@@ -4,7 +4,6 @@
 use tenure_cluster::{KeyValue, Range};
 use tracing::error;
 
-use crate::clock;
 use crate::plan::View;
 use crate::store::{Keys, Live, LookError, Store};
 
@@ -24,7 +23,7 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
             view.unread(lane);
         }
     }
-    let now_ms = clock::now_ms();
+    let now_ms = store.now_ms();
     for prefix in [keys.node_prefix(), keys.runs(), keys.all_stops()] {
         for kv in whole(store, &prefix, revision).await? {
             if let Err(problem) = view.put(&kv, now_ms) {

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock;
 use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
@@ -105,7 +104,7 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
         Over::TermLost => Over::TermLost,
         Over::Asked(record) => Over::Asked(store::Term::closed(
             record,
-            clock::now_ms(),
+            post.store.now_ms(),
             EndedBy::Resigned,
         )),
     }
@@ -243,7 +242,7 @@ impl Desk<'_> {
         match delivery {
             Delivery::Events { revision, events } => {
                 let before = self.view.changes_of_nodes;
-                for problem in self.view.fold(&events, revision, clock::now_ms()) {
+                for problem in self.view.fold(&events, revision, self.post.store.now_ms()) {
                     error!(%problem, "left out of the view");
                 }
                 if self.view.changes_of_nodes != before {
@@ -288,7 +287,7 @@ impl Desk<'_> {
             numbers,
             &rules,
             orphans,
-            clock::now_ms(),
+            self.post.store.now_ms(),
         );
         let took_back = matches!(changes.first(), Some(Change::Reclaim(_)));
         if orphans == Orphans::Look && !took_back {
@@ -327,7 +326,7 @@ impl Desk<'_> {
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.len() < FLIGHTS_MAX);
         let until_due = due.map_or(TICK, |due| {
-            Duration::from_millis(due.saturating_sub(clock::now_ms()))
+            Duration::from_millis(due.saturating_sub(self.post.store.now_ms()))
         });
         let pause = self
             .pause

@@ -10,7 +10,6 @@ use tokio::time::{Instant, interval_at};
 use tracing::{debug, warn};
 
 use super::{Post, collect};
-use crate::clock;
 use crate::metrics;
 use crate::store::{self, Change, EndedBy, LookError, TERMS_MAX, TermRecord, Verdict};
 use crate::task::State;
@@ -49,7 +48,7 @@ pub(super) fn opened(post: &Post, term: &Term) -> TermRecord {
     TermRecord {
         node: post.node.clone(),
         address: post.address.clone(),
-        from_ms: clock::now_ms(),
+        from_ms: post.store.now_ms(),
         until_ms: None,
         ended_by: None,
         gap_ms: gap.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
@@ -165,19 +164,19 @@ async fn count(post: Arc<Post>) {
         match post.store.queues().await {
             Ok((queues, _)) => queues
                 .iter()
-                .for_each(|(name, queue)| shown(name.as_str(), queue)),
+                .for_each(|(name, queue)| shown(name.as_str(), queue, post.store.now_ms())),
             Err(problem) => debug!(%problem, "queues not counted"),
         }
     }
 }
 
-fn shown(name: &str, queue: &store::QueueSeen) {
+fn shown(name: &str, queue: &store::QueueSeen, now_ms: u64) {
     metrics::queue_tasks(name, State::Pending, queue.pending.tasks);
     metrics::queue_tasks(name, State::Scheduled, queue.scheduled.tasks);
     metrics::queue_tasks(name, State::Running, queue.running.tasks);
     metrics::queue_tasks(name, State::Dead, queue.dead.tasks);
     let age_ms = queue
         .oldest_pending_ms
-        .map_or(0, |since| clock::now_ms().saturating_sub(since));
+        .map_or(0, |since| now_ms.saturating_sub(since));
     metrics::queue_oldest_pending(name, Duration::from_millis(age_ms));
 }

@@ -9,6 +9,7 @@ use super::change::{Change, Settled};
 use super::keys::{Keys, Lane};
 use super::records::Next;
 use super::txns;
+use crate::clock::Clock;
 use crate::metrics;
 use crate::task::Routing;
 
@@ -27,6 +28,7 @@ const BATCH_CHANGES_MAX: usize = 60;
 pub struct Store {
     connection: Connection,
     keys: Keys,
+    clock: Clock,
 }
 
 /// What became of a change.
@@ -55,7 +57,22 @@ pub enum Verdict {
 impl Store {
     /// A store on this connection.
     pub fn new(connection: Connection, keys: Keys) -> Self {
-        Self { connection, keys }
+        Self {
+            connection,
+            keys,
+            clock: Clock::default(),
+        }
+    }
+
+    /// With a clock of its own instead of the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What the node's wall clock says, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// The connection.
