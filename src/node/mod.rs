@@ -324,12 +324,7 @@ impl Shared {
             instance: self.instance.clone(),
             address: self.address.clone(),
             slots: self.config.slots,
-            kinds: self
-                .kinds
-                .names()
-                .into_iter()
-                .filter_map(|kind| kind.parse().ok())
-                .collect(),
+            kinds: self.kinds.names().cloned().collect(),
             labels: BTreeMap::clone(&self.config.labels),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
