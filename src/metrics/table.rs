@@ -174,6 +174,12 @@ pub const TABLE: &[Metric] = &[
         "Packs forgotten after the retention, all their tasks having ended.",
         "Stands still while etcd grows: tasks that never end, or dead letters nobody looks at, keep their packs.",
     ),
+    counter(
+        "tenure_reports_shrunk_total",
+        &[],
+        "Reports of outcomes that etcd called invalid, and that were built anew and smaller: without outputs at last.",
+        "Any: etcd's --max-request-bytes is below its default of 1.5 MiB; raise it, or lower `output-tail`.",
+    ),
     histogram(
         "tenure_task_schedule_to_start_duration_seconds",
         &["queue"],
