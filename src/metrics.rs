@@ -110,6 +110,11 @@ pub fn txn_conflict(op: &'static str) {
     counter!("tenure_etcd_txn_conflicts_total", "op" => op).increment(1);
 }
 
+/// A report was called invalid by etcd and is built anew, smaller.
+pub fn report_shrunk() {
+    counter!("tenure_reports_shrunk_total").increment(1);
+}
+
 /// A pack whose tasks had all ended was forgotten.
 pub fn pack_collected() {
     counter!("tenure_packs_collected_total").increment(1);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// 5 s, the keepalive interval below which etcd closes a connection (`MinTime` in its gRPC server).
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
-/// 2 s for the answer to a ping; with [`PING_EVERY`] a stopped member is noticed in 7 s.
+/// 2 s for the answer to a ping; with [`PING_EVERY`] a stopped member is noticed in 7 s, a watch on it often sooner
+/// (`watch_stream.rs`).
 pub(crate) const PING_ANSWER: Duration = Duration::from_secs(2);
 
 /// How to reach etcd.

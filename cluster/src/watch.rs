@@ -15,9 +15,9 @@ use crate::read::{KeyValue, Range, ReadError, Span};
 use crate::watch_stream::{Stream, Turn};
 use crate::wire;
 
-/// 3 s for the answer to a progress request, doubled after each silence: a member that catches up on a long
+/// 2 s for the answer to a progress request, as for a ping; doubled after each silence: a member that catches up on a long
 /// history does not answer before it has.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// 30 s, where the doubling ends.
 const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(30);
 /// 50 ms before the second attempt, doubled up to [`PAUSE_MAX`]; the first is at once.
@@ -182,13 +182,12 @@ impl Watch {
                     }
                 },
                 Phase::Open { stream, doubt } => {
-                    let seen = self.connection.seen_revision();
                     let turn = tokio::select! {
                         biased;
-                        turn = stream.turn(self.answer_within, seen) => turn,
+                        turn = stream.turn(self.answer_within) => turn,
                         _ = OptionFuture::from(doubt.as_mut()), if doubt.is_some() => {
                             *doubt = None;
-                            stream.settle_doubt(self.connection.seen_revision());
+                            stream.settle_doubt();
                             continue;
                         }
                     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{commit, connect, connect_to, put, session, within};
 use tenure_cluster::{
     Candidate, Connection, Ended, EventKind, FailureKind, LeadError, Observer, Op, Outcome, Range,
-    Session, Term, TermLoss, Txn, leader,
+    Session, Term, TermLoss, Txn, Watch, WatchSpec, leader,
 };
 use tenure_testkit::{Etcd, Mode, Proxy};
 
@@ -119,14 +119,18 @@ async fn a_candidate_leads_once() {
 
 #[tokio::test]
 async fn a_revoked_lease_moves_leadership_and_tells_both() {
+    let counters = common::counters::Counters::default();
+    let _recording = metrics::set_default_local_recorder(&counters);
     let etcd = Etcd::single();
     let connection = connect(&etcd);
     let [(one, mut first), (two, mut second)] = pair(&connection).await;
     let term = lead(&mut first).await;
 
+    let reads = "tenure_etcd_requests_total{op=range,code=ok}";
+    let before = counters.count(reads);
     let (next, ()) = tokio::join!(lead(&mut second), async {
-        // Whoever waits must have seen the leader before it goes.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Whoever waits must have seen the leader before it goes: it begins by reading who stands.
+        within("its read", counters.beyond(reads, before)).await;
         etcd.etcdctl(&["lease", "revoke", &format!("{:x}", one.lease())]);
     });
 
@@ -301,15 +305,20 @@ async fn a_dropped_candidate_and_a_dropped_term_block_nobody() {
     three.close().await;
 }
 
+/// A session behind a proxy, and a watch past the proxy of who stands from then on.
+async fn about_to_stand() -> (Etcd, Proxy, Connection, Session, Watch) {
+    let etcd = Etcd::single();
+    let proxy = Proxy::start(etcd.address(0)).await;
+    let connection = connect_to(proxy.endpoint(), Duration::from_secs(1));
+    let session = session(&connection, "/node/1", 30).await;
+    let spec = WatchSpec::prefix(ELECT).from(session.revision() + 1);
+    let watch = connect(&etcd).watch(spec);
+    (etcd, proxy, connection, session, watch)
+}
+
 #[tokio::test]
 async fn a_stand_dropped_after_its_put_was_sent_leaves_no_candidate() {
-    let etcd = Etcd::single();
-    let direct = connect(&etcd);
-    let proxy = Proxy::start(etcd.address(0)).await;
-    let connection = connect_to(proxy.endpoint(), Duration::from_secs(2));
-    let session = session(&connection, "/node/1", 30).await;
-    let mut watch =
-        direct.watch(tenure_cluster::WatchSpec::prefix(ELECT).from(session.revision() + 1));
+    let (_etcd, proxy, connection, session, mut watch) = about_to_stand().await;
 
     proxy.set(Mode::CutAnswers);
     let standing = Candidate::stand(&connection, &session, ELECT, Vec::new());
@@ -332,13 +341,7 @@ async fn a_stand_dropped_after_its_put_was_sent_leaves_no_candidate() {
 
 #[tokio::test]
 async fn a_stand_whose_answer_is_lost_is_settled_by_the_same_transaction() {
-    let etcd = Etcd::single();
-    let direct = connect(&etcd);
-    let proxy = Proxy::start(etcd.address(0)).await;
-    let connection = connect_to(proxy.endpoint(), Duration::from_secs(1));
-    let session = session(&connection, "/node/1", 30).await;
-    let mut watch =
-        direct.watch(tenure_cluster::WatchSpec::prefix(ELECT).from(session.revision() + 1));
+    let (_etcd, proxy, connection, session, mut watch) = about_to_stand().await;
 
     proxy.set(Mode::CutAnswers);
     let (candidate, created) = tokio::join!(stand(&connection, &session), async {

@@ -290,8 +290,7 @@ async fn a_connection_that_breaks_in_flight_is_unknown_and_a_refused_one_is_not(
     let (outcome, ()) = tokio::join!(
         within("the broken commit", connection.commit(&txn)),
         async {
-            // The request is on its way by the time the timer of another task has fired.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            proxy.held().await;
             proxy.set(Mode::Refuse);
         }
     );

@@ -217,24 +217,98 @@ async fn a_watch_resumes_over_a_killed_member_without_gap_or_repeat() {
     assert_eq!(values.len() + 1, written, "each version is delivered once");
 }
 
-#[tokio::test]
-async fn a_watch_on_a_stopped_member_goes_on_at_another() {
+/// 10 s until a watch that nobody helps goes on: 7 s of pings, and opening it anew on a loaded machine.
+const BLIND_MAX: Duration = Duration::from_secs(10);
+
+/// Three members; one that does not lead, to be frozen; a connection to it first, and one to the leader.
+fn to_be_frozen() -> (Etcd, usize, Connection, Connection) {
     let etcd = Etcd::cluster(3);
     let leader = etcd.leader();
-    let stopped = (leader + 1) % 3;
+    let follower = (leader + 1) % 3;
     let mut endpoints = etcd.endpoints();
-    endpoints.swap(0, stopped);
-    let watching = Connection::open(Options::new(endpoints)).unwrap();
-    let writing = Connection::open(Options::new([etcd.endpoints()[leader].clone()])).unwrap();
-    let start = put(&writing, "/a", "0").await;
+    endpoints.swap(0, follower);
+    let watching = Options {
+        request_timeout: Duration::from_secs(1),
+        ..Options::new(endpoints)
+    };
+    let writing = Options::new([etcd.endpoints()[leader].clone()]);
+    (
+        etcd,
+        follower,
+        Connection::open(watching).unwrap(),
+        Connection::open(writing).unwrap(),
+    )
+}
+
+/// A watch of `/a` that has heard its first value.
+async fn heard_once(watching: &Connection, writing: &Connection) -> Watch {
+    let start = put(writing, "/a", "0").await;
     let mut watch = watching.watch(WatchSpec::key("/a").from(start));
     assert_eq!(values_until(&mut watch, "0").await, ["0"]);
+    watch
+}
 
-    etcd.stop(stopped);
+/// Restarts because no progress was told, and because the connection was given up.
+fn restarts(counters: &common::counters::Counters) -> (u64, u64) {
+    let of = |reason| {
+        let name = format!("tenure_etcd_watch_restarts_total{{reason={reason}}}");
+        counters.count(&name)
+    };
+    (of("silent"), of("stream"))
+}
+
+#[tokio::test]
+async fn a_watch_on_a_frozen_member_goes_on_at_another_within_its_bound() {
+    let (etcd, member, watching, writing) = to_be_frozen();
+    let mut watch = heard_once(&watching, &writing).await;
+
+    etcd.stop(member);
+    put(&writing, "/a", "1").await;
+
+    // Nothing else tells this process that something happened.
+    let seen = tokio::time::timeout(BLIND_MAX, values_until(&mut watch, "1")).await;
+    assert_eq!(seen.unwrap(), ["1"]);
+    etcd.cont(member);
+}
+
+#[tokio::test]
+async fn a_frozen_member_is_noticed_before_its_pings_fail_once_another_answer_is_newer() {
+    let counters = common::counters::Counters::default();
+    let _recording = metrics::set_default_local_recorder(&counters);
+    let (etcd, member, watching, writing) = to_be_frozen();
+    let mut watch = heard_once(&watching, &writing).await;
+
+    etcd.stop(member);
+    put(&writing, "/a", "1").await;
+    let elsewhere = watching.range(&Range::key("/b")).await;
+    assert!(elsewhere.is_ok(), "{elsewhere:?}");
+
+    assert_eq!(values_until(&mut watch, "1").await, ["1"]);
+    assert_eq!(restarts(&counters), (1, 0));
+    etcd.cont(member);
+}
+
+#[tokio::test]
+async fn a_frozen_member_is_noticed_before_its_pings_fail_once_a_keepalive_has_left_it() {
+    let counters = common::counters::Counters::default();
+    let _recording = metrics::set_default_local_recorder(&counters);
+    let (etcd, member, watching, writing) = to_be_frozen();
+    // A keepalive each second, which tells nothing of the store's revision.
+    let session = common::session(&watching, "/session", 3).await;
+    let mut watch = heard_once(&watching, &writing).await;
+
+    etcd.stop(member);
     put(&writing, "/a", "1").await;
 
     assert_eq!(values_until(&mut watch, "1").await, ["1"]);
-    etcd.cont(stopped);
+    let (silent, stream) = restarts(&counters);
+    // The session watches its key on the same member, and may be the first to notice.
+    assert!(
+        silent >= 1 && stream == 0,
+        "{silent} silent, {stream} broken"
+    );
+    etcd.cont(member);
+    session.close().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod body;
 mod cluster;
+mod cut;
 mod error;
 mod front;
 mod health;

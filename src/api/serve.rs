@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Tokens;
+use super::cut::Cut;
 use super::error::ApiError;
 use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
@@ -64,7 +65,7 @@ pub fn router(door: Door) -> Router {
         .with_state(room)
 }
 
-/// Serves until told to stop; then open requests are finished, for a moment.
+/// Serves until told to stop; then open requests are finished, for a moment. Dropping it breaks every connection.
 ///
 /// # Errors
 /// The listener fails.
@@ -77,8 +78,19 @@ pub async fn serve(
         // Answers are small and awaited: without this some wait for an acknowledgement. It fails only on closed ones.
         let _ = stream.set_nodelay(true);
     });
-    let closing = shutdown.clone();
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    let (closing, gone) = (shutdown.clone(), CancellationToken::new());
+    let _gone_when_dropped = gone.clone().drop_guard();
+    let listener = Cut {
+        listener,
+        gone: gone.clone(),
+    };
+    let told = async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = gone.cancelled() => {}
+        }
+    };
+    let served = axum::serve(listener, router).with_graceful_shutdown(told);
     tokio::select! {
         served = served.into_future() => served,
         () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => Ok(()),

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::task;
+
 pub mod check;
 mod cluster;
 mod problem;
@@ -160,11 +162,17 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
+        let task::Backoff {
+            initial_ms,
+            factor,
+            max_ms,
+            jitter,
+        } = task::Backoff::default();
         Self {
-            initial_ms: 1_000,
-            factor: 2.0,
-            max_ms: 300_000,
-            jitter: 0.2,
+            initial_ms: initial_ms.cast_signed(),
+            factor,
+            max_ms: max_ms.cast_signed(),
+            jitter,
         }
     }
 }

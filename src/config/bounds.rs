@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-/// 64 bytes in the name of a cluster, a node, a queue or a kind: they stand in keys.
-pub const NAME_BYTES_MAX: usize = 64;
 /// 32 labels of one node: they are read with every assignment.
 pub const NODE_LABELS_MAX: usize = 32;
 /// 16 endpoints of etcd: more members than etcd advises (7), for one that is being moved.

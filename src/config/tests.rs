@@ -175,7 +175,9 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
         ),
         ("compaction", "1s", "compaction: `1s` is not in 10s to 24h"),
         ("cluster", "a/b", "cluster: `a/b` is not a name"),
+        ("cluster", "-a", "cluster: `-a` is not a name"),
         ("node-name", "a b", "node-name: `a b` is not a name"),
+        ("node-name", ".a", "node-name: `.a` is not a name"),
         (
             "etcd-endpoints",
             "ftp://a:1",

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::token::TOKEN_BYTES_MIN;
 use super::{Config, bounds};
+use crate::task::Name;
 
 /// One thing that is wrong with a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,16 +98,11 @@ impl Faults<'_> {
     }
 
     fn names(&mut self) {
-        let max = bounds::NAME_BYTES_MAX;
-        let good = |name: &str| {
-            (1..=max).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
-        let rule = format!("is not a name: 1 to {max} of a-z A-Z 0-9 . _ - are allowed");
-        self.unless(good(&self.config.cluster), "cluster", &rule);
-        self.unless(good(&self.config.node_name), "node-name", &rule);
+        let good = |name: &str| name.parse::<Name>().is_ok();
+        let rule =
+            "is not a name: 1 to 64 of a-z A-Z 0-9 . _ - are allowed, the first a letter or digit";
+        self.unless(good(&self.config.cluster), "cluster", rule);
+        self.unless(good(&self.config.node_name), "node-name", rule);
         let labels = self.config.labels.len() <= bounds::NODE_LABELS_MAX;
         let rule = format!(
             "has too many; at most {} are allowed",

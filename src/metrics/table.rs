@@ -180,6 +180,12 @@ pub const TABLE: &[Metric] = &[
         "Times the collection went past an ended pack because a record of it cannot be read.",
         "Any: somebody else wrote into Tenure's keys; the leader's log names the key. The pack is kept until the record is mended or deleted.",
     ),
+    counter(
+        "tenure_reports_shrunk_total",
+        &[],
+        "Reports of outcomes that etcd called invalid, and that were built anew and smaller: without outputs at last.",
+        "Any: etcd's --max-request-bytes is below its default of 1.5 MiB; raise it, or lower `output-tail`.",
+    ),
     histogram(
         "tenure_task_schedule_to_start_duration_seconds",
         &["queue"],

@@ -40,6 +40,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         http_request("GET", "/livez", "200", Duration::from_millis(1));
         fencing_rejected("report");
         txn_conflict("assign");
+        report_shrunk();
         pack_collected();
         pack_skipped();
         build(None);

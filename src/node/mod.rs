@@ -1,15 +1,16 @@
 //! One node, whole: connection, API, session, candidacy and hands put together, and taken apart in order; decides nothing itself.
 
 mod join;
+mod parts;
 mod signals;
 mod watchman;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tenure_cluster::{Connection, Outcome, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,24 +18,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::{self, Door, Readiness, Usage};
+use crate::api::Readiness;
 use crate::clock;
 use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
 use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
 use crate::task::Name;
-use crate::telemetry;
 use crate::worker::kinds::{Allow, Builder, CommandOptions, HttpOptions, Kinds, Reach};
 use crate::worker::{self, Hands};
+use parts::Parts;
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
-
-/// 5 s between the recorder's upkeeps, as its documentation advises.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-
-/// 5 s for open requests once the node has handed over: longer than a commit takes, shorter than a supervisor waits.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// A node to be run: its settings and the kinds of work it does.
 pub struct Node {
@@ -44,7 +39,7 @@ pub struct Node {
 
 /// What all parts of a running node share.
 struct Shared {
-    config: Config,
+    config: Arc<Config>,
     store: Store,
     kinds: Arc<Kinds>,
     name: Name,
@@ -85,74 +80,35 @@ impl Node {
     /// # Errors
     /// What keeps the node from starting: a port in use, a name that is taken by a live node, kinds that do not fit.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, kinds } = self;
-        let connection = Connection::open(
-            config
-                .etcd_options()
-                .map_err(|fault| Invalid(vec![fault]))?,
-        )?;
-        let name: Name = config.node_name.parse().context("node-name")?;
-        let cluster: Name = config.cluster.parse().context("cluster")?;
-        let store = Store::new(connection, Keys::new(&cluster));
-        let listener = TcpListener::bind(config.listen)
+        let listen = self.config.listen;
+        let listener = TcpListener::bind(listen)
             .await
-            .with_context(|| format!("listen: {} cannot be bound", config.listen))?;
-        let address = advertised(&config, &listener)?;
-        let (ready, readiness) = watch::channel(Readiness::default());
-        let (usage, used) = watch::channel(Usage::default());
-        let (submitter, coalescer) = store::line(&store);
-        let (news, herald) = store::news(&store);
-        let shared = Arc::new(Shared {
-            kinds: Arc::new(kinds.build()?),
-            instance: uuid::Uuid::new_v4().simple().to_string(),
-            started_ms: clock::now_ms(),
-            name,
-            address,
-            ready,
-            store: store.clone(),
-            config: config.clone(),
-        });
-        let metrics = telemetry::install_or_own();
-        let door = Door {
-            store,
-            submitter,
-            node: shared.name.clone(),
-            instance: shared.instance.clone(),
-            tokens: config.tokens()?,
-            news,
-            ready: readiness,
-            usage: used,
-            metrics: metrics.clone(),
-            config: Arc::new(config),
-        };
-        let closing = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        parts.spawn(upkeep(metrics.clone(), closing.clone()));
-        parts.spawn(coalescer.run());
-        parts.spawn(herald.run(closing.clone()));
-        parts.spawn(watchman::watch_size(
-            Arc::clone(&shared),
-            usage,
-            closing.clone(),
-        ));
-        let serving = api::serve(listener, api::router(door), closing.clone());
-        parts.spawn(async move {
-            if let Err(problem) = serving.await {
-                error!(%problem, "the API ended");
-            }
-        });
+            .with_context(|| format!("listen: {listen} cannot be bound"))?;
+        let shared = Arc::new(self.assemble(listener.local_addr()?)?);
+        let parts = Parts::start(&shared, listener)?;
         info!(node = %shared.name, address = shared.address, "started");
         let ended = shared.live(&stop).await;
-        closing.cancel();
-        // Requests that have been taken are answered; the line of submits ends with the last of them.
-        let closed = tokio::time::timeout(CLOSING, async {
-            while parts.join_next().await.is_some() {}
-        });
-        if closed.await.is_err() {
-            warn!("requests were still open after {CLOSING:?}, closing them");
-        }
-        parts.shutdown().await;
+        parts.close().await;
         ended
+    }
+
+    /// What the parts share, before any of them runs.
+    fn assemble(self, bound: SocketAddr) -> anyhow::Result<Shared> {
+        let Self { config, kinds } = self;
+        let etcd = config
+            .etcd_options()
+            .map_err(|fault| Invalid(vec![fault]))?;
+        let cluster: Name = config.cluster.parse().context("cluster")?;
+        Ok(Shared {
+            store: Store::new(Connection::open(etcd)?, Keys::new(&cluster)),
+            kinds: Arc::new(kinds.build()?),
+            name: config.node_name.parse().context("node-name")?,
+            address: advertised(&config.advertise, bound),
+            instance: uuid::Uuid::new_v4().simple().to_string(),
+            started_ms: clock::now_ms(),
+            ready: watch::Sender::default(),
+            config: Arc::new(config),
+        })
     }
 }
 
@@ -317,27 +273,11 @@ impl Shared {
             instance: self.instance.clone(),
             address: self.address.clone(),
             slots: self.config.slots,
-            kinds: self
-                .kinds
-                .names()
-                .into_iter()
-                .filter_map(|kind| kind.parse().ok())
-                .collect(),
+            kinds: self.kinds.names().cloned().collect(),
             labels: BTreeMap::clone(&self.config.labels),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             draining,
-        }
-    }
-}
-
-/// Lets the recorder of metrics forget what it no longer needs.
-async fn upkeep(metrics: PrometheusHandle, closing: CancellationToken) {
-    let mut ticks = tokio::time::interval(METRICS_UPKEEP);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => metrics.run_upkeep(),
-            () = closing.cancelled() => return,
         }
     }
 }
@@ -378,8 +318,41 @@ fn built_in(config: &Config) -> Builder {
     })
 }
 
-/// The address others are told: as configured, else where the listener is, with the port it got.
-fn advertised(config: &Config, listener: &TcpListener) -> anyhow::Result<String> {
-    let port = listener.local_addr()?.port();
-    Ok(config.advertise.replace(":0", &format!(":{port}")))
+/// The address others are told: as configured; where its port is 0, with the port that the listener got.
+fn advertised(advertise: &str, bound: SocketAddr) -> String {
+    match reqwest::Url::parse(advertise) {
+        Ok(mut url) if url.port() == Some(0) => {
+            // It fails only where a URL has no host, and then it has no port.
+            let _ = url.set_port(Some(bound.port()));
+            url.as_str().trim_end_matches('/').to_owned()
+        }
+        Ok(_) | Err(_) => advertise.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_port_of_0_is_replaced_by_the_one_that_was_bound() {
+        let table = [
+            ("http://127.0.0.1:0", "http://127.0.0.1:8701"),
+            ("http://[::1]:0", "http://[::1]:8701"),
+            ("http://[fd00:0:0:1::2]:0", "http://[fd00:0:0:1::2]:8701"),
+            ("http://[fd00::1:0:2]:9000", "http://[fd00::1:0:2]:9000"),
+            ("http://[fe80:0:1:2:3:4:5:6]", "http://[fe80:0:1:2:3:4:5:6]"),
+            ("http://node-1:0", "http://node-1:8701"),
+            ("http://node-1:0443", "http://node-1:0443"),
+            (
+                "https://node-1.example/tenure",
+                "https://node-1.example/tenure",
+            ),
+            ("https://node-1:0/tenure", "https://node-1:8701/tenure"),
+        ];
+        let bound = "[::1]:8701".parse().unwrap();
+        for (given, told) in table {
+            assert_eq!(advertised(given, bound), told, "{given}");
+        }
+    }
 }

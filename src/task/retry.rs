@@ -19,12 +19,13 @@ pub struct Backoff {
     pub jitter: f64,
 }
 
+/// What a task gets that asks for nothing else.
 impl Default for Backoff {
     fn default() -> Self {
         Self {
             initial_ms: 1_000,
             factor: 2.0,
-            max_ms: 3_600_000,
+            max_ms: 300_000,
             jitter: 0.2,
         }
     }
@@ -107,6 +108,12 @@ mod tests {
             .map(|n| policy(9).backoff.wait(n, 0.0).as_millis())
             .collect();
         assert_eq!(waits, [100, 200, 400, 800, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn by_default_no_wait_is_longer_than_five_minutes() {
+        let longest = Backoff::default().wait(u32::MAX, 0.0);
+        assert_eq!(longest, Duration::from_mins(5));
     }
 
     #[test]

@@ -2,16 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::plan::{Ending, Of, settle};
 use crate::store::{Report, Run, Seen, Stop};
-use crate::task::{ClaimId, Name, Outcome, Pack, Which};
+use crate::task::{ClaimId, Name, Outcome, PACK_TASKS_MAX, Pack, Which};
 
 /// 256 KiB of errors and output to one report: four of them fit a batch of 1 MiB.
 const REPORT_BYTES_MAX: usize = 256 << 10;
+
+/// 500 ms: what was claimed ahead and has not started by then is handed back; ten times what is claimed ahead.
+const HAND_BACK: Duration = Duration::from_millis(500);
+
+/// 5 s in hand before work whose pack cannot be read is handed back: the leader gives it out again at once, and what is not in the
+/// store does not come back.
+const UNREADABLE: Duration = Duration::from_secs(5);
+
+/// What an ending says instead of what was taken out of it.
+const NOT_KEPT: &str =
+    "what the run left behind was not kept: etcd refused the report that held it";
 
 /// A claim and how far it is.
 pub(super) struct Held {
@@ -31,8 +43,12 @@ pub(super) struct Held {
     ended_since: Option<Instant>,
     /// The report in flight, to be sent again as it is until its fate is known.
     pub(super) report: Option<Box<InFlight>>,
-    /// When it came.
-    pub(super) since: Instant,
+    /// What has not started by then goes back to the queue.
+    pub(super) hand_back_at: Instant,
+    /// 1 to [`PACK_TASKS_MAX`]: how many different endings one report tells; less after etcd called one invalid.
+    endings_max: usize,
+    /// No report is built before this.
+    report_after: Option<Instant>,
 }
 
 /// A report and the endings it tells, which go back where it is refused.
@@ -40,6 +56,8 @@ pub(super) struct InFlight {
     pub(super) report: Report,
     /// Whether a copy is on its way; without one, its fate is not known.
     pub(super) in_air: bool,
+    /// Whether it travels in a transaction of its own, because one that it shared was invalid.
+    pub(super) alone: bool,
     endings: BTreeMap<Ending, Which>,
 }
 
@@ -65,7 +83,9 @@ impl Held {
             ended_bytes: 0,
             ended_since: None,
             report: None,
-            since: Instant::now(),
+            hand_back_at: Instant::now() + HAND_BACK,
+            endings_max: PACK_TASKS_MAX,
+            report_after: None,
         }
     }
 
@@ -82,6 +102,11 @@ impl Held {
             self.waiting = self.waiting.minus(never);
             self.end(never, unstarted(Outcome::Cancelled, None, now_ms));
         }
+    }
+
+    /// Notes that its pack cannot be read: nothing of it can be run here.
+    pub(super) fn unreadable(&mut self) {
+        self.hand_back_at = Instant::now() + UNREADABLE;
     }
 
     /// Gives up what has not started.
@@ -122,13 +147,16 @@ impl Held {
     }
 
     /// Whether a report is due: everything has ended, or something has for that long, or it grows large.
-    pub(super) fn wants_report(&self, linger: std::time::Duration) -> bool {
+    pub(super) fn wants_report(&self, linger: Duration) -> bool {
         let old = self
             .ended_since
             .is_some_and(|since| since.elapsed() >= linger);
-        let some = !self.ended.is_empty();
+        let may = self
+            .report_after
+            .is_none_or(|after| Instant::now() >= after);
         self.report.is_none()
-            && some
+            && may
+            && !self.ended.is_empty()
             && (self.is_done() || old || self.ended_bytes >= REPORT_BYTES_MAX)
     }
 
@@ -167,6 +195,7 @@ impl Held {
         self.report = Some(Box::new(InFlight {
             report: report.clone(),
             in_air: true,
+            alone: false,
             endings,
         }));
         report
@@ -178,7 +207,7 @@ impl Held {
         while let Some((ending, which)) = self.ended.pop_first() {
             size += bytes(&ending);
             taken.insert(ending, which);
-            if size >= REPORT_BYTES_MAX {
+            if size >= REPORT_BYTES_MAX || taken.len() >= self.endings_max {
                 break;
             }
         }
@@ -201,11 +230,23 @@ impl Held {
         }
     }
 
+    /// The report goes in a transaction of its own from now on; false where it did already.
+    pub(super) fn part(&mut self) -> bool {
+        match &mut self.report {
+            Some(flight) if !flight.alone => {
+                (flight.alone, flight.in_air) = (true, false);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// The report was committed at this revision; whether anything of the claim is left.
     pub(super) fn committed(&mut self, revision: i64) -> bool {
         let Some(flight) = self.report.take() else {
             return true;
         };
+        self.endings_max = (self.endings_max * 2).min(PACK_TASKS_MAX);
         let Some(rest) = flight.report.rest else {
             return false;
         };
@@ -226,6 +267,40 @@ impl Held {
             self.end(which, ending);
         }
     }
+
+    /// etcd called the report invalid, and would again: what it told is told in smaller ones, down to a single ending, and that
+    /// one without what made it large. One that is as small as it gets is built anew after `rest`.
+    pub(super) fn invalid(&mut self, rest: Duration) {
+        let Some(flight) = self.report.take() else {
+            return;
+        };
+        let several = flight.endings.len() > 1;
+        if several {
+            self.endings_max = flight.endings.len() / 2;
+        }
+        for (mut ending, which) in flight.endings {
+            if !several && !shrink(&mut ending) {
+                self.report_after = Some(Instant::now() + rest);
+            }
+            self.end(which, ending);
+        }
+    }
+}
+
+/// Takes the largest part out of an ending and says so in it; false where nothing is left to take.
+fn shrink(ending: &mut Ending) -> bool {
+    if ending.output.take().is_some() {
+        ending.error.get_or_insert_with(|| NOT_KEPT.to_owned());
+        return true;
+    }
+    let long = ending
+        .error
+        .as_deref()
+        .is_some_and(|error| error != NOT_KEPT);
+    if long {
+        ending.error = Some(NOT_KEPT.to_owned());
+    }
+    long
 }
 
 fn unstarted(outcome: Outcome, error: Option<String>, now_ms: u64) -> Ending {

@@ -8,6 +8,8 @@ pub mod kinds;
 mod report;
 mod runs;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,9 +30,6 @@ use kinds::Kinds;
 
 /// 20 ms: how long an outcome waits for others of its claim before it is reported alone.
 const LINGER: Duration = Duration::from_millis(20);
-
-/// 500 ms: what was claimed ahead and has not started by then is handed back; ten times what is claimed ahead.
-const HAND_BACK: Duration = Duration::from_millis(500);
 
 /// 30 s between comparisons of what is held with what the store has.
 const RECONCILE: Duration = Duration::from_secs(30);
@@ -159,10 +158,18 @@ impl Worker {
     fn hand_back_late(&mut self) {
         let now_ms = clock::now_ms();
         for held in self.claims.values_mut() {
-            if self.draining || held.since.elapsed() >= HAND_BACK {
+            if self.draining || Instant::now() >= held.hand_back_at {
                 held.hand_back(now_ms);
             }
         }
+    }
+
+    /// Forgets a claim, and the reading of its pack.
+    fn forget(&mut self, claim: ClaimId) -> Option<Held> {
+        let held = self.claims.remove(&claim)?;
+        self.line.retain(|other| *other != claim);
+        self.packs.abandon(claim);
+        Some(held)
     }
 
     /// The grace is over: what still runs is given up and will run elsewhere.

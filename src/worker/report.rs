@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use tenure_cluster::{Answer, KeyValue};
+use tenure_cluster::{Answer, Failure, FailureKind, KeyValue};
 use tokio::task::JoinError;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::held::Desk;
-use super::{LINGER, Worker};
+use super::{LINGER, RECONCILE, Worker};
 use crate::clock;
+use crate::metrics;
 use crate::store::{Change, Report, Seen, Verdict, batches};
 use crate::task::ClaimId;
 
@@ -61,10 +62,13 @@ impl Worker {
                 held.launched();
             }
         }
-        for batch in batches(
-            self.hands.store.keys(),
-            due.into_iter().map(Change::Report).collect(),
-        ) {
+        let (alone, together): (Vec<_>, Vec<_>) = due
+            .into_iter()
+            .partition(|report| self.goes_alone(report.claim));
+        let together = together.into_iter().map(Change::Report).collect();
+        let together = batches(self.hands.store.keys(), together);
+        let alone = alone.into_iter().map(|report| vec![Change::Report(report)]);
+        for batch in together.into_iter().chain(alone) {
             let store = self.hands.store.clone();
             self.reports.spawn(async move {
                 let verdicts = store.commit_batch(None, &batch, &[]).await;
@@ -86,8 +90,17 @@ impl Worker {
         }
     }
 
+    fn goes_alone(&self, claim: ClaimId) -> bool {
+        let held = self.claims.get(&claim);
+        held.and_then(|held| held.report.as_ref())
+            .is_some_and(|flight| flight.alone)
+    }
+
     fn landed_one(&mut self, report: &Report, verdict: Verdict) {
         match verdict {
+            Verdict::Unavailable(failure) if failure.kind == FailureKind::Invalid => {
+                self.invalid(report, &failure);
+            }
             Verdict::Committed { revision } => self.committed(report.claim, revision),
             Verdict::Refused { lost, reads, .. } => self.refused(report, &lost, &reads),
             Verdict::Unknown(failure) | Verdict::Unavailable(failure) => {
@@ -100,13 +113,28 @@ impl Worker {
         }
     }
 
+    /// etcd will never take the transaction. One that several reports shared is sent in parts; one of a single report is built
+    /// anew, smaller.
+    fn invalid(&mut self, report: &Report, failure: &Failure) {
+        let claim = report.claim;
+        let Some(held) = self.claims.get_mut(&claim) else {
+            return;
+        };
+        if held.part() {
+            self.pause = Some(Instant::now());
+            return;
+        }
+        error!(%claim, %failure, "etcd calls a report invalid, built anew and smaller");
+        metrics::report_shrunk();
+        held.invalid(RECONCILE);
+    }
+
     fn committed(&mut self, claim: ClaimId, revision: i64) {
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
         };
         if !held.committed(revision) {
-            self.claims.remove(&claim);
-            self.line.retain(|other| *other != claim);
+            self.forget(claim);
         }
     }
 

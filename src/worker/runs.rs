@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_cluster::Range;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -22,6 +22,9 @@ const PACKS_KEPT: usize = 64;
 /// 100 ms between attempts to read a pack.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// 10 attempts to read a pack: a minute where etcd does not answer at all, longer than its work stays in hand.
+const READS_MAX: usize = 10;
+
 /// A run that ended.
 pub(super) struct Finished {
     claim: ClaimId,
@@ -29,13 +32,15 @@ pub(super) struct Finished {
     ending: Ending,
 }
 
-/// A pack that was read, for its claim; none where it is not in the store.
+/// A pack that was read, for its claim; none where it cannot be.
 type Fetched = (ClaimId, PackId, Option<Arc<Pack>>);
 
 /// Packs being read, and the last that were.
 #[derive(Default)]
 pub(super) struct Packs {
     reads: JoinSet<Fetched>,
+    /// What ends each read.
+    readers: BTreeMap<ClaimId, AbortHandle>,
     kept: BTreeMap<PackId, Arc<Pack>>,
     order: VecDeque<PackId>,
 }
@@ -49,27 +54,32 @@ impl Packs {
     pub(super) fn fetch(&mut self, store: &Store, claim: ClaimId, run: &Seen<Run>) {
         let (store, id, created) = (store.clone(), run.value.pack, run.created);
         let kept = self.kept.get(&id).cloned();
-        self.reads.spawn(async move {
-            if kept.is_some() {
-                return (claim, id, kept);
-            }
-            loop {
-                match read(&store, id, created).await {
-                    Ok(pack) => return (claim, id, pack),
-                    Err(problem) => {
-                        warn!(%problem, pack = %id, "a pack could not be read, trying again");
-                    }
-                }
-                tokio::time::sleep(RETRY).await;
-            }
+        let reader = self.reads.spawn(async move {
+            let pack = match kept {
+                Some(pack) => Some(pack),
+                None => read_at_last(&store, id, created).await,
+            };
+            (claim, id, pack)
         });
+        self.readers.insert(claim, reader);
     }
 
-    /// Waits for a pack. Cancel-safe.
+    /// The claim is no longer held: nobody needs its pack.
+    pub(super) fn abandon(&mut self, claim: ClaimId) {
+        if let Some(reader) = self.readers.remove(&claim) {
+            reader.abort();
+        }
+    }
+
+    /// Waits for a pack; none where its reader was ended. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Fetched> {
         match self.reads.join_next().await? {
-            Ok(fetched) => Some(fetched),
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+            Ok(fetched) => {
+                self.readers.remove(&fetched.0);
+                Some(fetched)
+            }
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            Err(_) => None,
         }
     }
 
@@ -83,6 +93,29 @@ impl Packs {
             self.kept.remove(&oldest);
         }
     }
+}
+
+/// Reads a pack, as often as it takes within [`READS_MAX`].
+async fn read_at_last(store: &Store, id: PackId, created: i64) -> Option<Arc<Pack>> {
+    for _ in 0..READS_MAX {
+        match read(store, id, created).await {
+            Ok(Some(pack)) => return Some(pack),
+            Ok(None) => {
+                error!(pack = %id, "a claim names a pack that is not in the store");
+                return None;
+            }
+            Err(LookError::Corrupt(problem)) => {
+                error!(%problem, pack = %id, "a claim names a pack that is not what it should be");
+                return None;
+            }
+            Err(problem) => {
+                warn!(%problem, pack = %id, "a pack could not be read, trying again");
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    error!(pack = %id, "a pack could not be read {READS_MAX} times");
+    None
 }
 
 async fn read(store: &Store, id: PackId, at_least: i64) -> Result<Option<Arc<Pack>>, LookError> {
@@ -103,16 +136,14 @@ impl Worker {
         };
         if let Some(pack) = &pack {
             self.packs.keep(id, Arc::clone(pack));
-        } else {
-            error!(pack = %id, %claim, "a claim names a pack that is not in the store");
         }
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
         };
-        held.pack = pack;
-        if held.pack.is_none() {
+        match pack {
+            Some(pack) => held.pack = Some(pack),
             // Nothing can be run without its spec: back to the queue, where an operator sees it.
-            held.hand_back(clock::now_ms());
+            None => held.unreadable(),
         }
     }
 

@@ -183,10 +183,9 @@ impl Worker {
 
     /// The claim is no longer ours: its runs are told to stop and what they say is no longer heard.
     pub(super) fn drop_claim(&mut self, claim: ClaimId) {
-        let Some(held) = self.claims.remove(&claim) else {
+        let Some(held) = self.forget(claim) else {
             return;
         };
-        self.line.retain(|other| *other != claim);
         if !held.running.is_empty() {
             info!(%claim, runs = held.running.len(), "claim gone, its runs are stopped");
         }

@@ -6,8 +6,10 @@ use tenure::plan::{Ending, Of, settle};
 use tenure::store::{Change, Found, Record, Report, Verdict, decode};
 use tenure::task::{Outcome, State, Which};
 use tenure_testkit::{Mode, Proxy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::common::{Cluster, name, now_ms, task, with_attempts};
+use crate::common::{Cluster, name, now_ms, task, with_attempts, within};
 use crate::recorder::{Recorder, WORK};
 
 fn outcomes(found: &Found) -> Vec<Outcome> {
@@ -285,4 +287,44 @@ async fn an_orphan_is_found_however_busy_the_cluster_is() {
 
     let found = cluster.until(id, &[State::Pending]).await;
     assert_eq!(outcomes(&found), [Outcome::Lost]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_dropped_leaves_no_task_and_no_connection_behind() {
+    let mut cluster = Cluster::start().await;
+    let recorder = Recorder::closed();
+    // The test's own connections are there before it counts.
+    let now = cluster.revision().await;
+    let root = cluster.store.keys().root().to_owned();
+    cluster.puts_since(root, now).await;
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let before = runtime.num_alive_tasks();
+    cluster.node("a", &[], recorder.on("a")).await;
+    cluster.leader_after(0).await;
+    let id = cluster.submit(task(WORK, "0")).await;
+    recorder.started(1).await;
+    // A request that is answered, and one behind it that waits.
+    let nodes = cluster.store.nodes().await.unwrap().0;
+    let address = nodes[0].seen.value.address.replace("http://", "");
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    for path in ["/livez".to_owned(), format!("/v1/tasks/{id}?wait=60s")] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        caller.write_all(request.as_bytes()).await.unwrap();
+    }
+    let answered = caller.read(&mut [0; 4096]).await.unwrap();
+    assert!(answered > 0, "the node serves");
+
+    cluster.kill("a").await;
+
+    let mut more = Vec::new();
+    // Closed or broken: nobody is there any more to answer the second.
+    let _closed = within(caller.read_to_end(&mut more)).await;
+    let more = String::from_utf8_lossy(&more);
+    assert!(!more.contains("HTTP/1.1"), "{more}");
+    within(async {
+        while runtime.num_alive_tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

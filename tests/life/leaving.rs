@@ -43,11 +43,7 @@ async fn a_node_that_stops_hands_back_what_has_not_started() {
         .node("a", &[("TENURE_SLOTS", "1")], recorder.on("a"))
         .await;
     cluster.node("b", &[], |kinds| kinds).await;
-    let warm = cluster
-        .batch((0..200).map(|_| task(WORK, "0")).collect())
-        .await;
-    cluster.until_all(&warm, State::Succeeded).await;
-    recorder.let_through(false);
+    recorder.warm(&cluster).await;
     let ids = cluster
         .batch((0..20).map(|_| with_attempts(task(WORK, "1"), 1)).collect())
         .await;

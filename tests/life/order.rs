@@ -8,6 +8,10 @@ use tenure::task::{Outcome, State};
 use crate::common::{Cluster, now_ms, task, with_attempts, with_priority};
 use crate::recorder::{Recorder, WORK};
 
+/// 60 ms to a run: more than the 50 ms of work that is claimed ahead, so that none is. Batches of claims may land in another order
+/// than they were decided in.
+const SLOW: Duration = Duration::from_millis(60);
+
 fn attempts(found: &Found) -> Vec<(Outcome, u32)> {
     found
         .attempts
@@ -40,8 +44,7 @@ async fn a_delayed_task_is_scheduled_and_never_starts_early() {
 #[tokio::test(flavor = "multi_thread")]
 async fn higher_priorities_start_first() {
     let mut cluster = Cluster::start().await;
-    // Long enough that none is claimed ahead: batches of claims may land in another order than they were decided in.
-    let recorder = Recorder::slow(Duration::from_millis(60));
+    let recorder = Recorder::slow(SLOW);
     cluster
         .node("a", &[("TENURE_SLOTS", "1")], recorder.on("a"))
         .await;
@@ -67,12 +70,7 @@ async fn priorities_hold_for_work_claimed_ahead_whose_packs_are_read() {
     cluster
         .node("a", &[("TENURE_SLOTS", "1")], recorder.on("a"))
         .await;
-    // A node that has shown that it is fast is given work ahead.
-    let warm = cluster
-        .batch((0..200).map(|_| task(WORK, "0")).collect())
-        .await;
-    cluster.until_all(&warm, State::Succeeded).await;
-    recorder.let_through(false);
+    recorder.warm(&cluster).await;
     cluster.submit(task(WORK, "0")).await;
     recorder.started(201).await;
 
@@ -129,12 +127,8 @@ async fn slots_bound_the_runs_and_what_cannot_start_goes_back_without_an_attempt
     cluster
         .node("a", &[("TENURE_SLOTS", "4")], recorder.on("a"))
         .await;
-    let warm = cluster
-        .batch((0..200).map(|_| task(WORK, "0")).collect())
-        .await;
-    cluster.until_all(&warm, State::Succeeded).await;
+    recorder.warm(&cluster).await;
 
-    recorder.let_through(false);
     let queued = (0..100).map(|_| with_attempts(task(WORK, "1"), 1));
     let ids = cluster.batch(queued.collect()).await;
     recorder.started(204).await;

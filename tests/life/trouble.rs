@@ -139,6 +139,24 @@ async fn accepted_tasks_complete_though_etcd_was_full() {
     ended_once(&cluster, &[after]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_ends_though_etcd_takes_no_report_that_holds_its_output() {
+    let etcd = Etcd::builder(1).arg("--max-request-bytes=8192");
+    let mut cluster = Cluster::on(etcd.start()).await;
+    let long = |_| async { Ok("x".repeat(12_000)) };
+    cluster
+        .node("a", &[], |kinds| kinds.handler_fn("long", long))
+        .await;
+
+    let id = cluster.submit(task("long", "{}")).await;
+
+    let found = cluster.until(id, &[State::Succeeded]).await;
+    let attempt = &found.attempts[0].1;
+    assert!(attempt.output.is_none());
+    let error = attempt.error.as_deref().unwrap();
+    assert!(error.contains("was not kept"), "{error}");
+}
+
 /// Packs of one, whose ids ascend, in the store before there is any node.
 async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
     let (mut ids, mut changes) = (Vec::new(), Vec::new());

@@ -11,6 +11,8 @@ use futures::FutureExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::task::{Name, NameError};
+
 mod command;
 mod fail;
 mod handler;
@@ -35,7 +37,7 @@ pub const HANDLER_GRACE: Duration = Duration::from_secs(5);
 
 /// The kinds that one node runs. Fixed once built.
 pub struct Kinds {
-    known: BTreeMap<String, Kind>,
+    known: BTreeMap<Name, Kind>,
     handler_grace: Duration,
 }
 
@@ -51,6 +53,9 @@ enum Kind {
 /// Why a set of kinds cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// A handler's name cannot be the name of a kind: it would not fit a key.
+    #[error("handler: {0}")]
+    Name(#[from] NameError),
     /// A handler would take the name of a kind that comes with the library, enabled or not.
     #[error("kind \"{0}\" is built in, a handler needs another name")]
     BuiltIn(String),
@@ -117,7 +122,8 @@ impl Builder {
     ///         Ok(number * 2)
     ///     })
     ///     .build()?;
-    /// assert_eq!(kinds.names(), ["double", "fail", "noop", "sleep"]);
+    /// let names: Vec<_> = kinds.names().map(|name| name.as_str()).collect();
+    /// assert_eq!(names, ["double", "fail", "noop", "sleep"]);
     /// # Ok::<(), tenure::worker::kinds::BuildError>(())
     /// ```
     #[must_use]
@@ -140,30 +146,29 @@ impl Builder {
     /// The kinds, ready to run.
     ///
     /// # Errors
-    /// A name is taken, or a program on the list of allowed ones is not a real path.
+    /// A name is taken or is no name, or a program on the list of allowed ones is not a real path.
     pub fn build(self) -> Result<Kinds, BuildError> {
         let mut known = BTreeMap::from([
-            (noop::NAME.to_owned(), Kind::Noop),
-            (sleep::NAME.to_owned(), Kind::Sleep),
-            (fail::NAME.to_owned(), Kind::Fail),
+            (noop::NAME.parse()?, Kind::Noop),
+            (sleep::NAME.parse()?, Kind::Sleep),
+            (fail::NAME.parse()?, Kind::Fail),
         ]);
         if let Some(options) = self.command {
-            known.insert(
-                command::NAME.into(),
-                Kind::Command(command::Command::new(options)?),
-            );
+            let command = command::Command::new(options)?;
+            known.insert(command::NAME.parse()?, Kind::Command(command));
         }
         if let Some(options) = self.http {
-            known.insert(http::NAME.into(), Kind::Http(http::Http::new(options)));
+            let http = http::Http::new(options);
+            known.insert(http::NAME.parse()?, Kind::Http(http));
         }
         for (name, handler) in self.handlers {
+            let parsed: Name = name.parse()?;
             if built_in(&name) {
                 return Err(BuildError::BuiltIn(name));
             }
-            if known.contains_key(&name) {
+            if known.insert(parsed, Kind::Handler(handler)).is_some() {
                 return Err(BuildError::Twice(name));
             }
-            known.insert(name, Kind::Handler(handler));
         }
         Ok(Kinds {
             known,
@@ -190,8 +195,8 @@ impl Kinds {
     }
 
     /// The kinds that this node publishes, sorted.
-    pub fn names(&self) -> Vec<&str> {
-        self.known.keys().map(String::as_str).collect()
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.known.keys()
     }
 
     /// Whether a payload has the shape of its kind, asked before a task is accepted. Kinds that are

@@ -48,9 +48,10 @@ fn a_node_publishes_what_it_enabled_sorted() {
         .build()
         .unwrap();
 
-    assert_eq!(bare.names(), ["fail", "noop", "sleep"]);
+    let names = |kinds: &Kinds| kinds.names().map(Name::to_string).collect::<Vec<_>>();
+    assert_eq!(names(&bare), ["fail", "noop", "sleep"]);
     assert_eq!(
-        full.names(),
+        names(&full),
         ["command", "email", "fail", "http", "noop", "sleep"]
     );
 }
@@ -67,6 +68,20 @@ fn a_handler_takes_no_name_that_is_taken() {
 
     assert!(matches!(built_in, Err(BuildError::BuiltIn(name)) if name == "command"));
     assert!(matches!(twice, Err(BuildError::Twice(name)) if name == "a"));
+}
+
+#[test]
+fn a_handler_whose_name_no_key_could_hold_is_refused() {
+    for bad in ["", "a/b", ".a", "ä", &"a".repeat(65)] {
+        let built = Kinds::builder()
+            .handler_fn(bad, |_| async { Ok(()) })
+            .build();
+
+        assert!(
+            matches!(built, Err(BuildError::Name(_))),
+            "{bad:?} was taken"
+        );
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// 10000 to 29999: below what kernels hand out to outgoing connections, which would take a port meanwhile.
 const PORTS: std::ops::Range<u64> = 10_000..30_000;
-/// 20 ms between looks at a starting member.
+/// 20 ms between looks at a starting member, which tells nobody when it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The ports of one member.

@@ -28,6 +28,7 @@ pub enum Mode {
 pub struct Proxy {
     address: String,
     rule: Arc<watch::Sender<Rule>>,
+    held: Held,
     _tasks: JoinSet<()>,
 }
 
@@ -37,6 +38,9 @@ struct Rule {
     mode: Mode,
     resets: u64,
 }
+
+/// How many pieces have had to wait since the mode was last set.
+type Held = Arc<watch::Sender<u64>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -59,11 +63,18 @@ impl Proxy {
             mode: Mode::Forward,
             resets: 0,
         }));
+        let held = Held::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, target.into(), Arc::clone(&rule)));
+        tasks.spawn(accept(
+            listener,
+            target.into(),
+            Arc::clone(&rule),
+            Arc::clone(&held),
+        ));
         Self {
             address,
             rule,
+            held,
             _tasks: tasks,
         }
     }
@@ -75,10 +86,21 @@ impl Proxy {
 
     /// Changes what happens from now on.
     pub fn set(&self, mode: Mode) {
+        self.held.send_replace(0);
         self.rule.send_modify(|rule| {
             rule.mode = mode;
             rule.resets += u64::from(mode == Mode::Refuse);
         });
+    }
+
+    /// Waits until something is held that came since the mode was set.
+    ///
+    /// # Panics
+    /// Never: what it waits for lives as long as the proxy.
+    pub async fn held(&self) {
+        let mut held = self.held.subscribe();
+        let seen = held.wait_for(|pieces| *pieces > 0).await;
+        seen.expect("the sender is ours");
     }
 
     /// Breaks every connection; new ones pass.
@@ -88,14 +110,15 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, rule: Arc<watch::Sender<Rule>>) {
+async fn accept(listener: TcpListener, target: String, rule: Arc<watch::Sender<Rule>>, held: Held) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { return };
                 if rule.borrow().mode != Mode::Refuse {
-                    connections.spawn(carry(client, target.clone(), rule.subscribe()));
+                    let held = Arc::clone(&held);
+                    connections.spawn(carry(client, target.clone(), rule.subscribe(), held));
                 }
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
@@ -103,15 +126,15 @@ async fn accept(listener: TcpListener, target: String, rule: Arc<watch::Sender<R
     }
 }
 
-async fn carry(client: TcpStream, target: String, rule: watch::Receiver<Rule>) {
+async fn carry(client: TcpStream, target: String, rule: watch::Receiver<Rule>, held: Held) {
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = pump(from_client, to_server, Way::Requests, rule.clone()) => {}
-        () = pump(from_server, to_client, Way::Answers, rule.clone()) => {}
+        () = pump(from_client, to_server, Way::Requests, rule.clone(), &held) => {}
+        () = pump(from_server, to_client, Way::Answers, rule.clone(), &held) => {}
         () = broken(rule) => {}
     }
 }
@@ -127,6 +150,7 @@ async fn pump(
     mut to: OwnedWriteHalf,
     way: Way,
     mut rule: watch::Receiver<Rule>,
+    held: &Held,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     let mut lost = false;
@@ -142,6 +166,9 @@ async fn pump(
         };
         let Ok(1..) = read else { return };
         let read = read.unwrap_or(0);
+        if holds(rule.borrow().mode, way) {
+            held.send_modify(|pieces| *pieces += 1);
+        }
         let Ok(now) = rule
             .wait_for(|rule| !holds(rule.mode, way))
             .await

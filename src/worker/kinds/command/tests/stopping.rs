@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+/// 2 ms between looks into /proc and at files of other processes, which tell nobody when they change.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// Polls for what another process does, for which nothing can be awaited.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let seen = async {
@@ -13,7 +16,7 @@ async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             if let Some(seen) = look() {
                 return seen;
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     timeout_or(seen, "what was waited for did not happen").await
