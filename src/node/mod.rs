@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use tenure_cluster::{Connection, Outcome, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::Readiness;
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
 use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
@@ -35,6 +36,16 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct Node {
     config: Config,
     kinds: Builder,
+}
+
+/// What a node has from outside.
+pub struct Outside {
+    /// To etcd.
+    pub connection: Connection,
+    /// Its wall clock.
+    pub clock: Clock,
+    /// What it tells others of where its API is.
+    pub address: String,
 }
 
 /// What all parts of a running node share.
@@ -84,28 +95,63 @@ impl Node {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen: {listen} cannot be bound"))?;
-        let shared = Arc::new(self.assemble(listener.local_addr()?)?);
-        let parts = Parts::start(&shared, listener)?;
+        let bound = listener.local_addr()?;
+        let etcd = self
+            .config
+            .etcd_options()
+            .map_err(|fault| Invalid(vec![fault]))?;
+        let outside = Outside {
+            connection: Connection::open(etcd)?,
+            clock: Clock::default(),
+            address: advertised(&self.config.advertise, bound),
+        };
+        let (mut parts, router, shared) = self.start(outside)?;
+        parts.serve(listener, router);
         info!(node = %shared.name, address = shared.address, "started");
         let ended = shared.live(&stop).await;
         parts.close().await;
         ended
     }
 
+    /// The same without a listener and with what it needs from outside given, for whoever calls its API within the process: the
+    /// API, and the node's life until `stop`. Dropping that ends the node as a crash does.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn in_process(
+        self,
+        outside: Outside,
+        stop: CancellationToken,
+    ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
+        let (parts, router, shared) = self.start(outside)?;
+        let life = async move {
+            let ended = shared.live(&stop).await;
+            parts.close().await;
+            ended
+        };
+        Ok((router, life))
+    }
+
+    /// Puts the node together and starts what runs beside its session.
+    fn start(self, outside: Outside) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
+        let shared = Arc::new(self.assemble(outside)?);
+        let (parts, router) = Parts::start(&shared)?;
+        Ok((parts, router, shared))
+    }
+
     /// What the parts share, before any of them runs.
-    fn assemble(self, bound: SocketAddr) -> anyhow::Result<Shared> {
+    fn assemble(self, outside: Outside) -> anyhow::Result<Shared> {
         let Self { config, kinds } = self;
-        let etcd = config
-            .etcd_options()
-            .map_err(|fault| Invalid(vec![fault]))?;
         let cluster: Name = config.cluster.parse().context("cluster")?;
+        let started_ms = outside.clock.now_ms();
+        let store = Store::new(outside.connection, Keys::new(&cluster));
         Ok(Shared {
-            store: Store::new(Connection::open(etcd)?, Keys::new(&cluster)),
+            store: store.with_clock(outside.clock),
             kinds: Arc::new(kinds.build()?),
             name: config.node_name.parse().context("node-name")?,
-            address: advertised(&config.advertise, bound),
+            address: outside.address,
             instance: uuid::Uuid::new_v4().simple().to_string(),
-            started_ms: clock::now_ms(),
+            started_ms,
             ready: watch::Sender::default(),
             config: Arc::new(config),
         })

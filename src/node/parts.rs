@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,11 +30,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Starts all of them.
+    /// Starts all of them but the API's server; the API.
     ///
     /// # Errors
     /// The tokens cannot be read.
-    pub(super) fn start(node: &Arc<Shared>, listener: TcpListener) -> anyhow::Result<Self> {
+    pub(super) fn start(node: &Arc<Shared>) -> anyhow::Result<(Self, Router)> {
         let (submitter, coalescer) = store::line(&node.store);
         let (news, herald) = store::news(&node.store);
         let (usage, used) = watch::channel(Usage::default());
@@ -57,8 +58,12 @@ impl Parts {
         tasks.spawn(herald.run(closing.clone()));
         let watching = watchman::watch_size(Arc::clone(node), usage, closing.clone());
         tasks.spawn(watching);
-        tasks.spawn(serve(listener, door, closing.clone()));
-        Ok(Self { tasks, closing })
+        Ok((Self { tasks, closing }, api::router(door)))
+    }
+
+    /// Serves the API where this listens.
+    pub(super) fn serve(&mut self, listener: TcpListener, router: Router) {
+        self.tasks.spawn(serve(listener, router, self.closing.clone()));
     }
 
     /// Lets requests that have been taken be answered, for a moment; the line of submits ends with the last of them.
@@ -75,8 +80,8 @@ impl Parts {
     }
 }
 
-async fn serve(listener: TcpListener, door: Door, closing: CancellationToken) {
-    if let Err(problem) = api::serve(listener, api::router(door), closing).await {
+async fn serve(listener: TcpListener, router: Router, closing: CancellationToken) {
+    if let Err(problem) = api::serve(listener, router, closing).await {
         error!(%problem, "the API ended");
     }
 }

@@ -70,6 +70,11 @@ impl Store {
         Self { clock, ..self }
     }
 
+    /// The node's wall clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// What the node's wall clock says, in milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()

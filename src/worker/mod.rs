@@ -21,7 +21,6 @@ use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::clock;
 use crate::metrics;
 use crate::store::{Seen, Stop, Store};
 use crate::task::{ClaimId, Name};
@@ -156,7 +155,7 @@ impl Worker {
 
     /// What was claimed ahead and does not get its turn goes back to the queue; when draining, at once.
     fn hand_back_late(&mut self) {
-        let now_ms = clock::now_ms();
+        let now_ms = self.hands.store.now_ms();
         for held in self.claims.values_mut() {
             if self.draining || Instant::now() >= held.hand_back_at {
                 held.hand_back(now_ms);
@@ -176,7 +175,7 @@ impl Worker {
     fn give_up(&mut self) {
         self.runs.abort_all();
         for held in self.claims.values_mut() {
-            held.give_up("the node shut down before the run ended", clock::now_ms());
+            held.give_up("the node shut down before the run ended", self.hands.store.now_ms());
         }
     }
 }

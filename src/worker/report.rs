@@ -10,7 +10,6 @@ use tracing::{debug, error, info, warn};
 
 use super::held::Desk;
 use super::{LINGER, RECONCILE, Worker};
-use crate::clock;
 use crate::metrics;
 use crate::store::{Change, Report, Seen, Verdict, batches};
 use crate::task::ClaimId;
@@ -43,7 +42,7 @@ impl Worker {
             node: &self.hands.node,
             deaths_max: self.hands.deaths_max,
             draw: draw(),
-            now_ms: clock::now_ms(),
+            now_ms: self.hands.store.now_ms(),
         };
         let resend = self.pause.take().is_some();
         let mut due = Vec::new();
@@ -161,7 +160,7 @@ impl Worker {
         held.refused();
         held.run = run;
         if let Some(stop) = instead.stop.and_then(|kv| Seen::of(&kv).ok()) {
-            held.stop(&stop, clock::now_ms());
+            held.stop(&stop, self.hands.store.now_ms());
         }
     }
 }

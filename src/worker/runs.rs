@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{Worker, kinds};
-use crate::clock;
 use crate::metrics;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
@@ -150,7 +149,7 @@ impl Worker {
     /// Starts what waits, in the order it came, while slots are free.
     pub(super) fn start_runs(&mut self) {
         if self.draining {
-            let now_ms = clock::now_ms();
+            let now_ms = self.hands.store.now_ms();
             self.claims
                 .values_mut()
                 .for_each(|held| held.hand_back(now_ms));
@@ -180,6 +179,7 @@ impl Worker {
 
     fn start_claim(&mut self, claim: ClaimId) {
         let (kinds, slots) = (Arc::clone(&self.hands.kinds), self.hands.slots);
+        let clock = self.hands.store.clock();
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
         };
@@ -193,23 +193,23 @@ impl Worker {
             held.waiting.remove(index);
             let cancel = CancellationToken::new();
             let Some(run) = told(held, &pack, index, cancel.clone()) else {
-                let ending = ended(
-                    kinds::Ended::failed("the pack does not hold this task"),
-                    clock::now_ms(),
-                );
+                let missing = kinds::Ended::failed("the pack does not hold this task");
+                let now_ms = clock.now_ms();
+                let ending = ended(missing, now_ms, now_ms);
                 held.end(Which::only(index), ending);
                 continue;
             };
-            let started_ms = clock::now_ms();
+            let started_ms = clock.now_ms();
             waited(held.run.value.ready_ms, started_ms, &pack);
             if let Some(now) = kinds.run_now(&run) {
-                held.end(Which::only(index), ended(now, started_ms));
+                held.end(Which::only(index), ended(now, started_ms, clock.now_ms()));
                 continue;
             }
             held.running.insert(index, cancel);
-            let kinds = Arc::clone(&kinds);
+            let (kinds, clock) = (Arc::clone(&kinds), clock.clone());
             self.runs.spawn(async move {
-                let ending = ended(kinds.run(run).await, started_ms);
+                let did = kinds.run(run).await;
+                let ending = ended(did, started_ms, clock.now_ms());
                 Finished {
                     claim,
                     index,
@@ -256,7 +256,7 @@ fn told(
     })
 }
 
-fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
+fn ended(ended: kinds::Ended, started_ms: u64, finished_ms: u64) -> Ending {
     let value = ended.result.map(|value| value.to_string());
     let output = match (ended.output, value) {
         (output, None) => output,
@@ -268,7 +268,7 @@ fn ended(ended: kinds::Ended, started_ms: u64) -> Ending {
     Ending {
         outcome: ended.outcome,
         started_ms: Some(started_ms),
-        finished_ms: clock::now_ms(),
+        finished_ms,
         error: ended.error,
         output,
     }

@@ -5,7 +5,6 @@ use tracing::{error, info, warn};
 
 use super::held::Held;
 use super::{Watches, Worker};
-use crate::clock;
 use crate::store::{Live, LookError, Run, Seen, Stop};
 use crate::task::ClaimId;
 
@@ -153,7 +152,7 @@ impl Worker {
             None => {
                 let mut held = Held::new(run);
                 if let Some(stop) = self.early.remove(&claim) {
-                    held.stop(&stop, clock::now_ms());
+                    held.stop(&stop, self.hands.store.now_ms());
                 }
                 if held.pack.is_none() {
                     self.packs.fetch(&self.hands.store, claim, &held.run);
@@ -173,7 +172,7 @@ impl Worker {
             Err(problem) => return error!(%problem, "a stop that cannot be read"),
         };
         match self.claims.get_mut(&claim) {
-            Some(held) if held.stop.0 < stop.modified => held.stop(&stop, clock::now_ms()),
+            Some(held) if held.stop.0 < stop.modified => held.stop(&stop, self.hands.store.now_ms()),
             Some(_) => {}
             None => {
                 self.early.insert(claim, stop);
