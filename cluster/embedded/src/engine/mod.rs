@@ -115,6 +115,7 @@ impl Engine {
         no_space: bool,
     ) -> Self {
         Self {
+            index: store.revision().unsigned_abs(),
             store,
             lessor,
             no_space,

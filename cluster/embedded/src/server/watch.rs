@@ -41,7 +41,7 @@ impl PbWatchService for Watches {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let stream = Stream {
             core: Arc::clone(&self.core),
-            generation: self.core.generation()?,
+            generation: self.core.gate.generation()?,
             requests: request.into_inner(),
             watchers: BTreeMap::new(),
             next_id: 0,
@@ -82,8 +82,8 @@ impl Stream {
     async fn next(&mut self) -> Result<Option<PbWatchResponse>, Status> {
         loop {
             let core = Arc::clone(&self.core);
-            let changed = core.changed();
-            if !core.goes_on(self.generation) {
+            let changed = core.gate.changed();
+            if !core.gate.goes_on(self.generation) {
                 return Err(stopped());
             }
             if let Some(answer) = self.answers.pop_front() {
