@@ -39,6 +39,7 @@ pub mod leader;
 pub mod metrics;
 pub mod node;
 pub mod plan;
+pub mod planted;
 pub mod store;
 pub mod task;
 pub mod telemetry;

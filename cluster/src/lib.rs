@@ -61,6 +61,8 @@ mod meter;
 mod mirror;
 mod observer;
 mod options;
+#[doc(hidden)]
+pub mod planted;
 mod read;
 mod room;
 mod seat;
