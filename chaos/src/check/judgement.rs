@@ -48,7 +48,9 @@ impl Judgement {
         let expected = |property: &Property| expects.is_empty() || expects.contains(property);
         let vacuous: Vec<Property> = verdicts
             .iter()
-            .filter(|verdict| verdict.exercised == 0 && expected(&verdict.property))
+            .filter(|verdict| {
+                verdict.finding == Finding::NotExercised && expected(&verdict.property)
+            })
             .map(|verdict| verdict.property)
             .collect();
         let violated = |verdict: &Verdict| matches!(verdict.finding, Finding::Violated { .. });

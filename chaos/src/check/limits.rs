@@ -12,7 +12,8 @@ pub struct Limits {
     pub failover_ms: u64,
     /// From the death of a leader's process to the end of its key. 6,000: a lease of 5 s and the time etcd takes to see it.
     pub lease_ms: u64,
-    /// From the end of all faults to the end of all work that was there. 60,000.
+    /// From the end of all faults to the end of all work that was there. 60,000; it has to be longer than the workload's
+    /// longest run with all its retries and their waits.
     pub drain_ms: u64,
     /// How long a pack is kept after its last task ended. One day.
     pub retention_ms: u64,

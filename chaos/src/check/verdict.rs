@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// 50 violations of one property are kept with their evidence; all are counted.
 const KEPT_MAX: usize = 50;
 
+/// 4 ids of one violation are printed; all are in the JSON.
+const IDS_PRINTED_MAX: usize = 4;
+
 /// What is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -136,7 +139,13 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         if !self.ids.is_empty() {
-            write!(f, " [{}]", self.ids.join(", "))?;
+            let told = &self.ids[..self.ids.len().min(IDS_PRINTED_MAX)];
+            let more = if told.len() < self.ids.len() {
+                ", …"
+            } else {
+                ""
+            };
+            write!(f, " [{}{more}]", told.join(", "))?;
         }
         if !self.revisions.is_empty() {
             let revisions: Vec<String> = self.revisions.iter().map(i64::to_string).collect();
