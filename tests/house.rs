@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "node",
         "config api leader worker store telemetry metrics task clock tenure_cluster",
     ),
-    ("config", "worker::kinds tenure_cluster"),
+    ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
     (
         "api",
