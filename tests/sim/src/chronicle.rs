@@ -2,35 +2,36 @@
 
 use std::sync::{Arc, Mutex};
 
-use tenure_chaos::history::{Entry, Record};
+use tenure_chaos::check::Limits;
+use tenure_chaos::history::{Entry, History};
 use tokio::time::Instant;
 
 /// Where everybody writes what they saw; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Chronicle {
     began: Instant,
-    records: Arc<Mutex<Vec<Record>>>,
+    history: Arc<Mutex<History>>,
 }
 
 impl Chronicle {
     /// An empty one, whose clock starts now.
-    pub(crate) fn begin() -> Self {
-        Self { began: Instant::now(), records: Arc::default() }
-    }
-
-    /// Milliseconds since the start.
-    pub(crate) fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).expect("a run is shorter than eternity")
+    pub(crate) fn begin(seed: u64, root: &str, epoch_ms: u64, limits: Limits) -> Self {
+        let history = History::new(root, limits).with_setup(|setup| {
+            setup.seed = Some(seed);
+            setup.epoch_ms = epoch_ms;
+        });
+        Self { began: Instant::now(), history: Arc::new(Mutex::new(history)) }
     }
 
     /// Writes down what was seen just now.
-    pub(crate) fn saw(&self, entry: Entry) {
-        let record = Record { at_ms: self.now_ms(), entry };
-        self.records.lock().expect("no writer panics").push(record);
+    pub(crate) fn saw(&self, entry: impl Into<Entry>) {
+        let at_ms = u64::try_from(self.began.elapsed().as_millis()).expect("a run is shorter than eternity");
+        self.history.lock().expect("no writer panics").push(at_ms, entry);
     }
 
     /// All of it, in order.
-    pub(crate) fn records(&self) -> Vec<Record> {
-        self.records.lock().expect("no writer panics").clone()
+    pub(crate) fn close(&self) -> History {
+        let history = self.history.lock().expect("no writer panics");
+        history.records().iter().cloned().collect()
     }
 }

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tenure::planted::Bug;
 use tenure_chaos::check::Property;
 
-use crate::one::Brief;
+use crate::one::{self, Brief};
 
 /// 5 minutes of real time for one run: a hundred times what one takes.
 const REAL_MAX: Duration = Duration::from_mins(5);
@@ -32,8 +32,19 @@ impl Ran {
     /// Whether the seed found something.
     pub(crate) fn failed(&self) -> bool {
         match self {
-            Self::Judged(brief) => brief.judgement.failed(),
+            Self::Judged(brief) => one::failed(&brief.judgement),
             Self::Broke(_) => true,
+        }
+    }
+
+    /// What found it, in a word or two.
+    pub(crate) fn by(&self) -> String {
+        match self {
+            Self::Judged(brief) => {
+                let names: Vec<String> = brief.judgement.violated().map(|(property, _)| property.to_string()).collect();
+                names.join(", ")
+            }
+            Self::Broke(why) => why.lines().next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -161,8 +172,8 @@ impl Found {
                     *seeds += u64::from(verdict.exercised > 0);
                     *times += verdict.exercised;
                 }
-                if brief.judgement.failed() {
-                    self.failures.push((seed, brief.judgement.table()));
+                if one::failed(&brief.judgement) {
+                    self.failures.push((seed, brief.judgement.to_string()));
                 }
             }
         }

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenure::planted::Bug;
-use tenure_chaos::check::{self, Judgement};
-use tenure_chaos::history::{self, Record};
+use tenure_chaos::check::{self, Judgement, Overall};
+use tenure_chaos::history::History;
 
 use crate::{entropy, scenario};
 
@@ -44,16 +44,16 @@ pub(crate) fn run(seed: u64, plant: Option<Bug>, save: Option<&Path>, brief: boo
         std::process::exit(101);
     }));
     let began = Instant::now();
-    let (records, simulated) = simulate(seed)?;
+    let (history, simulated) = simulate(seed)?;
     if let Some(path) = save {
-        history::save(path, &records).with_context(|| format!("{} cannot be written", path.display()))?;
+        history.save(path).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    let judgement = check::judge(&records);
-    let failed = judgement.failed();
+    let judgement = check::judge(&history);
+    let failed = failed(&judgement);
     let said = Brief {
         seed,
-        digest: digest(&records),
-        records: records.len(),
+        digest: digest(&history),
+        records: history.records().len(),
         simulated_ms: ms(simulated),
         real_ms: ms(began.elapsed()),
         judgement,
@@ -62,12 +62,12 @@ pub(crate) fn run(seed: u64, plant: Option<Bug>, save: Option<&Path>, brief: boo
         println!("{}", serde_json::to_string(&said)?);
     } else {
         println!("seed {seed}: {} records, {} ms simulated in {} ms, digest {}", said.records, said.simulated_ms, said.real_ms, said.digest);
-        println!("{}", said.judgement.table());
+        println!("{}", said.judgement);
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn simulate(seed: u64) -> anyhow::Result<(Vec<Record>, Duration)> {
+fn simulate(seed: u64) -> anyhow::Result<(History, Duration)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let simulated = runtime.block_on(async {
         let began = tokio::time::Instant::now();
@@ -78,9 +78,17 @@ fn simulate(seed: u64) -> anyhow::Result<(Vec<Record>, Duration)> {
     Ok((ran.with_context(|| format!("seed {seed} did not end within {SIMULATED_MAX:?} of simulated time"))?, took))
 }
 
-fn digest(records: &[Record]) -> String {
+/// Whether a promise is broken, or nobody can tell. A run that did not exercise a promise has not broken it.
+pub(crate) fn failed(judgement: &Judgement) -> bool {
+    match judgement.overall {
+        Overall::Fail | Overall::Unknown => true,
+        Overall::Pass | Overall::NotExercised => false,
+    }
+}
+
+fn digest(history: &History) -> String {
     let mut sum = Sha256::new();
-    for record in records {
+    for record in history.records() {
         sum.update(serde_json::to_vec(record).expect("a history is JSON"));
         sum.update(b"\n");
     }

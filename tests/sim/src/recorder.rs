@@ -1,6 +1,8 @@
 //! The store's log, from its first revision, over a connection that nothing breaks. Where it misses something it says so, and
 //! then nothing can be judged.
 
+use std::sync::Arc;
+
 use etcd_client::{Client, Event, EventType, WatchOptions};
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
 use tenure_embedded::Embedded;
@@ -9,7 +11,7 @@ use tokio::sync::watch;
 use crate::chronicle::Chronicle;
 
 /// Watches everything and writes it down, until dropped; tells the last revision it has.
-pub(crate) async fn record(store: Embedded, chronicle: Chronicle, has: watch::Sender<i64>) {
+pub(crate) async fn record(store: Arc<Embedded>, chronicle: Chronicle, has: watch::Sender<i64>) {
     let client = Client::from_channel(store.channel(), None).await.expect("a channel is enough");
     let options = WatchOptions::new().with_all_keys().with_start_revision(1).with_prev_key();
     let watch = client.watch_client().watch("", Some(options)).await;

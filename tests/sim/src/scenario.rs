@@ -1,9 +1,10 @@
 //! One run from one seed: the world, its clients and its faults, until all is well again or the time is over. Judges nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_chaos::check::Limits;
-use tenure_chaos::history::{Entry, Fault as Broken, Marker, Record, Setup};
+use tenure_chaos::history::{Entry, Fault as Broken, History, Marker};
 use tenure_cluster::Range;
 use tenure_embedded::Embedded;
 use tokio::sync::watch;
@@ -32,22 +33,15 @@ const LONG_IN_THOUSAND: u16 = 200;
 const LONG: Duration = Duration::from_secs(90);
 
 /// Runs one seed in the runtime of the caller, whose time is paused.
-pub(crate) async fn run(seed: u64) -> Vec<Record> {
+pub(crate) async fn run(seed: u64) -> History {
     let dice = Dice::new(seed);
-    let chronicle = Chronicle::begin();
     let settings = settings(&dice);
-    chronicle.saw(Entry::Setup(Setup {
-        root: "/tenure/default/".to_owned(),
-        seed: Some(seed),
-        epoch_ms: EPOCH_MS,
-        limits: limits(&settings),
-        expects: Vec::new(),
-    }));
-    let store = Embedded::in_memory(tenure_embedded::Options::default());
+    let chronicle = Chronicle::begin(seed, "/tenure/default/", EPOCH_MS, limits(&settings));
+    let store = Arc::new(Embedded::in_memory(&tenure_embedded::Options::default()));
     let (has, recorded) = watch::channel(0);
     let mut recorder = JoinSet::new();
-    recorder.spawn(recorder::record(store.clone(), chronicle.clone(), has));
-    let mut world = World::new(store.clone(), settings, dice.split(), chronicle.clone());
+    recorder.spawn(recorder::record(Arc::clone(&store), chronicle.clone(), has));
+    let mut world = World::new(Arc::clone(&store), settings, dice.split(), chronicle.clone());
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle) {
@@ -69,7 +63,7 @@ pub(crate) async fn run(seed: u64) -> Vec<Record> {
     }
     seal(&world, &chronicle, recorded).await;
     recorder.shutdown().await;
-    chronicle.records()
+    chronicle.close()
 }
 
 /// Breaks and mends by the plan, in order of time.
@@ -140,7 +134,14 @@ fn settings(dice: &Dice) -> Settings {
     }
 }
 
+/// What the run is held to. Two runs of one task may be seen together for a moment: the younger is started by another node's
+/// answer, the older ends at its own next look.
 fn limits(settings: &Settings) -> Limits {
-    let _ = settings;
-    Limits::default()
+    Limits {
+        lease_ms: settings.lease_ttl_secs * 1_000 + 1_000,
+        drain_ms: u64::try_from(HEALS_WITHIN.as_millis()).expect("a minute fits"),
+        retention_ms: settings.retention_secs * 1_000,
+        death_budget: u32::try_from(settings.death_budget).expect("a small number"),
+        ..Limits::default()
+    }
 }

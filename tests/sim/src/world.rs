@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tenure::clock::Clock;
 use tenure::config::{Config, Flags, Loaded, Sources};
-use tenure::node::Node;
-use tenure_chaos::history::{Entry, Marker, NodeEvent};
+use tenure::node::{Node, Outside};
+use tenure_chaos::history::{Marker, NodeEvent};
 use tenure_cluster::{Channel, Connection, Options};
 use tenure_embedded::Embedded;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::util::BoxCloneSyncService;
 
 use crate::chronicle::Chronicle;
 use crate::clients::{Door, Doors};
@@ -31,7 +31,7 @@ const NAMES: [&str; NODES] = ["n0", "n1", "n2"];
 
 /// The world.
 pub(crate) struct World {
-    pub(crate) store: Embedded,
+    pub(crate) store: Arc<Embedded>,
     pub(crate) doors: Doors,
     chronicle: Chronicle,
     dice: Dice,
@@ -67,13 +67,13 @@ struct Process {
 }
 
 impl World {
-    pub(crate) fn new(store: Embedded, settings: Settings, dice: Dice, chronicle: Chronicle) -> Self {
+    pub(crate) fn new(store: Arc<Embedded>, settings: Settings, dice: Dice, chronicle: Chronicle) -> Self {
         let crossing = TaskTracker::new();
         let nodes = NAMES
             .iter()
             .map(|name| Place {
                 name,
-                links: (0..MEMBERS).map(|_| Link::new(store.service(), dice.split(), crossing.clone())).collect(),
+                links: (0..MEMBERS).map(|_| Link::new(BoxCloneSyncService::new(store.service()), dice.split(), crossing.clone())).collect(),
                 ahead_ms: Arc::default(),
                 incarnation: 0,
                 process: None,
@@ -93,7 +93,7 @@ impl World {
 
     /// A connection of its own, over links that nothing breaks.
     pub(crate) fn calm_connection(&self) -> Connection {
-        Connection::open(Options::in_process(vec![("calm".to_owned(), self.store.channel())])).expect("a channel is enough")
+        Connection::open(Options::in_process([("calm".to_owned(), self.store.channel())])).expect("a channel is enough")
     }
 
     /// Starts a process under a node's name.
@@ -102,17 +102,17 @@ impl World {
         let clock = self.clock(node);
         let place = &mut self.nodes[node];
         place.incarnation += 1;
-        let channels = place.links.iter().enumerate().map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel()))).collect();
-        let mut options = Options::in_process(channels);
-        options.request_timeout = Duration::from_secs(5);
-        let connection = Connection::open(options).expect("channels are enough");
+        let members = place.links.iter().enumerate();
+        let channels = members.map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel())));
+        let connection = Connection::open(Options::in_process(channels)).expect("channels are enough");
+        let outside = Outside { connection, clock, address: format!("nowhere://{}", place.name) };
         let (name, incarnation) = (place.name, place.incarnation);
         let node_of = Node::new(config)
             .expect("the settings of the simulation hold")
             .kinds(|builder| work::kinds(builder, name, incarnation, &self.chronicle));
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
-        let (router, running) = node_of.in_process(connection, clock, stop).expect("a node of the simulation fits");
-        self.chronicle.saw(Entry::Node(NodeEvent::Started { node: name.to_owned(), incarnation }));
+        let (router, running) = node_of.in_process(outside, stop).expect("a node of the simulation fits");
+        self.chronicle.saw(NodeEvent::Started { node: name.to_owned(), incarnation });
         let mut ends = JoinSet::new();
         ends.spawn(async move {
             if let Err(problem) = running.await {
@@ -133,7 +133,7 @@ impl World {
         for link in &place.links {
             link.break_off();
         }
-        self.chronicle.saw(Entry::Node(NodeEvent::Crashed { node: place.name.to_owned(), incarnation: place.incarnation }));
+        self.chronicle.saw(NodeEvent::Crashed { node: place.name.to_owned(), incarnation: place.incarnation });
     }
 
     /// Breaks something.
@@ -156,7 +156,7 @@ impl World {
                 link.break_off();
             }),
             Fault::Store => {
-                self.store.restart();
+                self.store.crash();
                 for member in 0..MEMBERS {
                     self.each_member(member, |link| {
                         link.change(|weather| weather.refused = true);
@@ -166,16 +166,17 @@ impl World {
             }
             Fault::StoreLeader => {
                 self.store.renew_all_leases();
-                self.chronicle.saw(Entry::Marker(Marker::LeaderChanged { member: format!("m{}", self.dice.below(MEMBERS)) }));
+                self.chronicle.saw(Marker::LeaderChanged { member: format!("m{}", self.dice.below(MEMBERS)) });
             }
             Fault::Revoke { node } => self.revoke(node).await,
             Fault::Compact => {
-                let revision = self.store.compact_all();
-                self.chronicle.saw(Entry::Marker(Marker::Compacted { revision }));
+                let revision = self.store.revision();
+                self.store.compact(revision);
+                self.chronicle.saw(Marker::Compacted { revision });
             }
             Fault::NoSpace => {
                 self.store.raise_no_space();
-                self.chronicle.saw(Entry::Marker(Marker::NoSpace { on: true }));
+                self.chronicle.saw(Marker::NoSpace { on: true });
             }
             Fault::Clock { node, ahead_ms } => self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed),
         }
@@ -200,12 +201,12 @@ impl World {
             Fault::Store => {
                 for member in 0..MEMBERS {
                     self.each_member(member, |link| link.change(|weather| weather.refused = false));
-                    self.chronicle.saw(Entry::Marker(Marker::Restarted { member: format!("m{member}") }));
+                    self.chronicle.saw(Marker::Restarted { member: format!("m{member}") });
                 }
             }
             Fault::NoSpace => {
-                self.store.disarm_no_space();
-                self.chronicle.saw(Entry::Marker(Marker::NoSpace { on: false }));
+                self.store.lower_no_space();
+                self.chronicle.saw(Marker::NoSpace { on: false });
             }
             Fault::Clock { node, .. } => self.nodes[node].ahead_ms.store(0, Ordering::Relaxed),
             Fault::Break { .. } | Fault::StoreLeader | Fault::Revoke { .. } | Fault::Compact => {}
@@ -223,7 +224,7 @@ impl World {
                 self.start(node);
             }
         }
-        self.store.disarm_no_space();
+        self.store.lower_no_space();
     }
 
     /// The name of a node.
@@ -238,7 +239,7 @@ impl World {
         let Ok(page) = calm.range(&tenure_cluster::Range::key(key)).await else { return };
         for kv in page.kvs {
             if calm.revoke(kv.lease).await.is_ok() {
-                self.chronicle.saw(Entry::Marker(Marker::LeaseRevoked { lease: kv.lease }));
+                self.chronicle.saw(Marker::LeaseRevoked { lease: kv.lease });
             }
         }
     }
@@ -270,7 +271,7 @@ impl World {
         let env: BTreeMap<&str, String> = BTreeMap::from([
             ("TENURE_NODE_NAME", NAMES[node].to_owned()),
             ("TENURE_LISTEN", "127.0.0.1:1".to_owned()),
-            ("TENURE_ADVERTISE", format!("nowhere://{}", NAMES[node])),
+            
             ("TENURE_LEASE_TTL", format!("{}s", settings.lease_ttl_secs)),
             ("TENURE_SLOTS", settings.slots.to_string()),
             ("TENURE_WINDOW", settings.window.to_string()),
