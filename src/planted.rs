@@ -11,8 +11,8 @@ pub enum Bug {
     WriteWithoutTerm,
     /// A report does not compare its claim.
     ReportWithoutClaim,
-    /// A submit is acknowledged before it is committed.
-    AcknowledgedEarly,
+    /// A submit whose outcome is unknown is acknowledged.
+    SubmitUnknownIsDone,
 }
 
 impl Bug {
@@ -20,7 +20,7 @@ impl Bug {
     pub const ALL: [Self; 3] = [
         Self::WriteWithoutTerm,
         Self::ReportWithoutClaim,
-        Self::AcknowledgedEarly,
+        Self::SubmitUnknownIsDone,
     ];
 
     /// Its name, as on the command line.
@@ -28,7 +28,7 @@ impl Bug {
         match self {
             Self::WriteWithoutTerm => "write-without-term",
             Self::ReportWithoutClaim => "report-without-claim",
-            Self::AcknowledgedEarly => "acknowledged-early",
+            Self::SubmitUnknownIsDone => "submit-unknown-is-done",
         }
     }
 }

@@ -11,6 +11,7 @@ use super::records::Next;
 use super::txns;
 use crate::clock::Clock;
 use crate::metrics;
+use crate::planted::{self, Bug};
 use crate::task::Routing;
 
 /// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
@@ -139,6 +140,7 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
         })
         .collect();
     let outer = match fence {
+        Some(_) if planted::is(Bug::WriteWithoutTerm) => nested.into_iter().fold(Txn::new(), Txn::nest),
         Some(fence) => txns::fenced(fence.clone(), nested),
         None => nested.into_iter().fold(Txn::new(), Txn::nest),
     };

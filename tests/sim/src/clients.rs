@@ -53,7 +53,7 @@ pub(crate) struct Client {
 
 /// What came back.
 enum Heard {
-    Done(StatusCode, Value),
+    Done(Value),
     Refused(String),
     Nothing(String),
 }
@@ -177,7 +177,7 @@ impl Client {
     /// Writes down the answer; the tasks it names, where it was a good one.
     fn told(&self, call: Call, heard: Heard, tasks: impl FnOnce(&Value) -> Vec<String>) -> Vec<String> {
         match heard {
-            Heard::Done(_, answer) => {
+            Heard::Done(answer) => {
                 let tasks = tasks(&answer);
                 self.chronicle.saw(Entry::Ok {
                     call,
@@ -250,7 +250,7 @@ impl Client {
 /// A status in words of the history: 504 is the API's own word for "nobody knows".
 fn heard(status: StatusCode, body: Value) -> Heard {
     if status.is_success() {
-        return Heard::Done(status, body);
+        return Heard::Done(body);
     }
     let why = format!("{} {}", status.as_u16(), word(&body, "code"));
     if status == StatusCode::GATEWAY_TIMEOUT || status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -3,14 +3,13 @@
 //!
 //! A request that is on its way when its sender gives up still arrives, as on a real network: that is what late writes are.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
