@@ -1,5 +1,11 @@
 //! The server as an etcd client sees it, in process and in paused time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test panics with what it got"
+)]
+
 use std::time::Duration;
 
 use etcd_client::{

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use etcd_client::proto::PbKeyValue;
 
+/// A key, and its value and lease; none for a delete.
+pub(super) type Write = (Vec<u8>, Option<(Vec<u8>, i64)>);
+
 /// All revisions from 1 on.
 pub(super) struct Model {
     revisions: Vec<BTreeMap<Vec<u8>, PbKeyValue>>,
@@ -40,7 +43,7 @@ impl Model {
     }
 
     /// Makes a revision of these writes, a value or a delete each; none where nothing is written.
-    pub(super) fn write(&mut self, writes: &[(Vec<u8>, Option<(Vec<u8>, i64)>)]) {
+    pub(super) fn write(&mut self, writes: &[Write]) {
         let next = self.revision() + 1;
         let mut keys = self.now().clone();
         for (key, write) in writes {
