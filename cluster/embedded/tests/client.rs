@@ -29,7 +29,7 @@ fn code(error: &etcd_client::Error) -> Code {
 }
 
 async fn told(stream: &mut WatchStream) -> WatchResponse {
-    let waited = tokio::time::timeout(Duration::from_secs(3600), stream.message());
+    let waited = tokio::time::timeout(Duration::from_hours(1), stream.message());
     let answer = waited.await.expect("an answer within an hour").unwrap();
     answer.expect("the stream goes on")
 }

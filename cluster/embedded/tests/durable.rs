@@ -168,13 +168,14 @@ async fn a_damaged_file_is_refused() {
     server.shutdown().await;
     let bytes = fs::read(whole.path().join("store.redb")).unwrap();
     let somewhere = bytes.windows(64).position(|at| at == [b'x'; 64]).unwrap();
-    let damages: [(&str, &dyn Fn(&mut fs::File)); 4] = [
+    type Damage<'a> = &'a dyn Fn(&mut fs::File);
+    let damages: [(&str, Damage<'_>); 4] = [
         ("a value", &|file| {
             file.seek(SeekFrom::Start(somewhere as u64 + 10)).unwrap();
             file.write_all(b"y").unwrap();
         }),
         ("half of it", &|file| {
-            file.set_len(bytes.len() as u64 / 2).unwrap()
+            file.set_len(bytes.len() as u64 / 2).unwrap();
         }),
         ("the start", &|file| file.write_all(&[0; 512]).unwrap()),
         ("all of it", &|file| file.set_len(0).unwrap()),
