@@ -158,6 +158,8 @@ async fn an_unfinished_directory_is_made_anew() {
     assert!(all(&client, 0).await.is_empty());
 }
 
+type Damage<'a> = &'a dyn Fn(&mut fs::File);
+
 #[tokio::test]
 async fn a_damaged_file_is_refused() {
     let whole = TempDir::new().unwrap();
@@ -168,7 +170,6 @@ async fn a_damaged_file_is_refused() {
     server.shutdown().await;
     let bytes = fs::read(whole.path().join("store.redb")).unwrap();
     let somewhere = bytes.windows(64).position(|at| at == [b'x'; 64]).unwrap();
-    type Damage<'a> = &'a dyn Fn(&mut fs::File);
     let damages: [(&str, Damage<'_>); 4] = [
         ("a value", &|file| {
             file.seek(SeekFrom::Start(somewhere as u64 + 10)).unwrap();
