@@ -22,6 +22,20 @@ fn server() -> (Embedded, Connection) {
     (server, connection)
 }
 
+#[tokio::test]
+async fn a_server_in_the_process_stands_alone() {
+    let (server, _) = server();
+    let inside = Options::in_process([("embedded".to_owned(), server.channel())]);
+    assert_eq!(inside.validate(), Ok(()));
+
+    let both = Options {
+        endpoints: vec!["127.0.0.1:1".to_owned()],
+        ..inside
+    };
+
+    assert_eq!(both.validate().unwrap_err().field, "in_process");
+}
+
 async fn stand(connection: &Connection, session: &tenure_cluster::Session) -> Candidate {
     let value = session.key().as_bytes().to_vec();
     let standing = Candidate::stand(connection, session, "/elect/", value);
@@ -66,7 +80,7 @@ async fn the_second_leads_when_the_first_ones_lease_ends_and_the_first_cannot_wr
     let two = session(&connection, "/node/2", 5).await;
     let mut second = stand(&connection, &two).await;
     let old = within("leading", first.lead()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(
         leader(&connection, "/elect/")
             .await
@@ -100,6 +114,6 @@ async fn a_session_outlives_a_crash_of_the_server() {
     put(&connection, "/a/2", "after").await;
 
     assert_eq!(events(&mut watch).await.len(), 1);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(!lost(&one.state().borrow()));
 }

@@ -63,7 +63,8 @@ impl Parts {
 
     /// Serves the API where this listens.
     pub(super) fn serve(&mut self, listener: TcpListener, router: Router) {
-        self.tasks.spawn(serve(listener, router, self.closing.clone()));
+        self.tasks
+            .spawn(serve(listener, router, self.closing.clone()));
     }
 
     /// Lets requests that have been taken be answered, for a moment; the line of submits ends with the last of them.

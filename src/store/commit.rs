@@ -140,7 +140,9 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
         })
         .collect();
     let outer = match fence {
-        Some(_) if planted::is(Bug::WriteWithoutTerm) => nested.into_iter().fold(Txn::new(), Txn::nest),
+        Some(_) if planted::is(Bug::WriteWithoutTerm) => {
+            nested.into_iter().fold(Txn::new(), Txn::nest)
+        }
         Some(fence) => txns::fenced(fence.clone(), nested),
         None => nested.into_iter().fold(Txn::new(), Txn::nest),
     };

@@ -175,7 +175,10 @@ impl Worker {
     fn give_up(&mut self) {
         self.runs.abort_all();
         for held in self.claims.values_mut() {
-            held.give_up("the node shut down before the run ended", self.hands.store.now_ms());
+            held.give_up(
+                "the node shut down before the run ended",
+                self.hands.store.now_ms(),
+            );
         }
     }
 }

@@ -172,7 +172,9 @@ impl Worker {
             Err(problem) => return error!(%problem, "a stop that cannot be read"),
         };
         match self.claims.get_mut(&claim) {
-            Some(held) if held.stop.0 < stop.modified => held.stop(&stop, self.hands.store.now_ms()),
+            Some(held) if held.stop.0 < stop.modified => {
+                held.stop(&stop, self.hands.store.now_ms());
+            }
             Some(_) => {}
             None => {
                 self.early.insert(claim, stop);

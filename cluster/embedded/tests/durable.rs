@@ -1,6 +1,12 @@
 //! A server with a directory: what it acknowledged is there after it is opened again, and a directory
 //! that cannot be trusted is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test panics with what it got"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -152,6 +158,8 @@ async fn an_unfinished_directory_is_made_anew() {
     assert!(all(&client, 0).await.is_empty());
 }
 
+type Damage<'a> = &'a dyn Fn(&mut fs::File);
+
 #[tokio::test]
 async fn a_damaged_file_is_refused() {
     let whole = TempDir::new().unwrap();
@@ -162,13 +170,13 @@ async fn a_damaged_file_is_refused() {
     server.shutdown().await;
     let bytes = fs::read(whole.path().join("store.redb")).unwrap();
     let somewhere = bytes.windows(64).position(|at| at == [b'x'; 64]).unwrap();
-    let damages: [(&str, &dyn Fn(&mut fs::File)); 4] = [
+    let damages: [(&str, Damage<'_>); 4] = [
         ("a value", &|file| {
             file.seek(SeekFrom::Start(somewhere as u64 + 10)).unwrap();
             file.write_all(b"y").unwrap();
         }),
         ("half of it", &|file| {
-            file.set_len(bytes.len() as u64 / 2).unwrap()
+            file.set_len(bytes.len() as u64 / 2).unwrap();
         }),
         ("the start", &|file| file.write_all(&[0; 512]).unwrap()),
         ("all of it", &|file| file.set_len(0).unwrap()),

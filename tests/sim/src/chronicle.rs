@@ -20,13 +20,20 @@ impl Chronicle {
             setup.seed = Some(seed);
             setup.epoch_ms = epoch_ms;
         });
-        Self { began: Instant::now(), history: Arc::new(Mutex::new(history)) }
+        Self {
+            began: Instant::now(),
+            history: Arc::new(Mutex::new(history)),
+        }
     }
 
     /// Writes down what was seen just now.
     pub(crate) fn saw(&self, entry: impl Into<Entry>) {
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).expect("a run is shorter than eternity");
-        self.history.lock().expect("no writer panics").push(at_ms, entry);
+        let at_ms = u64::try_from(self.began.elapsed().as_millis())
+            .expect("a run is shorter than eternity");
+        self.history
+            .lock()
+            .expect("no writer panics")
+            .push(at_ms, entry);
     }
 
     /// All of it, in order.

@@ -60,7 +60,12 @@ enum Heard {
 
 impl Client {
     /// `count` clients that know of each other's tasks.
-    pub(crate) fn several(count: usize, doors: &Doors, dice: &Dice, chronicle: &Chronicle) -> Vec<Self> {
+    pub(crate) fn several(
+        count: usize,
+        doors: &Doors,
+        dice: &Dice,
+        chronicle: &Chronicle,
+    ) -> Vec<Self> {
         let known = Arc::new(Mutex::new(VecDeque::new()));
         (0..count)
             .map(|index| Self {
@@ -103,14 +108,21 @@ impl Client {
             count,
             queue: word(&task, "queue"),
             kind: word(&task, "kind"),
-            priority: task["priority"].as_u64().and_then(|priority| u8::try_from(priority).ok()),
-            max_attempts: task["max_attempts"].as_u64().and_then(|most| u32::try_from(most).ok()),
+            priority: task["priority"]
+                .as_u64()
+                .and_then(|priority| u8::try_from(priority).ok()),
+            max_attempts: task["max_attempts"]
+                .as_u64()
+                .and_then(|most| u32::try_from(most).ok()),
             run_at_ms: None,
         };
         let (path, mut body) = if count == 1 {
             ("/v1/tasks", task)
         } else {
-            ("/v1/tasks/batch", json!({ "tasks": vec![task; usize::try_from(count).expect("a small number")] }))
+            (
+                "/v1/tasks/batch",
+                json!({ "tasks": vec![task; usize::try_from(count).expect("a small number")] }),
+            )
         };
         if let Some(key) = &key {
             body["idempotency_key"] = json!(key);
@@ -121,8 +133,15 @@ impl Client {
             let heard = self.ask(Method::POST, path, Some(&body)).await;
             let unheard = matches!(heard, Heard::Nothing(_));
             let tasks = self.told(call, heard, |answer| match &answer["ids"] {
-                Value::Array(ids) => ids.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
-                _ => answer["id"].as_str().map(str::to_owned).into_iter().collect(),
+                Value::Array(ids) => ids
+                    .iter()
+                    .filter_map(|id| id.as_str().map(str::to_owned))
+                    .collect(),
+                _ => answer["id"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
             });
             self.remember(&tasks);
             if key.is_none() || !(unheard || self.dice.in_thousand(100)) {
@@ -156,26 +175,41 @@ impl Client {
     async fn act(&mut self, what: &str, op: impl FnOnce(String) -> Op) {
         let Some(task) = self.some_task() else { return };
         let call = self.invoke(op(task.clone()));
-        let heard = self.ask(Method::POST, &format!("/v1/tasks/{task}/{what}"), None).await;
+        let heard = self
+            .ask(Method::POST, &format!("/v1/tasks/{task}/{what}"), None)
+            .await;
         self.told(call, heard, |_| vec![task]);
     }
 
     async fn get(&mut self) {
         let Some(task) = self.some_task() else { return };
         let call = self.invoke(Op::Get { task: task.clone() });
-        let heard = self.ask(Method::GET, &format!("/v1/tasks/{task}"), None).await;
+        let heard = self
+            .ask(Method::GET, &format!("/v1/tasks/{task}"), None)
+            .await;
         self.told(call, heard, |_| vec![task]);
     }
 
     fn invoke(&mut self, op: Op) -> Call {
         self.calls += 1;
-        let call = Call { client: self.name.clone(), number: self.calls };
-        self.chronicle.saw(Entry::Invoke { call: call.clone(), op });
+        let call = Call {
+            client: self.name.clone(),
+            number: self.calls,
+        };
+        self.chronicle.saw(Entry::Invoke {
+            call: call.clone(),
+            op,
+        });
         call
     }
 
     /// Writes down the answer; the tasks it names, where it was a good one.
-    fn told(&self, call: Call, heard: Heard, tasks: impl FnOnce(&Value) -> Vec<String>) -> Vec<String> {
+    fn told(
+        &self,
+        call: Call,
+        heard: Heard,
+        tasks: impl FnOnce(&Value) -> Vec<String>,
+    ) -> Vec<String> {
         match heard {
             Heard::Done(answer) => {
                 let tasks = tasks(&answer);
@@ -204,9 +238,15 @@ impl Client {
         let door = {
             let doors = self.doors.lock().expect("nothing panics while it is held");
             let open: Vec<&Door> = doors.iter().flatten().collect();
-            if open.is_empty() { None } else { Some((*self.dice.one(&open)).clone()) }
+            if open.is_empty() {
+                None
+            } else {
+                Some((*self.dice.one(&open)).clone())
+            }
         };
-        let Some(door) = door else { return Heard::Refused("connection refused".to_owned()) };
+        let Some(door) = door else {
+            return Heard::Refused("connection refused".to_owned());
+        };
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let request = Request::builder()
             .method(method)
@@ -216,10 +256,19 @@ impl Client {
             .body(body)
             .expect("a request of the test is well formed");
         let asking = async {
-            let answer = door.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+            let answer = door
+                .router
+                .clone()
+                .oneshot(request)
+                .await
+                .unwrap_or_else(|never| match never {});
             let status = answer.status();
-            let bytes = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            bytes.map(|bytes| (status, bytes.to_bytes())).map_err(|problem| problem.to_string())
+            let bytes = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+                .collect()
+                .await;
+            bytes
+                .map(|bytes| (status, bytes.to_bytes()))
+                .map_err(|problem| problem.to_string())
         };
         let asking = timeout(PATIENCE, asking);
         let asked = tokio::select! {
@@ -230,7 +279,10 @@ impl Client {
         match asked {
             Err(_) => Heard::Nothing("no answer in time".to_owned()),
             Ok(Err(problem)) => Heard::Nothing(problem),
-            Ok(Ok((status, bytes))) => heard(status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)),
+            Ok(Ok((status, bytes))) => heard(
+                status,
+                serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            ),
         }
     }
 

@@ -28,7 +28,10 @@ fn mixed(state: u64) -> u64 {
 ///
 /// # Safety
 /// As for the system's: `buffer` is writable for `len` bytes.
-#[allow(unsafe_code, reason = "the symbol that the linker takes in place of the system's")]
+#[allow(
+    unsafe_code,
+    reason = "the symbol that the linker takes in place of the system's"
+)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(buffer: *mut u8, len: usize, _flags: u32) -> isize {
     let mut at = 0;

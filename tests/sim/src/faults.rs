@@ -74,8 +74,12 @@ pub(crate) fn plan(dice: &Dice, span: Span) -> Vec<Planned> {
     if dice.in_thousand(100) {
         return Vec::new();
     }
-    let kinds: Vec<usize> = (0..1 + dice.below(KINDS_MAX)).map(|_| dice.below(KINDS)).collect();
-    let mut planned: Vec<Planned> = (0..dice.within(1..=FAULTS_MAX)).map(|_| one(dice, *dice.one(&kinds), span)).collect();
+    let kinds: Vec<usize> = (0..1 + dice.below(KINDS_MAX))
+        .map(|_| dice.below(KINDS))
+        .collect();
+    let mut planned: Vec<Planned> = (0..dice.within(1..=FAULTS_MAX))
+        .map(|_| one(dice, *dice.one(&kinds), span))
+        .collect();
     planned.sort_by_key(|planned| planned.at_ms);
     planned
 }
@@ -85,15 +89,32 @@ fn one(dice: &Dice, kind: usize, span: Span) -> Planned {
     let member = dice.below(MEMBERS);
     let fault = match kind {
         0 => Fault::Crash { node },
-        1 => Fault::Cut { node, to: true, from: true },
+        1 => Fault::Cut {
+            node,
+            to: true,
+            from: true,
+        },
         2 => {
             let to = dice.in_thousand(500);
-            Fault::Cut { node, to, from: !to }
+            Fault::Cut {
+                node,
+                to,
+                from: !to,
+            }
         }
         3 => Fault::CutOne { node, member },
-        4 => Fault::Slow { node, delay_ms_max: dice.within(20..=1_500) },
-        5 => Fault::LoseRequests { node, in_thousand: lossy(dice) },
-        6 => Fault::LoseAnswers { node, in_thousand: lossy(dice) },
+        4 => Fault::Slow {
+            node,
+            delay_ms_max: dice.within(20..=1_500),
+        },
+        5 => Fault::LoseRequests {
+            node,
+            in_thousand: lossy(dice),
+        },
+        6 => Fault::LoseAnswers {
+            node,
+            in_thousand: lossy(dice),
+        },
         7 => Fault::Break { node },
         8 => Fault::Member { member },
         9 => Fault::Store,
@@ -101,11 +122,22 @@ fn one(dice: &Dice, kind: usize, span: Span) -> Planned {
         11 => Fault::Revoke { node },
         12 => Fault::Compact,
         _ if dice.in_thousand(500) => Fault::NoSpace,
-        _ => Fault::Clock { node, ahead_ms: i64::try_from(dice.within(0..=10_000)).expect("fits") - 5_000 },
+        _ => Fault::Clock {
+            node,
+            ahead_ms: i64::try_from(dice.within(0..=10_000)).expect("fits") - 5_000,
+        },
     };
     let at_ms = dice.within(span.from_ms..=span.until_ms);
-    let longest = if fault.lasts() { (span.until_ms - at_ms).min(12_000) } else { 0 };
-    Planned { at_ms, for_ms: dice.within(0..=longest), fault }
+    let longest = if fault.lasts() {
+        (span.until_ms - at_ms).min(12_000)
+    } else {
+        0
+    };
+    Planned {
+        at_ms,
+        for_ms: dice.within(0..=longest),
+        fault,
+    }
 }
 
 fn lossy(dice: &Dice) -> u16 {
@@ -142,7 +174,11 @@ impl Fault {
             | Self::Break { node }
             | Self::Revoke { node }
             | Self::Clock { node, .. } => Some(node),
-            Self::Member { .. } | Self::Store | Self::StoreLeader | Self::Compact | Self::NoSpace => None,
+            Self::Member { .. }
+            | Self::Store
+            | Self::StoreLeader
+            | Self::Compact
+            | Self::NoSpace => None,
         }
     }
 
@@ -150,7 +186,12 @@ impl Fault {
     pub(crate) fn kind(&self) -> FaultKind {
         match *self {
             Self::Crash { .. } => FaultKind::Crash,
-            Self::Cut { to: true, from: true, .. } | Self::CutOne { .. } => FaultKind::Partition,
+            Self::Cut {
+                to: true,
+                from: true,
+                ..
+            }
+            | Self::CutOne { .. } => FaultKind::Partition,
             Self::Cut { .. } => FaultKind::OneWay,
             Self::Slow { .. } => FaultKind::Delay,
             Self::LoseRequests { .. } => FaultKind::RequestsLost,
@@ -171,7 +212,10 @@ impl Fault {
 mod tests {
     use super::*;
 
-    const SPAN: Span = Span { from_ms: 1_000, until_ms: 20_000 };
+    const SPAN: Span = Span {
+        from_ms: 1_000,
+        until_ms: 20_000,
+    };
 
     #[test]
     fn a_seed_makes_one_plan_and_every_kind_is_planned_by_some_seed() {
@@ -180,7 +224,10 @@ mod tests {
             let planned = plan(&Dice::new(seed), SPAN);
             assert_eq!(planned, plan(&Dice::new(seed), SPAN));
             for one in &planned {
-                assert!(one.at_ms + one.for_ms <= SPAN.until_ms, "{one:?} ends in time");
+                assert!(
+                    one.at_ms + one.for_ms <= SPAN.until_ms,
+                    "{one:?} ends in time"
+                );
                 kinds.insert(format!("{:?}", one.fault.kind()));
             }
         }

@@ -100,7 +100,10 @@ impl Link {
     pub(crate) fn calm(&self) {
         self.change(|weather| {
             let breaks = weather.breaks;
-            *weather = Weather { breaks, ..Weather::default() };
+            *weather = Weather {
+                breaks,
+                ..Weather::default()
+            };
         });
     }
 
@@ -112,22 +115,37 @@ impl Link {
     /// As a service for a client.
     pub(crate) fn channel(&self) -> Service {
         let link = self.clone();
-        BoxCloneSyncService::new(tower::service_fn(move |request| link.clone().carry(request)))
+        BoxCloneSyncService::new(tower::service_fn(move |request| {
+            link.clone().carry(request)
+        }))
     }
 
     async fn carry(self, request: Request) -> Result<Response, BoxError> {
         if self.weather.borrow().refused {
-            return Err(Box::new(tonic::ConnectError("refused by the simulation".into())));
+            return Err(Box::new(tonic::ConnectError(
+                "refused by the simulation".into(),
+            )));
         }
-        let streams = matches!(request.uri().path(), "/etcdserverpb.Watch/Watch" | "/etcdserverpb.Lease/LeaseKeepAlive");
-        let carried = if streams { self.stream(request).await } else { self.unary(request).await };
-        carried.map_err(|Broken| Box::new(Status::unavailable("connection reset by the simulation")) as BoxError)
+        let streams = matches!(
+            request.uri().path(),
+            "/etcdserverpb.Watch/Watch" | "/etcdserverpb.Lease/LeaseKeepAlive"
+        );
+        let carried = if streams {
+            self.stream(request).await
+        } else {
+            self.unary(request).await
+        };
+        carried.map_err(|Broken| {
+            Box::new(Status::unavailable("connection reset by the simulation")) as BoxError
+        })
     }
 
     /// One request, one answer. The request goes on by itself, whatever becomes of its sender.
     async fn unary(self, request: Request) -> Result<Response, Broken> {
         let (head, body) = request.into_parts();
-        let Ok(body) = body.collect().await else { return Err(Broken) };
+        let Ok(body) = body.collect().await else {
+            return Err(Broken);
+        };
         let lost = self.dice.in_thousand(self.weather.borrow().requests_lost);
         let unheard = self.dice.in_thousand(self.weather.borrow().answers_lost);
         let (answer, answered) = oneshot::channel();
@@ -137,7 +155,8 @@ impl Link {
             if lost {
                 return;
             }
-            let request = Request::from_parts(head, Body::new(http_body_util::Full::new(body.to_bytes())));
+            let request =
+                Request::from_parts(head, Body::new(http_body_util::Full::new(body.to_bytes())));
             let answered = link.ask(request).await;
             if unheard {
                 return;
@@ -161,25 +180,38 @@ impl Link {
     async fn stream(self, request: Request) -> Result<Response, Broken> {
         let (head, body) = request.into_parts();
         let (frames, pipe) = mpsc::channel(FRAMES_MAX);
-        self.crossing.spawn(self.clone().pump(Direction::To, body, frames));
+        self.crossing
+            .spawn(self.clone().pump(Direction::To, body, frames));
         self.pass(Direction::To).await?;
-        let answer = self.ask(Request::from_parts(head, Body::new(Pipe(pipe)))).await?;
+        let answer = self
+            .ask(Request::from_parts(head, Body::new(Pipe(pipe))))
+            .await?;
         self.pass(Direction::From).await?;
         let (head, body) = answer.into_parts();
         let (frames, pipe) = mpsc::channel(FRAMES_MAX);
-        self.crossing.spawn(self.clone().pump(Direction::From, body, frames));
+        self.crossing
+            .spawn(self.clone().pump(Direction::From, body, frames));
         Ok(Response::from_parts(head, Body::new(Pipe(pipe))))
     }
 
     async fn ask(&self, request: Request) -> Result<Response, Broken> {
-        let service = self.inner.lock().expect("nothing panics while it is held").clone();
+        let service = self
+            .inner
+            .lock()
+            .expect("nothing panics while it is held")
+            .clone();
         let Response { .. } = match service.oneshot(request).await {
             Ok(answer) => return Ok(answer),
             Err(_) => return Err(Broken),
         };
     }
 
-    async fn pump(self, direction: Direction, mut body: Body, frames: mpsc::Sender<Result<Frame<Bytes>, Status>>) {
+    async fn pump(
+        self,
+        direction: Direction,
+        mut body: Body,
+        frames: mpsc::Sender<Result<Frame<Bytes>, Status>>,
+    ) {
         let moving = async {
             while let Some(frame) = body.frame().await {
                 if self.pass(direction).await.is_err() {
@@ -206,13 +238,17 @@ impl Link {
     async fn pass_patiently(&self, direction: Direction) {
         self.dawdle().await;
         let mut weather = self.weather.subscribe();
-        let _ = weather.wait_for(|weather| weather.way(direction) == Way::Open).await;
+        let _ = weather
+            .wait_for(|weather| weather.way(direction) == Way::Open)
+            .await;
     }
 
     /// Waits until the way is open, as long as a connection lives.
     async fn pass(&self, direction: Direction) -> Result<(), Broken> {
         let passing = self.pass_patiently(direction);
-        tokio::time::timeout(CONNECTION_SILENT_MAX, passing).await.map_err(|_| Broken)
+        tokio::time::timeout(CONNECTION_SILENT_MAX, passing)
+            .await
+            .map_err(|_| Broken)
     }
 
     async fn dawdle(&self) {
@@ -265,7 +301,10 @@ impl http_body::Body for Pipe {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.0.poll_recv(context)
     }
 }

@@ -28,7 +28,10 @@ use clap::{Parser, Subcommand};
 use tenure::planted::Bug;
 
 #[derive(Parser)]
-#[command(name = "tenure-sim", about = "Whole nodes in simulated time, from one seed")]
+#[command(
+    name = "tenure-sim",
+    about = "Whole nodes in simulated time, from one seed"
+)]
 struct Cli {
     #[command(subcommand)]
     what: What,
@@ -79,7 +82,12 @@ enum What {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().what {
-        What::One { seed, plant, save, brief } => one::run(seed, plant, save.as_deref(), brief),
+        What::One {
+            seed,
+            plant,
+            save,
+            brief,
+        } => one::run(seed, plant, save.as_deref(), brief),
         What::Many { seeds, jobs } => many::run(seeds, jobs),
         What::Same { seeds } => many::same(seeds),
         What::Planted { find, bug } => planted::run(find, bug),

@@ -41,7 +41,11 @@ impl Ran {
     pub(crate) fn by(&self) -> String {
         match self {
             Self::Judged(brief) => {
-                let names: Vec<String> = brief.judgement.violated().map(|(property, _)| property.to_string()).collect();
+                let names: Vec<String> = brief
+                    .judgement
+                    .violated()
+                    .map(|(property, _)| property.to_string())
+                    .collect();
                 names.join(", ")
             }
             Self::Broke(why) => why.lines().next().unwrap_or_default().to_owned(),
@@ -53,8 +57,15 @@ impl Ran {
 pub(crate) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("`{text}` is not FROM..BELOW, as in 0..1000");
     let (from, below) = text.split_once("..").ok_or_else(wrong)?;
-    let (from, below) = (from.parse().map_err(|_| wrong())?, below.parse().map_err(|_| wrong())?);
-    if from < below { Ok(from..below) } else { Err(wrong()) }
+    let (from, below) = (
+        from.parse().map_err(|_| wrong())?,
+        below.parse().map_err(|_| wrong())?,
+    );
+    if from < below {
+        Ok(from..below)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// Runs one seed in a process of its own.
@@ -64,7 +75,11 @@ pub(crate) fn alone(seed: u64, plant: Option<Bug>) -> anyhow::Result<Ran> {
     if let Some(bug) = plant {
         command.args(["--plant", &bug.to_string()]);
     }
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     let (out, err) = drained(&mut child)?;
     Ok(match serde_json::from_str(&out) {
         Ok(brief) => Ran::Judged(Box::new(brief)),
@@ -104,16 +119,21 @@ pub(crate) fn run(seeds: Range<u64>, jobs: Option<usize>) -> anyhow::Result<Exit
     let (began, count) = (Instant::now(), seeds.end - seeds.start);
     let next = AtomicU64::new(seeds.start);
     let found = Mutex::new(Found::default());
-    let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {eta} left {msg}")?);
+    let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} seeds, {eta} left {msg}",
+    )?);
     std::thread::scope(|scope| {
         for _ in 0..jobs.unwrap_or(cores).max(1) {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || found.lock().expect("no worker panics").failures.len() >= FAILURES_MAX {
+                    if seed >= seeds.end
+                        || found.lock().expect("no worker panics").failures.len() >= FAILURES_MAX
+                    {
                         return;
                     }
-                    let ran = alone(seed, None).unwrap_or_else(|problem| Ran::Broke(problem.to_string()));
+                    let ran =
+                        alone(seed, None).unwrap_or_else(|problem| Ran::Broke(problem.to_string()));
                     found.lock().expect("no worker panics").add(seed, &ran);
                     bar.inc(1);
                 }
@@ -123,7 +143,11 @@ pub(crate) fn run(seeds: Range<u64>, jobs: Option<usize>) -> anyhow::Result<Exit
     bar.finish_and_clear();
     let found = found.into_inner().expect("no worker panicked");
     found.print(began.elapsed());
-    Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if found.failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Runs each seed twice and compares.
@@ -136,7 +160,10 @@ pub(crate) fn same(seeds: Range<u64>) -> anyhow::Result<ExitCode> {
             }
             (Ran::Judged(first), Ran::Judged(second)) => {
                 differ += 1;
-                println!("seed {seed}: {} and {}: two histories from one seed", first.digest, second.digest);
+                println!(
+                    "seed {seed}: {} and {}: two histories from one seed",
+                    first.digest, second.digest
+                );
             }
             (Ran::Broke(why), _) | (_, Ran::Broke(why)) => {
                 differ += 1;
@@ -144,7 +171,11 @@ pub(crate) fn same(seeds: Range<u64>) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if differ == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What many seeds found.

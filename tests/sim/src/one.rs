@@ -29,13 +29,21 @@ pub(crate) struct Brief {
 }
 
 /// Runs and judges a seed. Fails where a promise is broken.
-pub(crate) fn run(seed: u64, plant: Option<Bug>, save: Option<&Path>, brief: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    seed: u64,
+    plant: Option<Bug>,
+    save: Option<&Path>,
+    brief: bool,
+) -> anyhow::Result<ExitCode> {
     entropy::sow(seed);
     if let Some(bug) = plant {
         tenure::planted::plant(bug);
     }
     if let Ok(filter) = std::env::var("TENURE_SIM_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     }
     // A panic anywhere is a failed run, also in a task that nobody awaits.
     let default = std::panic::take_hook();
@@ -46,7 +54,9 @@ pub(crate) fn run(seed: u64, plant: Option<Bug>, save: Option<&Path>, brief: boo
     let began = Instant::now();
     let (history, simulated) = simulate(seed)?;
     if let Some(path) = save {
-        history.save(path).with_context(|| format!("{} cannot be written", path.display()))?;
+        history
+            .save(path)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     let judgement = check::judge(&history);
     let failed = failed(&judgement);
@@ -61,21 +71,36 @@ pub(crate) fn run(seed: u64, plant: Option<Bug>, save: Option<&Path>, brief: boo
     if brief {
         println!("{}", serde_json::to_string(&said)?);
     } else {
-        println!("seed {seed}: {} records, {} ms simulated in {} ms, digest {}", said.records, said.simulated_ms, said.real_ms, said.digest);
+        println!(
+            "seed {seed}: {} records, {} ms simulated in {} ms, digest {}",
+            said.records, said.simulated_ms, said.real_ms, said.digest
+        );
         println!("{}", said.judgement);
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn simulate(seed: u64) -> anyhow::Result<(History, Duration)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
     let simulated = runtime.block_on(async {
         let began = tokio::time::Instant::now();
         let ran = tokio::time::timeout(SIMULATED_MAX, scenario::run(seed)).await;
         (ran, began.elapsed())
     });
     let (ran, took) = simulated;
-    Ok((ran.with_context(|| format!("seed {seed} did not end within {SIMULATED_MAX:?} of simulated time"))?, took))
+    Ok((
+        ran.with_context(|| {
+            format!("seed {seed} did not end within {SIMULATED_MAX:?} of simulated time")
+        })?,
+        took,
+    ))
 }
 
 /// Whether a promise is broken, or nobody can tell. A run that did not exercise a promise has not broken it.
@@ -92,7 +117,11 @@ fn digest(history: &History) -> String {
         sum.update(serde_json::to_vec(record).expect("a history is JSON"));
         sum.update(b"\n");
     }
-    sum.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    sum.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn ms(duration: Duration) -> u64 {

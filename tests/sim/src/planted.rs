@@ -15,9 +15,15 @@ const FOUND_BY: &[(Bug, u64)] = &[];
 
 /// Runs recorded seeds, or looks for them anew.
 pub(crate) fn run(find: bool, only: Option<Bug>) -> anyhow::Result<ExitCode> {
-    let bugs: Vec<Bug> = Bug::ALL.into_iter().filter(|bug| only.is_none_or(|only| only == *bug)).collect();
+    let bugs: Vec<Bug> = Bug::ALL
+        .into_iter()
+        .filter(|bug| only.is_none_or(|only| only == *bug))
+        .collect();
     for bug in bugs {
-        let recorded = FOUND_BY.iter().find(|(known, _)| *known == bug).map(|(_, seed)| *seed);
+        let recorded = FOUND_BY
+            .iter()
+            .find(|(known, _)| *known == bug)
+            .map(|(_, seed)| *seed);
         let seeds = match (find, recorded) {
             (true, _) | (false, None) => 0..WITHIN,
             (false, Some(seed)) => seed..seed + 1,

@@ -12,18 +12,27 @@ use crate::chronicle::Chronicle;
 
 /// Watches everything and writes it down, until dropped; tells the last revision it has.
 pub(crate) async fn record(store: Arc<Embedded>, chronicle: Chronicle, has: watch::Sender<i64>) {
-    let client = Client::from_channel(store.channel(), None).await.expect("a channel is enough");
-    let options = WatchOptions::new().with_all_keys().with_start_revision(1).with_prev_key();
+    let client = Client::from_channel(store.channel(), None)
+        .await
+        .expect("a channel is enough");
+    let options = WatchOptions::new()
+        .with_all_keys()
+        .with_start_revision(1)
+        .with_prev_key();
     let watch = client.watch_client().watch("", Some(options)).await;
     let (_sender, mut answers) = watch.expect("the store watches").split();
     loop {
         let answer = answers.message().await;
         let Ok(Some(answer)) = answer else {
-            chronicle.saw(Entry::Marker(Marker::Gap { after: *has.borrow() }));
+            chronicle.saw(Entry::Marker(Marker::Gap {
+                after: *has.borrow(),
+            }));
             return;
         };
         if answer.canceled() {
-            chronicle.saw(Entry::Marker(Marker::Gap { after: *has.borrow() }));
+            chronicle.saw(Entry::Marker(Marker::Gap {
+                after: *has.borrow(),
+            }));
             return;
         }
         for event in answer.events() {
@@ -44,7 +53,11 @@ fn told(event: &Event) -> StoreEvent {
         key: String::from_utf8_lossy(kv.key()).into_owned(),
         value: put.then(|| Value(kv.value().to_vec())),
         prev: prev.map(|kv| Value(kv.value().to_vec())),
-        lease: if put { kv.lease() } else { prev.map_or(0, etcd_client::KeyValue::lease) },
+        lease: if put {
+            kv.lease()
+        } else {
+            prev.map_or(0, etcd_client::KeyValue::lease)
+        },
         create_revision: if put { kv.create_revision() } else { 0 },
         version: if put { kv.version() } else { 0 },
         by: None,

@@ -19,7 +19,10 @@ use crate::world::{EPOCH_MS, Settings, World};
 use crate::{recorder, world};
 
 /// Faults begin after the first second and are over after twenty.
-const FAULTS: Span = Span { from_ms: 1_000, until_ms: 20_000 };
+const FAULTS: Span = Span {
+    from_ms: 1_000,
+    until_ms: 20_000,
+};
 /// Clients ask until here.
 const CLIENTS_UNTIL: Duration = Duration::from_secs(18);
 /// 60 s after the last fault for everything to end: the longest run, its attempts, and the time of their backoffs, twice.
@@ -41,7 +44,12 @@ pub(crate) async fn run(seed: u64) -> History {
     let (has, recorded) = watch::channel(0);
     let mut recorder = JoinSet::new();
     recorder.spawn(recorder::record(Arc::clone(&store), chronicle.clone(), has));
-    let mut world = World::new(Arc::clone(&store), settings, dice.split(), chronicle.clone());
+    let mut world = World::new(
+        Arc::clone(&store),
+        settings,
+        dice.split(),
+        chronicle.clone(),
+    );
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle) {
@@ -67,7 +75,12 @@ pub(crate) async fn run(seed: u64) -> History {
 }
 
 /// Breaks and mends by the plan, in order of time.
-async fn break_and_mend(world: &mut World, chronicle: &Chronicle, began: Instant, planned: Vec<Planned>) {
+async fn break_and_mend(
+    world: &mut World,
+    chronicle: &Chronicle,
+    began: Instant,
+    planned: Vec<Planned>,
+) {
     let mut turns: Vec<(u64, u64, bool, Fault)> = Vec::new();
     for (id, planned) in (1..).zip(planned) {
         turns.push((planned.at_ms, id, true, planned.fault.clone()));
@@ -79,7 +92,13 @@ async fn break_and_mend(world: &mut World, chronicle: &Chronicle, began: Instant
         sleep_until(began + Duration::from_millis(at_ms)).await;
         if begins {
             let (from, to) = ends(&fault);
-            chronicle.saw(Entry::Fault(Broken { id, kind: fault.kind(), target: fault.node().map(|node| World::name(node).to_owned()), from, to }));
+            chronicle.saw(Entry::Fault(Broken {
+                id,
+                kind: fault.kind(),
+                target: fault.node().map(|node| World::name(node).to_owned()),
+                from,
+                to,
+            }));
             world.break_(&fault).await;
         } else {
             world.mend(&fault);
@@ -92,7 +111,9 @@ async fn break_and_mend(world: &mut World, chronicle: &Chronicle, began: Instant
 fn ends(fault: &Fault) -> (Option<String>, Option<String>) {
     let store = || Some("store".to_owned());
     match *fault {
-        Fault::Cut { node, to: true, .. } | Fault::CutOne { node, .. } => (Some(World::name(node).to_owned()), store()),
+        Fault::Cut { node, to: true, .. } | Fault::CutOne { node, .. } => {
+            (Some(World::name(node).to_owned()), store())
+        }
         Fault::Cut { node, .. } => (store(), Some(World::name(node).to_owned())),
         _ => (None, None),
     }
@@ -105,7 +126,10 @@ async fn drained(world: &World) {
     loop {
         let mut left = 0;
         for prefix in &open {
-            left += connection.range(&Range::prefix(prefix.clone()).count_only()).await.map_or(1, |page| page.count);
+            left += connection
+                .range(&Range::prefix(prefix.clone()).count_only())
+                .await
+                .map_or(1, |page| page.count);
         }
         if left == 0 {
             return;
@@ -117,10 +141,20 @@ async fn drained(world: &World) {
 /// Says how far the log goes, once the recorder has it all.
 async fn seal(world: &World, chronicle: &Chronicle, mut recorded: watch::Receiver<i64>) {
     let range = Range::prefix("/").count_only();
-    let page = world.calm_connection().range(&range).await.expect("the store answers");
-    let has_all = timeout(RECORDED_WITHIN, recorded.wait_for(|has| *has >= page.revision)).await;
+    let page = world
+        .calm_connection()
+        .range(&range)
+        .await
+        .expect("the store answers");
+    let has_all = timeout(
+        RECORDED_WITHIN,
+        recorded.wait_for(|has| *has >= page.revision),
+    )
+    .await;
     if has_all.is_ok() {
-        chronicle.saw(Entry::Marker(Marker::Sealed { revision: page.revision }));
+        chronicle.saw(Entry::Marker(Marker::Sealed {
+            revision: page.revision,
+        }));
     }
 }
 

@@ -17,7 +17,12 @@ struct Payload {
 }
 
 /// The kind `work`, for one process of a node.
-pub(crate) fn kinds(builder: Builder, node: &str, incarnation: u64, chronicle: &Chronicle) -> Builder {
+pub(crate) fn kinds(
+    builder: Builder,
+    node: &str,
+    incarnation: u64,
+    chronicle: &Chronicle,
+) -> Builder {
     let (node, chronicle) = (node.to_owned(), chronicle.clone());
     builder.handler_fn("work", move |context| {
         let (node, chronicle) = (node.clone(), chronicle.clone());
@@ -25,7 +30,12 @@ pub(crate) fn kinds(builder: Builder, node: &str, incarnation: u64, chronicle: &
     })
 }
 
-async fn run(context: &Context, node: String, incarnation: u64, chronicle: &Chronicle) -> Result<(), HandlerError> {
+async fn run(
+    context: &Context,
+    node: String,
+    incarnation: u64,
+    chronicle: &Chronicle,
+) -> Result<(), HandlerError> {
     let run = Run {
         task: context.task_id().to_string(),
         attempt: context.attempt(),
@@ -42,5 +52,9 @@ async fn run(context: &Context, node: String, incarnation: u64, chronicle: &Chro
     };
     let well = !told && context.attempt() > payload.fails;
     chronicle.saw(Entry::RunEnded { run, well });
-    if well { Ok(()) } else { Err(HandlerError::new("as its payload said")) }
+    if well {
+        Ok(())
+    } else {
+        Err(HandlerError::new("as its payload said"))
+    }
 }

@@ -67,13 +67,26 @@ struct Process {
 }
 
 impl World {
-    pub(crate) fn new(store: Arc<Embedded>, settings: Settings, dice: Dice, chronicle: Chronicle) -> Self {
+    pub(crate) fn new(
+        store: Arc<Embedded>,
+        settings: Settings,
+        dice: Dice,
+        chronicle: Chronicle,
+    ) -> Self {
         let crossing = TaskTracker::new();
         let nodes = NAMES
             .iter()
             .map(|name| Place {
                 name,
-                links: (0..MEMBERS).map(|_| Link::new(BoxCloneSyncService::new(store.service()), dice.split(), crossing.clone())).collect(),
+                links: (0..MEMBERS)
+                    .map(|_| {
+                        Link::new(
+                            BoxCloneSyncService::new(store.service()),
+                            dice.split(),
+                            crossing.clone(),
+                        )
+                    })
+                    .collect(),
                 ahead_ms: Arc::default(),
                 incarnation: 0,
                 process: None,
@@ -93,7 +106,11 @@ impl World {
 
     /// A connection of its own, over links that nothing breaks.
     pub(crate) fn calm_connection(&self) -> Connection {
-        Connection::open(Options::in_process([("calm".to_owned(), self.store.channel())])).expect("a channel is enough")
+        Connection::open(Options::in_process([(
+            "calm".to_owned(),
+            self.store.channel(),
+        )]))
+        .expect("a channel is enough")
     }
 
     /// Starts a process under a node's name.
@@ -103,37 +120,56 @@ impl World {
         let place = &mut self.nodes[node];
         place.incarnation += 1;
         let members = place.links.iter().enumerate();
-        let channels = members.map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel())));
-        let connection = Connection::open(Options::in_process(channels)).expect("channels are enough");
-        let outside = Outside { connection, clock, address: format!("nowhere://{}", place.name) };
+        let channels =
+            members.map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel())));
+        let connection =
+            Connection::open(Options::in_process(channels)).expect("channels are enough");
+        let outside = Outside {
+            connection,
+            clock,
+            address: format!("nowhere://{}", place.name),
+        };
         let (name, incarnation) = (place.name, place.incarnation);
         let node_of = Node::new(config)
             .expect("the settings of the simulation hold")
             .kinds(|builder| work::kinds(builder, name, incarnation, &self.chronicle));
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
-        let (router, running) = node_of.in_process(outside, stop).expect("a node of the simulation fits");
-        self.chronicle.saw(NodeEvent::Started { node: name.to_owned(), incarnation });
+        let (router, running) = node_of
+            .in_process(outside, stop)
+            .expect("a node of the simulation fits");
+        self.chronicle.saw(NodeEvent::Started {
+            node: name.to_owned(),
+            incarnation,
+        });
         let mut ends = JoinSet::new();
         ends.spawn(async move {
             if let Err(problem) = running.await {
                 tracing::error!(node = name, %problem, "a node ended");
             }
         });
-        self.doors.lock().expect("nothing panics while it is held")[node] = Some(Door { router, gone: gone.clone() });
+        self.doors.lock().expect("nothing panics while it is held")[node] = Some(Door {
+            router,
+            gone: gone.clone(),
+        });
         place.process = Some(Process { gone, _ends: ends });
     }
 
     /// Ends a process as kill -9 does. What it had sent stays on its way.
     pub(crate) fn kill(&mut self, node: usize) {
         let place = &mut self.nodes[node];
-        let Some(process) = place.process.take() else { return };
+        let Some(process) = place.process.take() else {
+            return;
+        };
         process.gone.cancel();
         self.doors.lock().expect("nothing panics while it is held")[node] = None;
         drop(process);
         for link in &place.links {
             link.break_off();
         }
-        self.chronicle.saw(NodeEvent::Crashed { node: place.name.to_owned(), incarnation: place.incarnation });
+        self.chronicle.saw(NodeEvent::Crashed {
+            node: place.name.to_owned(),
+            incarnation: place.incarnation,
+        });
     }
 
     /// Breaks something.
@@ -147,9 +183,15 @@ impl World {
             Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
                 (weather.to, weather.from) = (Way::Held, Way::Held);
             }),
-            Fault::Slow { node, delay_ms_max } => self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max),
-            Fault::LoseRequests { node, in_thousand } => self.each_link(node, |weather| weather.requests_lost = in_thousand),
-            Fault::LoseAnswers { node, in_thousand } => self.each_link(node, |weather| weather.answers_lost = in_thousand),
+            Fault::Slow { node, delay_ms_max } => {
+                self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max)
+            }
+            Fault::LoseRequests { node, in_thousand } => {
+                self.each_link(node, |weather| weather.requests_lost = in_thousand)
+            }
+            Fault::LoseAnswers { node, in_thousand } => {
+                self.each_link(node, |weather| weather.answers_lost = in_thousand)
+            }
             Fault::Break { node } => self.nodes[node].links.iter().for_each(Link::break_off),
             Fault::Member { member } => self.each_member(member, |link| {
                 link.change(|weather| weather.refused = true);
@@ -166,7 +208,9 @@ impl World {
             }
             Fault::StoreLeader => {
                 self.store.renew_all_leases();
-                self.chronicle.saw(Marker::LeaderChanged { member: format!("m{}", self.dice.below(MEMBERS)) });
+                self.chronicle.saw(Marker::LeaderChanged {
+                    member: format!("m{}", self.dice.below(MEMBERS)),
+                });
             }
             Fault::Revoke { node } => self.revoke(node).await,
             Fault::Compact => {
@@ -178,7 +222,9 @@ impl World {
                 self.store.raise_no_space();
                 self.chronicle.saw(Marker::NoSpace { on: true });
             }
-            Fault::Clock { node, ahead_ms } => self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed),
+            Fault::Clock { node, ahead_ms } => {
+                self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed)
+            }
         }
     }
 
@@ -190,18 +236,30 @@ impl World {
                     self.start(node);
                 }
             }
-            Fault::Cut { node, .. } => self.each_link(node, |weather| (weather.to, weather.from) = (Way::Open, Way::Open)),
+            Fault::Cut { node, .. } => self.each_link(node, |weather| {
+                (weather.to, weather.from) = (Way::Open, Way::Open)
+            }),
             Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
                 (weather.to, weather.from) = (Way::Open, Way::Open);
             }),
             Fault::Slow { node, .. } => self.each_link(node, |weather| weather.delay_ms_max = 0),
-            Fault::LoseRequests { node, .. } => self.each_link(node, |weather| weather.requests_lost = 0),
-            Fault::LoseAnswers { node, .. } => self.each_link(node, |weather| weather.answers_lost = 0),
-            Fault::Member { member } => self.each_member(member, |link| link.change(|weather| weather.refused = false)),
+            Fault::LoseRequests { node, .. } => {
+                self.each_link(node, |weather| weather.requests_lost = 0)
+            }
+            Fault::LoseAnswers { node, .. } => {
+                self.each_link(node, |weather| weather.answers_lost = 0)
+            }
+            Fault::Member { member } => self.each_member(member, |link| {
+                link.change(|weather| weather.refused = false)
+            }),
             Fault::Store => {
                 for member in 0..MEMBERS {
-                    self.each_member(member, |link| link.change(|weather| weather.refused = false));
-                    self.chronicle.saw(Marker::Restarted { member: format!("m{member}") });
+                    self.each_member(member, |link| {
+                        link.change(|weather| weather.refused = false)
+                    });
+                    self.chronicle.saw(Marker::Restarted {
+                        member: format!("m{member}"),
+                    });
                 }
             }
             Fault::NoSpace => {
@@ -236,7 +294,9 @@ impl World {
     async fn revoke(&self, node: usize) {
         let key = format!("/tenure/default/live/node/{}", NAMES[node]);
         let calm = self.calm_connection();
-        let Ok(page) = calm.range(&tenure_cluster::Range::key(key)).await else { return };
+        let Ok(page) = calm.range(&tenure_cluster::Range::key(key)).await else {
+            return;
+        };
         for kv in page.kvs {
             if calm.revoke(kv.lease).await.is_ok() {
                 self.chronicle.saw(Marker::LeaseRevoked { lease: kv.lease });
@@ -260,9 +320,11 @@ impl World {
     fn clock(&self, node: usize) -> Clock {
         let (began, ahead_ms) = (self.began, Arc::clone(&self.nodes[node].ahead_ms));
         Clock::of(move || {
-            let elapsed_ms = i64::try_from(began.elapsed().as_millis()).expect("a run is shorter than eternity");
+            let elapsed_ms =
+                i64::try_from(began.elapsed().as_millis()).expect("a run is shorter than eternity");
             let epoch_ms = i64::try_from(EPOCH_MS).expect("the year is not that late");
-            u64::try_from(epoch_ms + elapsed_ms + ahead_ms.load(Ordering::Relaxed)).expect("after 1970")
+            u64::try_from(epoch_ms + elapsed_ms + ahead_ms.load(Ordering::Relaxed))
+                .expect("after 1970")
         })
     }
 
@@ -271,7 +333,6 @@ impl World {
         let env: BTreeMap<&str, String> = BTreeMap::from([
             ("TENURE_NODE_NAME", NAMES[node].to_owned()),
             ("TENURE_LISTEN", "127.0.0.1:1".to_owned()),
-            
             ("TENURE_LEASE_TTL", format!("{}s", settings.lease_ttl_secs)),
             ("TENURE_SLOTS", settings.slots.to_string()),
             ("TENURE_WINDOW", settings.window.to_string()),
@@ -279,8 +340,13 @@ impl World {
             ("TENURE_DEATH_BUDGET", settings.death_budget.to_string()),
         ]);
         let flags = Flags::default();
-        let sources = Sources { flags: &flags, env: &|name| env.get(name).cloned() };
-        Loaded::read(&sources).expect("the settings of the simulation are read").config
+        let sources = Sources {
+            flags: &flags,
+            env: &|name| env.get(name).cloned(),
+        };
+        Loaded::read(&sources)
+            .expect("the settings of the simulation are read")
+            .config
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn load(database: &Database, dir: &Path) -> Result<Loaded, OpenError>
         dir: dir.to_owned(),
         found,
     };
-    let broken = |error: redb::Error| OpenError::damaged(dir, error);
+    let broken = |error: redb::Error| OpenError::damaged(dir, &error);
     let read = database
         .begin_read()
         .map_err(|error| broken(error.into()))?;
@@ -55,7 +55,7 @@ pub(crate) fn load(database: &Database, dir: &Path) -> Result<Loaded, OpenError>
     }
     let revision = get(META_REVISION)?.unwrap_or(Store::default().revision());
     let compacted = get(META_COMPACTED)?.unwrap_or(Store::default().compacted());
-    let records = records(&read, revision).map_err(|error| OpenError::damaged(dir, error))?;
+    let records = records(&read, revision).map_err(|error| OpenError::damaged(dir, &error))?;
     let (store, dropped) = Store::rebuild(records, revision, compacted);
     let lessor = lessor(&read, &store).map_err(broken)?;
     Ok(Loaded {

@@ -44,7 +44,7 @@ pub(crate) fn open(dir: &Path) -> Result<Opened, OpenError> {
     // redb checks its pages, and in some places by an assertion.
     let opened = catch_unwind(AssertUnwindSafe(|| read(dir)));
     let (database, loaded) =
-        opened.unwrap_or_else(|_| Err(OpenError::damaged(dir, "redb gave up on it")))?;
+        opened.unwrap_or_else(|_| Err(OpenError::damaged(dir, &"redb gave up on it")))?;
     Ok(Opened {
         database,
         lock,
@@ -53,13 +53,17 @@ pub(crate) fn open(dir: &Path) -> Result<Opened, OpenError> {
 }
 
 impl OpenError {
-    pub(super) fn damaged(dir: &Path, reason: impl ToString) -> Self {
+    pub(super) fn damaged(dir: &Path, reason: &dyn ToString) -> Self {
         Self::Damaged {
             dir: dir.to_owned(),
             reason: reason.to_string(),
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "redb's list of errors is open; what is neither of these is damage"
+    )]
     fn of_redb(dir: &Path, error: &redb::Error) -> Self {
         match error {
             redb::Error::DatabaseAlreadyOpen => Self::InUse {
@@ -145,7 +149,7 @@ fn read(dir: &Path) -> Result<(Database, Loaded), OpenError> {
         .check_integrity()
         .map_err(|error| of_redb(error.into()))?;
     if !whole {
-        return Err(OpenError::damaged(dir, "a checksum is wrong"));
+        return Err(OpenError::damaged(dir, &"a checksum is wrong"));
     }
     let loaded = load(&database, dir)?;
     count_opening(&database, loaded.opens + 1).map_err(of_redb)?;

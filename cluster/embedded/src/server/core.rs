@@ -150,13 +150,11 @@ impl Core {
     /// Shows or hands over what was done. Returns the ticket to wait for where it has to be written first.
     fn applied(&self, engine: &mut Engine) -> Option<u64> {
         let revision = engine.store().revision();
-        match &self.journal {
-            Some(journal) => Some(journal.push(engine.take_effects(), revision)),
-            None => {
-                self.gate.show(revision);
-                None
-            }
+        if self.journal.is_none() {
+            self.gate.show(revision);
         }
+        let journal = self.journal.as_ref()?;
+        Some(journal.push(engine.take_effects(), revision))
     }
 
     fn now(&self) -> Duration {

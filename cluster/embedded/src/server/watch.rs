@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::core::Core;
 use super::status::stopped;
 use super::watcher::{Look, Spec, Watcher, progress};
-use crate::engine::Error;
+use crate::engine::{Engine, Error};
 
 /// The id of answers that are about no single watch.
 const NO_WATCH: i64 = -1;
@@ -90,15 +90,12 @@ impl Stream {
                 return Ok(Some(answer));
             }
             // Also while there is always more to tell, requests are heard.
-            match self.requests.message().now_or_never() {
-                Some(request) => match request? {
-                    Some(request) => {
-                        self.handle(request);
-                        continue;
-                    }
+            if let Some(request) = self.requests.message().now_or_never() {
+                match request? {
+                    Some(request) => self.handle(request),
                     None => return Ok(None),
-                },
-                None => {}
+                }
+                continue;
             }
             if self.look() {
                 continue;
@@ -211,7 +208,7 @@ impl Stream {
     /// Ends a watch; of one that is not there nothing is said, as in etcd.
     fn cancel(&mut self, id: i64) {
         if self.watchers.remove(&id).is_some() {
-            let header = self.core.look(|engine, visible| engine.header_at(visible));
+            let header = self.core.look(Engine::header_at);
             self.answers.push_back(PbWatchResponse {
                 header: Some(header),
                 watch_id: id,
