@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "node",
         "config api leader worker store telemetry metrics task clock tenure_cluster",
     ),
-    ("config", "worker::kinds tenure_cluster"),
+    ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
     (
         "api",
@@ -35,7 +35,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // It reads and waits; its writes go through the store.
     (
         "api",
-        "tenure_cluster::Failure tenure_cluster::Range tenure_cluster::ReadError tenure_cluster::Room",
+        "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
     ("leader", "plan store metrics task clock tenure_cluster"),
     ("worker", "plan store metrics task clock tenure_cluster"),

@@ -1,6 +1,6 @@
 //! Faults, workload, witness and verdict for a Tenure cluster, from outside it: this program starts a cluster of
-//! processes, gives it real work, kills parts of it and judges what came of the work. It imports nothing of Tenure's
-//! and believes nothing that Tenure says without a second source.
+//! processes, gives it real work, kills parts of it and judges what came of the work; it also judges saved histories. It
+//! imports nothing of Tenure's and believes nothing that Tenure says without a second source.
 
 mod cluster;
 mod demo;
@@ -13,9 +13,12 @@ mod verdict;
 mod witness;
 mod workload;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tenure_chaos::check::Overall;
+use tenure_chaos::history::History;
 
 #[derive(Parser)]
 #[command(
@@ -35,6 +38,17 @@ enum Act {
     /// Exits 0 when every claim held, 1 when one was violated, 2 when it could not run, 3 when no kill took a task with
     /// it, so that nothing was proved.
     Demo(demo::Options),
+    /// Judge a saved history by every property
+    ///
+    /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
+    /// were not put to the test, 4 when the log has a gap, so that nothing can be said.
+    Judge {
+        /// The history, a JSON line to each record
+        file: PathBuf,
+        /// Print the judgement as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a command and write down that it started and ended; the demo's tasks are made of this
     #[command(hide = true)]
     WitnessRun {
@@ -50,8 +64,27 @@ enum Act {
 fn main() -> ExitCode {
     match Cli::parse().act {
         Act::Demo(options) => run_demo(&options),
+        Act::Judge { file, json } => match judge(&file, json) {
+            Ok(Overall::Pass) => ExitCode::SUCCESS,
+            Ok(Overall::Fail) => ExitCode::from(1),
+            Ok(Overall::NotExercised) => ExitCode::from(3),
+            Ok(Overall::Unknown) => ExitCode::from(4),
+            Err(error) => could_not_run(&error),
+        },
         Act::WitnessRun { log, argv } => witness::run(&log, &argv),
     }
+}
+
+fn judge(file: &Path, json: bool) -> anyhow::Result<Overall> {
+    let history = History::load(file).with_context(|| file.display().to_string())?;
+    let judgement = tenure_chaos::check::judge(&history);
+    let text = if json {
+        serde_json::to_string_pretty(&judgement)?
+    } else {
+        judgement.to_string()
+    };
+    progress::say(text.trim_end())?;
+    Ok(judgement.overall)
 }
 
 fn run_demo(options: &demo::Options) -> ExitCode {

@@ -1,0 +1,59 @@
+//! What clients asked and learned: each invocation with its end.
+
+use std::collections::HashMap;
+
+use crate::history::{Answer, Entry, History, Op};
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Asked<'h> {
+    /// What was asked for.
+    pub(super) op: &'h Op,
+    /// How it ended.
+    pub(super) end: End<'h>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End<'h> {
+    /// It was done.
+    Ok(&'h Answer),
+    /// It was certainly not done.
+    Fail,
+    /// Nobody knows; also where no end was recorded.
+    Unknown,
+}
+
+/// All calls, in the order in which they were made.
+pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
+    let mut calls: Vec<Asked<'_>> = Vec::new();
+    let mut open = HashMap::new();
+    for record in history.records() {
+        let (call, end) = match &record.entry {
+            Entry::Invoke { call, op } => {
+                open.insert(call, calls.len());
+                calls.push(Asked {
+                    op,
+                    end: End::Unknown,
+                });
+                continue;
+            }
+            Entry::Ok { call, answer } => (call, End::Ok(answer)),
+            Entry::Fail { call, .. } => (call, End::Fail),
+            Entry::Info { call, .. } => (call, End::Unknown),
+            Entry::Setup(_)
+            | Entry::Store(_)
+            | Entry::Marker(_)
+            | Entry::RunStarted(_)
+            | Entry::RunEnded { .. }
+            | Entry::Fault(_)
+            | Entry::Healed { .. }
+            | Entry::AllHealed
+            | Entry::Node(_) => continue,
+        };
+        if let Some(nth) = open.remove(call) {
+            calls[nth].end = end;
+        }
+    }
+    calls
+}

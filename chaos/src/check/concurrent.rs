@@ -1,0 +1,78 @@
+//! Concurrent runs: by the witness, runs of one task overlap only where the older one's claim was gone before the younger's
+//! was made; how long such a leftover goes on is measured, and bounded where its process was neither paused nor killed.
+//! Exercised by each run that follows another of its task.
+
+use std::collections::BTreeMap;
+
+use super::Facts;
+use super::calm::stood_still;
+use super::ids::TaskId;
+use super::runs::Ran;
+use super::tasks::{Life, Place};
+use super::verdict::{Case, Property, Verdict};
+
+pub(super) fn check(facts: &Facts<'_>) -> Verdict {
+    let mut case = Case::new(Property::ConcurrentRuns);
+    let mut by_task: BTreeMap<TaskId, Vec<&Ran<'_>>> = BTreeMap::new();
+    for ran in &facts.runs {
+        case.add("runs", 1);
+        by_task.extend(
+            ran.task
+                .filter(|task| !by_task.contains_key(task))
+                .map(|task| (task, Vec::new())),
+        );
+        if let Some(of) = ran.task.and_then(|task| by_task.get_mut(&task)) {
+            of.push(ran);
+        }
+    }
+    for (task, mut runs) in by_task {
+        runs.sort_by_key(|ran| ran.run.fence);
+        for pair in runs.windows(2) {
+            case.exercised(1);
+            two(&mut case, facts, task, pair[0], pair[1]);
+        }
+    }
+    case.close()
+}
+
+fn two(case: &mut Case, facts: &Facts<'_>, task: TaskId, older: &Ran<'_>, younger: &Ran<'_>) {
+    let fences = [older.run.fence, younger.run.fence];
+    if fences[0] == fences[1] {
+        case.violated("ran twice under one fence", &fences, &[task]);
+        return;
+    }
+    if older.to_ms.is_some_and(|to_ms| to_ms <= younger.from_ms) {
+        return;
+    }
+    let older_end_ms = older.to_ms.unwrap_or(facts.end_ms);
+    let gone = facts
+        .lives
+        .tasks
+        .get(&task)
+        .and_then(|life| left(life, fences[0]));
+    if gone.is_none_or(|gone| gone > fences[1]) {
+        case.violated("two runs at once, and both had a claim", &fences, &[task]);
+        return;
+    }
+    let overlap_ms = older_end_ms - younger.from_ms.max(older.from_ms);
+    case.add("overlaps", 1);
+    case.most("overlap_ms", overlap_ms);
+    let node = &older.run.node;
+    let excused = stood_still(facts.history, node, older.from_ms, older_end_ms);
+    if let Some(limit) = facts.setup.limits.zombie_ms
+        && overlap_ms > limit
+        && !excused
+    {
+        let what = format!("a run went on for {overlap_ms} ms beside its successor");
+        case.violated(what, &fences, &[task.to_string(), node.clone()]);
+    }
+}
+
+/// When the task left the claim with this fence.
+fn left(life: &Life, fence: i64) -> Option<i64> {
+    let leaves = life.moves.iter().find(|one| {
+        let mut left = one.left.iter();
+        left.any(|spot| matches!(&spot.place, Place::Run(of) if of.fence == fence))
+    })?;
+    Some(leaves.revision)
+}

@@ -1,0 +1,54 @@
+//! What the witness saw: each run with its end, where it had one.
+
+use std::collections::HashMap;
+
+use super::ids::TaskId;
+use crate::history::{Entry, History, NodeEvent, Run};
+
+/// A run that began.
+#[derive(Debug)]
+pub(super) struct Ran<'h> {
+    /// Which.
+    pub(super) run: &'h Run,
+    /// Its task, where its id can be read.
+    pub(super) task: Option<TaskId>,
+    /// When it began, in milliseconds.
+    pub(super) from_ms: u64,
+    /// When it was over: it ended, or its process died. None where it may go on.
+    pub(super) to_ms: Option<u64>,
+    /// Whether it was seen to end well.
+    pub(super) well: bool,
+}
+
+/// All runs, in the order in which they began.
+pub(super) fn runs(history: &History) -> Vec<Ran<'_>> {
+    let mut runs: Vec<Ran<'_>> = Vec::new();
+    let mut open: HashMap<&Run, usize> = HashMap::new();
+    for record in history.records() {
+        let at_ms = record.at_ms;
+        if let Entry::RunStarted(run) = &record.entry {
+            open.insert(run, runs.len());
+            runs.push(Ran {
+                run,
+                task: run.task.parse().ok(),
+                from_ms: at_ms,
+                to_ms: None,
+                well: false,
+            });
+        } else if let Entry::RunEnded { run, well } = &record.entry {
+            if let Some(nth) = open.remove(run) {
+                runs[nth].to_ms = Some(at_ms);
+                runs[nth].well = *well;
+            }
+        } else if let Entry::Node(NodeEvent::Crashed { node, incarnation }) = &record.entry {
+            open.retain(|run, nth| {
+                let died = run.node == *node && run.incarnation == *incarnation;
+                if died {
+                    runs[*nth].to_ms = Some(at_ms);
+                }
+                !died
+            });
+        }
+    }
+    runs
+}

@@ -1,0 +1,125 @@
+//! What is no property: logs with gaps, histories as files, and what verdicts come to.
+
+use super::build::{Story, task};
+use crate::check::{Overall, Property, judge};
+use crate::history::{Entry, History, Marker, StoreEvent, Value};
+
+fn small() -> Story {
+    let mut story = Story::led();
+    story.submit(1);
+    let claim = story.claim(1, "b");
+    story.succeeds(&claim);
+    story.sealed();
+    story
+}
+
+/// The history with one record changed, or taken out.
+fn changed(history: &History, mut change: impl FnMut(usize, &mut StoreEvent) -> bool) -> History {
+    let mut nth = 0;
+    let kept = history.records().iter().cloned().filter_map(|mut record| {
+        if let Entry::Store(event) = &mut record.entry {
+            nth += 1;
+            return change(nth, event).then_some(record);
+        }
+        Some(record)
+    });
+    kept.collect()
+}
+
+#[test]
+fn a_log_with_a_gap_is_neither_good_nor_bad() {
+    let whole = small().history;
+    assert_eq!(judge(&whole).gap, None);
+
+    let rows = [
+        ("never sealed", Story::led().history),
+        ("not known to be there", changed(&whole, |nth, _| nth != 7)),
+        (
+            "version",
+            changed(&whole, |nth, event| {
+                event.version += i64::from(nth == 3 && event.value.is_some());
+                true
+            }),
+        ),
+        (
+            "previous value",
+            changed(&whole, |_, event| {
+                event.prev = event.prev.take().map(|_| Value(Vec::new()));
+                true
+            }),
+        ),
+        (
+            "follows",
+            changed(&whole, |nth, event| {
+                if nth == 4 {
+                    event.revision = 1;
+                    event.create_revision = 1;
+                }
+                true
+            }),
+        ),
+    ];
+    for (words, history) in rows {
+        let judgement = judge(&history);
+        assert_eq!(judgement.overall, Overall::Unknown, "{words}");
+        let gap = judgement.gap.unwrap();
+        assert!(gap.contains(words), "{gap}");
+    }
+
+    let mut told = small();
+    told.saw(Marker::Gap { after: 5 });
+    assert_eq!(judge(&told.history).overall, Overall::Unknown);
+    assert_eq!(judge(&History::default()).overall, Overall::Unknown);
+}
+
+#[test]
+fn a_saved_history_is_judged_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history");
+    let mut story = small();
+    story.saw(StoreEvent {
+        revision: story.revision,
+        key: "another's".to_owned(),
+        value: Some(Value(vec![0xff, 0, 0x10])),
+        ..StoreEvent::default()
+    });
+
+    story.history.save(&path).unwrap();
+    let loaded = History::load(&path).unwrap();
+
+    assert_eq!(loaded, story.history);
+    assert_eq!(judge(&loaded), judge(&story.history));
+    std::fs::write(&path, "{\"at_ms\":1}\n").unwrap();
+    assert!(
+        History::load(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("line 1")
+    );
+}
+
+#[test]
+fn a_judgement_passes_only_what_was_put_to_the_test() {
+    let story = small();
+    let all = judge(&story.history);
+    assert_eq!(all.overall, Overall::NotExercised);
+    assert!(all.vacuous.contains(&Property::CancelHolds));
+    assert!(
+        all.to_string().contains("not exercised: one-acting-leader"),
+        "{all}"
+    );
+
+    let expects = vec![Property::AcceptedNeverLost, Property::OneTerminalState];
+    let some = story.history.with_setup(|setup| setup.expects = expects);
+    assert_eq!(judge(&some).overall, Overall::Pass);
+
+    let mut bad = small();
+    bad.submit(2);
+    bad.txn(vec![(super::build::ready(5, &super::build::born(2)), None)]);
+    bad.sealed();
+    let fails = judge(&bad.history);
+    assert_eq!(fails.overall, Overall::Fail);
+    let (property, evidence) = fails.violated().next().unwrap();
+    assert_eq!(property, Property::AcceptedNeverLost);
+    assert_eq!(evidence[0].ids, [task(2, 0)]);
+}

@@ -1,0 +1,42 @@
+//! Each check accepts a history in which its property held, names what is wrong in ones where it did not, and counts
+//! nothing where nothing put it to the test.
+
+mod build;
+mod clients;
+mod leaders;
+mod log;
+mod nodes;
+mod tasks;
+
+use build::Story;
+
+use super::{Finding, Property, check};
+
+/// The property held in this story, and was put to the test.
+#[track_caller]
+fn accepts(property: Property, story: &Story) {
+    let verdict = check(&story.history, property).unwrap();
+    assert_eq!(verdict.finding, Finding::Ok, "{verdict:#?}");
+}
+
+/// The property was violated in this story, and these words are in the evidence.
+#[track_caller]
+fn rejects(property: Property, story: &Story, words: &str) {
+    let verdict = check(&story.history, property).unwrap();
+    let Finding::Violated { evidence, .. } = &verdict.finding else {
+        panic!("`{words}` was not found: {verdict:#?}");
+    };
+    let found = evidence.iter().any(|one| one.to_string().contains(words));
+    assert!(found, "`{words}` is not in {evidence:#?}");
+}
+
+#[test]
+fn a_cluster_that_does_nothing_exercises_nothing() {
+    let mut story = Story::led();
+    story.sealed();
+    for property in Property::ALL {
+        let verdict = check(&story.history, property).unwrap();
+        assert_eq!(verdict.exercised, 0, "{property}");
+        assert_eq!(verdict.finding, Finding::NotExercised, "{property}");
+    }
+}

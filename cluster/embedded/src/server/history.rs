@@ -1,0 +1,59 @@
+//! How much history is kept where no client compacts.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use etcd_client::proto::PbCompactionRequest;
+
+use crate::engine::Engine;
+
+/// 5 min, how old a revision may be dropped: what Kubernetes keeps, and longer than any read needs.
+const AGE: Duration = Duration::from_secs(300);
+/// 10,000 revisions are kept however old, so that a quiet server keeps what its watches may ask for.
+const REVISIONS_MIN: i64 = 10_000;
+/// 500,000 revisions at most, however young: some 250 MB at 500 bytes each.
+const REVISIONS_MAX: i64 = 500_000;
+/// 10 s between looks: a compaction then drops a thirtieth of what is kept.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// When which revision was the last.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    seen: VecDeque<(Duration, i64)>,
+    next: Duration,
+}
+
+impl History {
+    /// Compacts what is neither young nor among the last, every 10 s.
+    pub(crate) fn keep(&mut self, engine: &mut Engine, now: Duration) {
+        if now < self.next {
+            return;
+        }
+        self.next = now + EVERY;
+        let revision = engine.store().revision();
+        self.seen.push_back((now, revision));
+        let mut old = 0;
+        while let Some((at, then)) = self.seen.front()
+            && now.saturating_sub(*at) >= AGE
+        {
+            old = *then;
+            self.seen.pop_front();
+        }
+        if old > 0 {
+            // Still the newest that is old enough at the next look.
+            self.seen.push_front((now.saturating_sub(AGE), old));
+        }
+        let upto = old
+            .min(revision - REVISIONS_MIN)
+            .max(revision - REVISIONS_MAX);
+        if upto > engine.store().compacted().max(1) {
+            let request = PbCompactionRequest {
+                revision: upto,
+                physical: false,
+            };
+            engine
+                .compact(&request)
+                .expect("between the compacted revision and the last");
+        }
+    }
+}
