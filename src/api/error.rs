@@ -304,7 +304,7 @@ impl ApiError {
     }
 }
 
-/// The body is left to [`super::front`], which knows the request.
+/// The body is left to `super::front`, which knows the request.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.told().0.into_response();

@@ -1,7 +1,7 @@
 //! The admin API: what users and programs ask of a cluster over HTTP. It decides nothing about tasks.
 //!
 //! Any node answers any call, from etcd: nothing is forwarded. Every answer says the revision it is true at, every refusal is a
-//! problem (RFC 9457). [`routes`] is the table of who may do what; [`front`] is what every request passes.
+//! problem (RFC 9457). `routes` is the table of who may do what; `front` is what every request passes.
 
 mod answer;
 mod auth;

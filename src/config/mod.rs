@@ -66,7 +66,7 @@ table::settings! {
         lease_ttl: Duration = "5s", within "2s" "60s";
         /// Words to tell nodes apart, as `key=value`; at most 32.
         labels: BTreeMap<String, String> = "";
-        /// A directory for what this node keeps; none where it keeps nothing.
+        /// A directory for what this node keeps. Not used yet: no node keeps anything so far.
         data_dir: Option<PathBuf> = "";
         /// How long runs may go on after SIGTERM before they are handed back.
         shutdown_grace: Duration = "30s", within "0s" "1h";
@@ -77,7 +77,8 @@ table::settings! {
         /// URL under which other nodes and users reach the admin API; empty for the address of
         /// `listen`, or the node's name where that is every address.
         advertise: String = "";
-        /// Address and port for links between nodes. Any that is not loopback needs a token.
+        /// Address and port for links between nodes. Not used yet: nothing listens there. Any that is
+        /// not loopback needs a token.
         peer_listen: Option<SocketAddr> = "";
         /// One token with the role admin.
         token: Option<Secret> = "";

@@ -244,13 +244,13 @@ pub const TABLE: &[Metric] = &[
         "tenure_etcd_db_size_bytes",
         &[],
         "The size of etcd's database file.",
-        "Near the quota: compact and defragment; new work is refused before etcd is full.",
+        "Near the quota with much of it unused: defragment.",
     ),
     gauge(
         "tenure_etcd_db_in_use_bytes",
         &[],
         "What of the file is in use.",
-        "Far below the size: defragment.",
+        "From 80 % of the quota on new work is refused; far below the size: defragment.",
     ),
     gauge(
         "tenure_etcd_quota_bytes",

@@ -1,17 +1,19 @@
 //! Who gets which ready tasks: queues in turn, priority then age within a queue, the node with most room first; sends nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::Peekable;
 
 use super::view::{Node, Reserved, View};
 use crate::store::{Assign, Lane, Place, Record, RecordId, Seen, Take, Waiting};
 use crate::task::{ClaimId, Name, Which};
 
-/// Makes the numbers of claims: each term counts anew from 1, so no two claims share an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Makes the numbers of claims: each term counts anew from 1, so no two claims share an id. Whose turn it is follows from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Numbers {
     term: i64,
     next: u64,
+    /// What came next when each queue had got its last one in this term; no more queues than the view has lanes.
+    last: BTreeMap<Name, u64>,
 }
 
 /// How much one round may decide.
@@ -26,7 +28,11 @@ pub struct Bounds {
 impl Numbers {
     /// Of this term.
     pub fn of_term(term: i64) -> Self {
-        Self { term, next: 1 }
+        Self {
+            term,
+            next: 1,
+            last: BTreeMap::new(),
+        }
     }
 
     /// The term.
@@ -41,6 +47,24 @@ impl Numbers {
         };
         self.next += 1;
         claim
+    }
+
+    /// Remembers that the last claims were made for this queue.
+    fn served(&mut self, queue: &Name) {
+        match self.last.get_mut(queue) {
+            Some(last) => *last = self.next,
+            None => {
+                self.last.insert(queue.clone(), self.next);
+            }
+        }
+    }
+
+    /// Forgets queues whose lanes are gone. One that is only empty is remembered: else it came first whenever it has work again.
+    fn forget_gone(&mut self, view: &View) {
+        if self.last.len() > view.lanes.len() {
+            let there: BTreeSet<&Name> = view.lanes.keys().map(|lane| &lane.queue).collect();
+            self.last.retain(|queue, _| there.contains(queue));
+        }
     }
 }
 
@@ -70,6 +94,15 @@ struct Score<'a> {
     slow: bool,
 }
 
+/// A queue's turn: who was served longest ago comes first, then the smaller name. One that kept its place over all rounds could wait
+/// for ever for a slot that others, with more kinds to choose from, take each time it is free.
+struct Queue<'a> {
+    last: Option<u64>,
+    name: &'a Name,
+    /// The heads of its lanes.
+    lanes: Vec<(&'a Lane, Head<'a>)>,
+}
+
 type Head<'a> = Peekable<Box<dyn Iterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
 
 /// What to assign now.
@@ -81,19 +114,21 @@ pub fn assign(
     now_ms: u64,
 ) -> Vec<Assign> {
     let mut rooms = rooms(view, reserved, now_ms);
-    let mut queues = queues(view, reserved);
+    numbers.forget_gone(view);
+    let mut queues = queues(view, reserved, numbers);
     let (mut plan, mut claims) = (Vec::new(), 0);
-    let mut turn = 0;
-    while !queues.is_empty() && plan.len() < bounds.records_max && claims < bounds.claims_max {
-        turn %= queues.len();
-        let Some((lane, id, seen)) = next_of(&mut queues[turn]) else {
-            queues.swap_remove(turn);
+    while plan.len() < bounds.records_max && claims < bounds.claims_max {
+        let Some(mut queue) = queues.pop_front() else {
+            break;
+        };
+        let Some((lane, id, seen)) = next_of(&mut queue.lanes) else {
             continue;
         };
         let takes = share(view, lane, seen.value.which, &mut rooms, numbers, now_ms);
         if takes.is_empty() {
             // Nobody has room for this kind: what follows in its lane waits too, other lanes do not.
-            queues[turn].retain(|(of, _)| *of != lane);
+            queue.lanes.retain(|(of, _)| *of != lane);
+            queues.push_front(queue);
             continue;
         }
         claims += takes.len();
@@ -109,7 +144,8 @@ pub fn assign(
             term: numbers.term,
             decided: view.revision,
         });
-        turn += 1;
+        numbers.served(queue.name);
+        queues.push_back(queue);
     }
     plan
 }
@@ -135,8 +171,8 @@ fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> 
         .collect()
 }
 
-/// The lanes' heads by queue; a lane whose kind no node runs is left out and blocks nothing.
-fn queues<'a>(view: &'a View, reserved: &'a Reserved) -> Vec<Vec<(&'a Lane, Head<'a>)>> {
+/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing.
+fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecDeque<Queue<'a>> {
     let mut queues: BTreeMap<&Name, Vec<(&Lane, Head<'_>)>> = BTreeMap::new();
     for (lane, window) in &view.lanes {
         let taken = view
@@ -151,7 +187,14 @@ fn queues<'a>(view: &'a View, reserved: &'a Reserved) -> Vec<Vec<(&'a Lane, Head
             queues.entry(&lane.queue).or_default().push((lane, head));
         }
     }
-    queues.into_values().collect()
+    let queue = |(name, lanes)| Queue {
+        last: numbers.last.get(name).copied(),
+        name,
+        lanes,
+    };
+    let mut queues: Vec<Queue<'_>> = queues.into_iter().map(queue).collect();
+    queues.sort_unstable_by_key(|queue| (queue.last, queue.name));
+    queues.into()
 }
 
 /// The first record among a queue's lanes, by priority, then age.

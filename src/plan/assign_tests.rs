@@ -50,6 +50,74 @@ fn queues_take_turns_whatever_their_priorities() {
     assert_eq!(packs(&plan(&world))[1], quiet);
 }
 
+/// Whom each of so many rounds serves: one record of one task has ended before the next, and another has come.
+fn served(world: &mut World, numbers: &mut Numbers, rounds: usize) -> Vec<String> {
+    let round = |_| {
+        let plan = assign(&world.view, &Reserved::default(), numbers, BOUNDS, 0);
+        assert_eq!(plan.len(), 1);
+        again(world, &plan[0].from);
+        plan[0].from.routing().queue.to_string()
+    };
+    (0..rounds).map(round).collect()
+}
+
+/// A record is done, and its like has come.
+fn again(world: &mut World, from: &Waiting) {
+    let routing = from.routing();
+    let made_ms = u64::try_from(world.view.revision).unwrap();
+    world.taken(from);
+    world.ready(routing.queue.as_str(), routing.kind.as_str(), 5, made_ms, 1);
+}
+
+#[test]
+fn queues_take_turns_over_rounds_with_one_slot() {
+    let mut world = World::new();
+    world.node("n", 1, &["k"]);
+    for queue in ["a", "b", "c"] {
+        world.ready(queue, "k", 5, 1, 1);
+    }
+    let rounds = served(&mut world, &mut Numbers::of_term(9), 6);
+    assert_eq!(rounds, ["a", "b", "c", "a", "b", "c"]);
+}
+
+#[test]
+fn a_queue_that_was_empty_meanwhile_does_not_come_first_again() {
+    let mut world = World::new();
+    world.node("n", 1, &["k"]);
+    for made_ms in 1..=3 {
+        world.ready("a", "k", 5, made_ms, 1);
+    }
+    let mut numbers = Numbers::of_term(9);
+    for (expected, comes) in [("a", "b"), ("b", "a"), ("a", "b"), ("b", "a")] {
+        let plan = assign(&world.view, &Reserved::default(), &mut numbers, BOUNDS, 0);
+        assert_eq!(plan[0].from.routing().queue.as_str(), expected);
+        world.taken(&plan[0].from);
+        if comes == "b" {
+            world.ready("b", "k", 9, 9, 1);
+        }
+    }
+}
+
+#[test]
+fn no_more_queues_are_remembered_than_there_are() {
+    let mut numbers = Numbers::of_term(9);
+    for queues in [&["a", "b", "c"][..], &["d"]] {
+        let mut world = World::new();
+        world.node("n", 9, &["k"]);
+        for queue in queues {
+            world.ready(queue, "k", 5, 1, 1);
+        }
+        let _ = assign(&world.view, &Reserved::default(), &mut numbers, BOUNDS, 0);
+        assert!(
+            numbers
+                .last
+                .keys()
+                .map(Name::as_str)
+                .eq(queues.iter().copied())
+        );
+    }
+}
+
 #[test]
 fn slow_work_is_spread_and_stays_within_slots() {
     let mut world = World::new();
@@ -138,4 +206,54 @@ proptest! {
         let room: usize = nodes.iter().map(|slots| *slots as usize).sum();
         prop_assert_eq!(held.values().sum::<usize>(), offered.min(room));
     }
+
+    /// Whatever slots are free in which round, and whoever runs what: no queue is passed over as often as there are queues.
+    #[test]
+    fn no_queue_waits_longer_than_there_are_queues(
+        queues in proptest::collection::vec(1_usize..8, 1..6),
+        nodes in proptest::collection::vec(1_usize..8, 1..4),
+        rounds in proptest::collection::vec((1_usize..8, 1_usize..3), 1..40),
+    ) {
+        let mut world = World::new();
+        for (nth, runs) in nodes.iter().enumerate() {
+            world.node(&nth.to_string(), 1, &kinds(*runs));
+        }
+        for (nth, has) in queues.iter().enumerate() {
+            for kind in kinds(*has) {
+                world.ready(&nth.to_string(), kind, 5, 1, 1);
+            }
+        }
+        let mut numbers = Numbers::of_term(9);
+        let mut passed_over = vec![0; queues.len()];
+        for (free, records_max) in rounds {
+            let is_free = |node: &usize| free & (1 << node) != 0;
+            let mut busy = Reserved::default();
+            for node in (0..nodes.len()).filter(|node| !is_free(node)) {
+                busy.tasks.insert((name(&node.to_string()), name("busy")), 1);
+            }
+            let taken = (0..nodes.len()).filter(is_free).fold(0, |kinds, node| kinds | nodes[node]);
+            let bounds = Bounds { records_max, claims_max: 9 };
+            let plan = assign(&world.view, &busy, &mut numbers, bounds, 0);
+            for (nth, has) in queues.iter().enumerate() {
+                let served = plan.iter().any(|assign| assign.from.routing().queue == name(&nth.to_string()));
+                passed_over[nth] = match (served, has & taken) {
+                    (true, _) => 0,
+                    (false, 0) => passed_over[nth],
+                    (false, _) => passed_over[nth] + 1,
+                };
+                prop_assert!(passed_over[nth] < queues.len(), "queue {nth}");
+            }
+            for assign in &plan {
+                again(&mut world, &assign.from);
+            }
+        }
+    }
+}
+
+/// The kinds of a set of bits.
+fn kinds(bits: usize) -> Vec<&'static str> {
+    let all = ["x", "y", "z"].into_iter().enumerate();
+    all.filter(|(nth, _)| bits & (1 << nth) != 0)
+        .map(|(_, kind)| kind)
+        .collect()
 }

@@ -82,7 +82,7 @@ impl Pace {
         self.lines.retain(|(of, _), _| of != node);
     }
 
-    /// How many tasks of the kind may be held by the node: its free slots, or [`AHEAD_MS`] of work where that is more.
+    /// How many tasks of the kind may be held by the node: its free slots, or 50 ms of work where that is more.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

@@ -1,6 +1,6 @@
 //! The one door to etcd for tasks: keys, records, changes and their transactions, reads and watches; decides nothing.
 //!
-//! [`Change`] says what happens, [`txns`] says how, [`Store`] sends it. [`keys`] spells every key.
+//! [`Change`] says what happens, [`txns`] says how, [`Store`] sends it. `keys` spells every key.
 
 mod act;
 mod change;

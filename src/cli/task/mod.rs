@@ -18,7 +18,7 @@ mod view;
 pub(super) enum Command {
     /// Submit one task, or many with --file; prints their ids
     Submit(Box<submit::Submit>),
-    /// Submit one task and wait for it: prints its output, exits with its result
+    /// Submit one task and wait for it: prints the end of its output, exits as `wait` does
     Run(Box<submit::Run>),
     /// List tasks
     List(view::List),

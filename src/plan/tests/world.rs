@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
-use crate::store::{Keys, NodeRecord, Place, Record, RecordId, Run, encode};
+use crate::store::{Keys, NodeRecord, Place, Record, RecordId, Run, Waiting, encode};
 use crate::task::{ClaimId, Name, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
@@ -161,6 +161,15 @@ impl World {
     /// One task of kind `k` that waits for a time.
     pub(super) fn due(&mut self, at_ms: u64) -> PackId {
         self.record(Place::Due(at_ms), &routing("q", "k", 5), at_ms, 1)
+    }
+
+    /// All of a ready record is taken, and ends before anything else happens.
+    pub(super) fn taken(&mut self, from: &Waiting) {
+        let key = self
+            .view
+            .keys()
+            .record(from.place, from.routing(), &from.id);
+        self.delete(&key);
     }
 
     fn record(&mut self, place: Place, routing: &Routing, made_ms: u64, tasks: usize) -> PackId {

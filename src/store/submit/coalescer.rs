@@ -45,7 +45,7 @@ impl Coalescer {
         Self { store, line, lanes }
     }
 
-    /// Commits what arrives until every [`Submitter`] is gone.
+    /// Commits what arrives until everybody who may submit is gone.
     pub async fn run(mut self) {
         let mut round = Vec::with_capacity(ROUND_MAX);
         while self.line.recv_many(&mut round, ROUND_MAX).await > 0 {
