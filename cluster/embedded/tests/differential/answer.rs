@@ -44,6 +44,8 @@ pub(crate) struct Text {
 
 /// What the base is written as, so that earlier revisions are not negative.
 const BASE_SHOWN: i64 = 1000;
+/// 64 bytes of a value are written out.
+const VALUE_SHOWN: usize = 64;
 /// 5 s of a lease that may have gone by between grant and question.
 const TTL_TOLERANCE_SECS: i64 = 5;
 
@@ -60,7 +62,11 @@ impl Text {
     }
 
     fn rev(self, rev: i64) -> i64 {
-        if rev <= 0 { rev } else { rev - self.base + BASE_SHOWN }
+        if rev <= 0 {
+            rev
+        } else {
+            rev - self.base + BASE_SHOWN
+        }
     }
 
     fn header(self, header: Option<&PbResponseHeader>) -> String {
@@ -89,7 +95,10 @@ impl Text {
             Answer::Revoke(h) => format!("revoke {}", self.header(h.as_ref())),
             Answer::Grant(r) => {
                 let header = self.header(r.header.as_ref());
-                format!("grant {header} id={} ttl={} error={:?}", r.id, r.ttl, r.error)
+                format!(
+                    "grant {header} id={} ttl={} error={:?}",
+                    r.id, r.ttl, r.error
+                )
             }
             Answer::KeepAlive(r) => {
                 let header = self.header(r.header.as_ref());
@@ -109,7 +118,7 @@ impl Text {
         format!(
             "{{{}={} c{} m{} v{} l{}}}",
             kv.key.escape_ascii(),
-            kv.value.escape_ascii(),
+            value(&kv.value),
             self.rev(kv.create_revision),
             self.rev(kv.mod_revision),
             kv.version,
@@ -124,16 +133,29 @@ impl Text {
 
     fn range(self, r: &PbRangeResponse) -> String {
         let header = self.header(r.header.as_ref());
-        format!("{header} count={} more={} {}", r.count, r.more, self.kvs(&r.kvs))
+        format!(
+            "{header} count={} more={} {}",
+            r.count,
+            r.more,
+            self.kvs(&r.kvs)
+        )
     }
 
     fn put(self, r: &PbPutResponse) -> String {
-        format!("{} prev={}", self.header(r.header.as_ref()), self.kvs(&r.prev_kv))
+        format!(
+            "{} prev={}",
+            self.header(r.header.as_ref()),
+            self.kvs(&r.prev_kv)
+        )
     }
 
     fn delete(self, r: &PbDeleteResponse) -> String {
         let header = self.header(r.header.as_ref());
-        format!("{header} deleted={} prev={}", r.deleted, self.kvs(&r.prev_kvs))
+        format!(
+            "{header} deleted={} prev={}",
+            r.deleted,
+            self.kvs(&r.prev_kvs)
+        )
     }
 
     fn txn(self, r: &PbTxnResponse) -> String {
@@ -151,7 +173,11 @@ impl Text {
 
     /// Keys come in no order from etcd; of what is left of the time, only that it is about all.
     fn time_to_live(self, r: &PbLeaseTimeToLiveResponse) -> String {
-        let mut keys: Vec<String> = r.keys.iter().map(|k| k.escape_ascii().to_string()).collect();
+        let mut keys: Vec<String> = r
+            .keys
+            .iter()
+            .map(|k| k.escape_ascii().to_string())
+            .collect();
         keys.sort();
         let left = if r.ttl <= r.granted_ttl && r.ttl >= r.granted_ttl - TTL_TOLERANCE_SECS {
             "about all".to_owned()
@@ -159,15 +185,15 @@ impl Text {
             r.ttl.to_string()
         };
         let header = self.header(r.header.as_ref());
-        format!("ttl {header} id={} granted={} left={left} keys={keys:?}", r.id, r.granted_ttl)
+        format!(
+            "ttl {header} id={} granted={} left={left} keys={keys:?}",
+            r.id, r.granted_ttl
+        )
     }
 
     /// Each watch's stream in order. How revisions are grouped into responses is timing; that a revision comes whole, and
     /// not above the header's revision, is not.
-    fn watched(
-        self,
-        watched: &[(usize, PbWatchResponse)],
-    ) -> BTreeMap<(usize, i64), Vec<String>> {
+    fn watched(self, watched: &[(usize, PbWatchResponse)]) -> BTreeMap<(usize, i64), Vec<String>> {
         let mut logs: BTreeMap<(usize, i64), Vec<String>> = BTreeMap::new();
         let mut last: BTreeMap<(usize, i64), (i64, bool)> = BTreeMap::new();
         for (stream, response) in watched {
@@ -180,7 +206,10 @@ impl Text {
                 && first != 0
                 && !fragment
             {
-                log.push(format!("torn: revision {} in two responses", self.rev(first)));
+                log.push(format!(
+                    "torn: revision {} in two responses",
+                    self.rev(first)
+                ));
             }
             log.extend(response.events.iter().map(|event| self.event(event)));
             if let Some(event) = response.events.last() {
@@ -219,7 +248,23 @@ impl Text {
             1 => "delete",
             _ => "unknown",
         };
-        format!("{kind} {} prev={}", self.kvs(&event.kv), self.kvs(&event.prev_kv))
+        format!(
+            "{kind} {} prev={}",
+            self.kvs(&event.kv),
+            self.kvs(&event.prev_kv)
+        )
+    }
+}
+
+/// Of large ones the length, and what they start with: large ones differ in these.
+fn value(value: &[u8]) -> String {
+    match value.get(VALUE_SHOWN..) {
+        None | Some([]) => value.escape_ascii().to_string(),
+        Some(_) => format!(
+            "{}... {} B",
+            value[..VALUE_SHOWN].escape_ascii(),
+            value.len()
+        ),
     }
 }
 

@@ -74,7 +74,8 @@ impl Wire {
         &self,
         first: PbLeaseKeepAliveRequest,
     ) -> Result<Duplex<PbLeaseKeepAliveRequest, PbLeaseKeepAliveResponse>, Status> {
-        self.duplex("/etcdserverpb.Lease/LeaseKeepAlive", first).await
+        self.duplex("/etcdserverpb.Lease/LeaseKeepAlive", first)
+            .await
     }
 
     async fn unary<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Status>

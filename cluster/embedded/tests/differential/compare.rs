@@ -42,20 +42,21 @@ pub(crate) struct Found {
 impl Pair {
     /// Runs a sequence on both.
     pub(crate) async fn differ(&self, ops: &[Op]) -> Option<Difference> {
+        self.run(ops).await.1
+    }
+
+    /// Runs a sequence on both; what etcd answered, and the first difference.
+    pub(crate) async fn run(&self, ops: &[Op]) -> (Trace, Option<Difference>) {
         let (etcd, mut other) = tokio::join!(run(&self.etcd, ops), run(&self.other, ops));
         if let Some(fault) = self.fault {
             other.steps.iter_mut().for_each(fault);
         }
-        first_difference(&etcd, &other)
+        let difference = first_difference(&etcd, &other);
+        (etcd, difference)
     }
 
-    /// Runs a sequence on both; where they differ, the shortest found that does.
-    pub(crate) async fn find(&self, ops: Vec<Op>) -> Option<Found> {
-        let difference = self.differ(&ops).await?;
-        Some(self.shrink(Found { ops, difference }).await)
-    }
-
-    async fn shrink(&self, mut found: Found) -> Found {
+    /// Looks for the shortest sequence that still shows a difference.
+    pub(crate) async fn shrink(&self, mut found: Found) -> Found {
         found.ops.truncate(found.difference.at + 1);
         let mut runs = 0;
         loop {
@@ -182,7 +183,12 @@ fn without_one(value: &Value) -> Vec<Value> {
             }
             all
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        Value::Number(number) => {
+            let less = number.as_i64().filter(|n| *n > 1);
+            let less = less.into_iter().flat_map(|n| [n / 2, n - 1]);
+            less.map(Value::from).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => Vec::new(),
     }
 }
 

@@ -9,7 +9,13 @@ use crate::random::Random;
 
 /// With the harness's own there are 12 keys at most: etcd does not say in which order equals come when it sorts more.
 const KEYS: [&str; 11] = ["a", "a/1", "a/2", "b", "b/1", "c", "d", "e", "f", "g", "h"];
-const VALUES: [&str; 5] = ["", "0", "1", "two", "\u{7f}long enough to be told from others"];
+const VALUES: [&str; 5] = [
+    "",
+    "0",
+    "1",
+    "two",
+    "\u{7f}long enough to be told from others",
+];
 /// 60 to 160 operations: enough for history to gather, few enough to be shrunk quickly.
 const LENGTH: (i64, i64) = (60, 160);
 /// Transactions within transactions within transactions.
@@ -25,6 +31,9 @@ pub(crate) fn sequence(seed: u64, number: u64) -> Vec<Op> {
 }
 
 fn op(r: &mut Random) -> Op {
+    if r.once_in(400) {
+        return Op::Put(large_put(r));
+    }
     match r.below(100) {
         0..22 => Op::Put(put(r)),
         22..40 => Op::Range(range(r)),
@@ -42,7 +51,7 @@ fn op(r: &mut Random) -> Op {
         90..96 => Op::Watch(watch(r)),
         96..98 => Op::Cancel(Cancel {
             stream: stream(r),
-            id: r.between(-1, 6),
+            id: watch_id(r),
         }),
         _ => Op::Progress(OnStream { stream: stream(r) }),
     }
@@ -85,19 +94,29 @@ fn stream(r: &mut Random) -> usize {
     r.pick(&[0, 0, 1, 2])
 }
 
+/// Not -1: answers that are about no watch have that.
+fn watch_id(r: &mut Random) -> i64 {
+    r.pick(&[-2, 0, 1, 2, 3, 4, 5, 6])
+}
+
 fn lease(r: &mut Random) -> i64 {
     r.pick(&[1, 1, 2, 2, 3, 4, 9, 0])
 }
 
 fn range(r: &mut Random) -> Range {
     let key = key(r);
-    let end = if r.once_in(3) { "\0".to_owned() } else { end(r, &key) };
+    let end = if r.once_in(3) {
+        "\0".to_owned()
+    } else {
+        end(r, &key)
+    };
     let sorts = r.once_in(3);
     Range {
         end,
         key,
         limit: if r.once_in(3) { r.between(-1, 4) } else { 0 },
         rev: if r.once_in(3) { rev(r) } else { Rev::Zero },
+        // None that the protocol does not have: etcd 3.5 dies of an unknown target.
         order: if sorts { r.pick(&[0, 1, 2]) } else { 0 },
         target: if sorts { r.pick(&[0, 1, 2, 3, 4]) } else { 0 },
         serializable: r.once_in(5),
@@ -118,6 +137,7 @@ fn put(r: &mut Random) -> Put {
         prev: r.once_in(3),
         ignore_value: r.once_in(10),
         ignore_lease: r.once_in(10),
+        kib: 0,
     };
     // Both with and without what makes them refused.
     if put.ignore_value && !r.once_in(4) {
@@ -127,6 +147,16 @@ fn put(r: &mut Random) -> Put {
         put.lease = 0;
     }
     put
+}
+
+/// Two of these need several fragments; 1,536 KiB are more than a request may have.
+fn large_put(r: &mut Random) -> Put {
+    Put {
+        key: key(r),
+        kib: r.pick(&[10, 500, 900, 900, 1535, 1536, 1600]),
+        prev: r.once_in(2),
+        ..Put::default()
+    }
 }
 
 fn delete(r: &mut Random) -> Delete {
@@ -214,10 +244,22 @@ fn compare(r: &mut Random) -> Compare {
         _ => Operand::Lease(lease(r)),
     };
     Compare {
-        end: if r.once_in(4) { end(r, &key) } else { String::new() },
+        end: if r.once_in(4) {
+            end(r, &key)
+        } else {
+            String::new()
+        },
         key,
-        target: i32::try_from(target).expect("it is below 5"),
-        result: r.pick(&[0, 0, 1, 2, 3]),
+        target: if r.once_in(60) {
+            5
+        } else {
+            i32::try_from(target).expect("it is below 5")
+        },
+        result: if r.once_in(60) {
+            4
+        } else {
+            r.pick(&[0, 0, 1, 2, 3])
+        },
         with: (!r.once_in(40)).then_some(operand),
     }
 }
@@ -240,7 +282,11 @@ fn grant(r: &mut Random) -> Grant {
         1 => r.pick(&[9_000_000_000, 9_000_000_001, i64::MAX]),
         _ => r.pick(&[300, 600, 900, 1200]),
     };
-    let id = if r.once_in(15) { r.pick(&[0, -1]) } else { lease(r) };
+    let id = if r.once_in(15) {
+        r.pick(&[0, -1])
+    } else {
+        lease(r)
+    };
     Grant { id, ttl }
 }
 
@@ -248,8 +294,12 @@ fn watch(r: &mut Random) -> Watch {
     let key = key(r);
     Watch {
         stream: stream(r),
-        id: if r.once_in(3) { r.between(-1, 6) } else { 0 },
-        end: if r.once_in(3) { "\0".to_owned() } else { end(r, &key) },
+        id: if r.once_in(3) { watch_id(r) } else { 0 },
+        end: if r.once_in(3) {
+            "\0".to_owned()
+        } else {
+            end(r, &key)
+        },
         key,
         start: if r.once_in(2) { Rev::Zero } else { rev(r) },
         prev: r.once_in(2),

@@ -11,16 +11,22 @@ mod generate;
 mod ops;
 mod random;
 mod run;
+mod seen;
+mod settled;
 mod wire;
 
 use client::Wire;
 use compare::{Found, Pair};
 use etcd_client::Channel;
+use ops::Op;
+use seen::Seen;
 use tenure_embedded::{Embedded, Options};
 use tenure_testkit::Etcd;
 
 /// 20,000 operations: about a minute, most of it etcd's 100 ms until watches have caught up.
 const OPS: usize = 20_000;
+/// 5,000 operations between two real ones: that the harness itself makes no difference.
+const OPS_BETWEEN_REAL_ONES: usize = 5_000;
 const SEED: u64 = 1;
 
 /// A connection to a real etcd.
@@ -37,39 +43,45 @@ fn from_env<T: std::str::FromStr>(name: &str, default: T) -> T {
     })
 }
 
-/// Runs sequences until so many operations have been compared; what they showed first, or their number.
-pub(crate) async fn search(pair: &Pair, seed: u64, ops: usize) -> Result<usize, Found> {
-    let mut done = 0;
+/// Runs sequences until so many operations have been compared; what was seen, or the first difference.
+pub(crate) async fn search(pair: &Pair, seed: u64, ops: usize) -> Result<Seen, Box<Found>> {
+    let mut met = Seen::default();
     for number in 0.. {
-        if done >= ops {
+        if met.ops >= ops {
             break;
         }
-        let sequence = generate::sequence(seed, number);
-        done += sequence.len();
-        if let Some(found) = pair.find(sequence).await {
-            return Err(found);
+        let ops = generate::sequence(seed, number);
+        let (trace, difference) = pair.run(&ops).await;
+        if let Some(difference) = difference {
+            return Err(Box::new(Found { ops, difference }));
         }
+        met.take(&ops, &trace);
     }
-    Ok(done)
+    Ok(met)
 }
 
 /// Runs what the environment asks for.
-async fn hold(pair: &Pair) {
+async fn hold(pair: &Pair, ops: usize) {
     if let Ok(line) = std::env::var("TENURE_DIFF_REPLAY") {
-        if let Some(found) = pair.find(ops::parse(&line)).await {
-            panic!("{found}");
-        }
+        replay(pair, "replay", ops::parse(&line)).await;
         return;
     }
     let seed = from_env("TENURE_DIFF_SEED", SEED);
-    let ops = from_env("TENURE_DIFF_OPS", OPS);
+    let ops = from_env("TENURE_DIFF_OPS", ops);
     let started = std::time::Instant::now();
     match search(pair, seed, ops).await {
-        Ok(done) => eprintln!(
-            "{done} operations without a difference, seed {seed}, {:?}",
-            started.elapsed()
-        ),
-        Err(found) => panic!("seed {seed}: {found}"),
+        Ok(met) => {
+            eprintln!("seed {seed}, {:?}: {met}", started.elapsed());
+            met.expect_all();
+        }
+        Err(found) => panic!("seed {seed}: {}", pair.shrink(*found).await),
+    }
+}
+
+async fn replay(pair: &Pair, name: &str, ops: Vec<Op>) {
+    if let Some(difference) = pair.differ(&ops).await {
+        let found = pair.shrink(Found { ops, difference }).await;
+        panic!("{name}: {found}");
     }
 }
 
@@ -82,7 +94,10 @@ async fn the_embedded_server_does_not_differ_from_etcd() {
         other: Wire(embedded.channel()),
         fault: None,
     };
-    hold(&pair).await;
+    for (name, line) in settled::SETTLED {
+        replay(&pair, name, ops::parse(line)).await;
+    }
+    hold(&pair, OPS).await;
     embedded.shutdown().await;
 }
 
@@ -94,5 +109,5 @@ async fn two_real_ones_do_not_differ() {
         other: connect(&two),
         fault: None,
     };
-    hold(&pair).await;
+    hold(&pair, OPS_BETWEEN_REAL_ONES).await;
 }

@@ -16,6 +16,8 @@ pub(crate) enum Op {
     Compact(Compact),
     /// A lease too short to last as long as its sequence is revoked at once.
     Grant(Grant),
+    /// Keys on a lease that nobody keeps alive; waits until they are gone, which takes seconds.
+    Expire(Expire),
     Revoke(Lease),
     KeepAlive(Lease),
     TimeToLive(TimeToLive),
@@ -48,9 +50,9 @@ pub(crate) struct Range {
     pub(crate) end: String,
     pub(crate) limit: i64,
     pub(crate) rev: Rev,
-    /// 0 none, 1 ascending, 2 descending, others are not of the protocol.
+    /// 0 none, 1 ascending, 2 descending.
     pub(crate) order: i32,
-    /// 0 key, 1 version, 2 create, 3 mod, 4 value, others are not of the protocol.
+    /// 0 key, 1 version, 2 create, 3 mod, 4 value.
     pub(crate) target: i32,
     pub(crate) serializable: bool,
     pub(crate) keys_only: bool,
@@ -66,6 +68,8 @@ pub(crate) struct Range {
 pub(crate) struct Put {
     pub(crate) key: String,
     pub(crate) value: String,
+    /// So many KiB more of value.
+    pub(crate) kib: u32,
     pub(crate) lease: i64,
     pub(crate) prev: bool,
     pub(crate) ignore_value: bool,
@@ -135,6 +139,13 @@ pub(crate) struct Grant {
     pub(crate) id: i64,
     /// Seconds.
     pub(crate) ttl: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Expire {
+    pub(crate) id: i64,
+    pub(crate) keys: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

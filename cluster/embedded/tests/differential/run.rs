@@ -10,11 +10,12 @@ use etcd_client::proto::{
     PbLeaseKeepAliveResponse, PbLeaseLeasesRequest, PbLeaseRevokeRequest, PbLeaseTimeToLiveRequest,
     PbPutRequest, PbResponseHeader, PbWatchRequest, PbWatchResponse,
 };
+use prost::Message as _;
 use tonic::Status;
 
 use crate::answer::{Answer, Step};
 use crate::client::{Duplex, Wire};
-use crate::ops::{Grant, Op, Rev, Watch};
+use crate::ops::{Expire, Grant, Op, Rev, Watch};
 use crate::wire::{self, Now};
 
 /// The harness's own key; generated ranges may cover it, it is written alike on both sides.
@@ -23,6 +24,8 @@ const MARK: &str = "~mark";
 const OWN_IDS: i64 = 1 << 40;
 /// Sequences start above this revision, so that none before is 0 or negative.
 const BASE_MIN: i64 = 64;
+/// 512 KiB: a server may tell a watch of larger things in pieces, and other watches of the stream meanwhile.
+const LARGE_BYTES: usize = 512 << 10;
 /// Every 40 operations the streams are read, so that no server has to hold more for them.
 const WAIT_EVERY: usize = 40;
 /// 100 s: leases shorter than this would end while a sequence runs, and are revoked at once.
@@ -61,7 +64,7 @@ pub(crate) async fn run(server: &Wire, ops: &[Op]) -> Trace {
         match session.waited_step(index, op).await {
             Ok(step) => steps.push(step),
             Err(status) => {
-                steps.push(session.failed(status));
+                steps.push(session.failed(&status));
                 return Trace { base, steps };
             }
         }
@@ -71,7 +74,7 @@ pub(crate) async fn run(server: &Wire, ops: &[Op]) -> Trace {
             answer: Answer::Streamed,
             watched: session.watched,
         },
-        Err(status) => session.failed(status),
+        Err(status) => session.failed(&status),
     };
     steps.push(last);
     Trace { base, steps }
@@ -117,6 +120,8 @@ struct Stream {
     mark: i64,
     /// Watches were created that may still replay.
     lags: bool,
+    /// It brought an answer so large that its watch may not have been told all.
+    large: bool,
 }
 
 struct Session<'a> {
@@ -129,7 +134,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn failed(&mut self, status: Status) -> Step {
+    fn failed(&mut self, status: &Status) -> Step {
         Step {
             answer: Answer::Refused(status.code(), status.message().to_owned()),
             watched: std::mem::take(&mut self.watched),
@@ -191,8 +196,12 @@ impl Session<'_> {
                 (Answer::Compact(header), header)
             }
             Op::Grant(op) => return self.grant(op).await,
+            Op::Expire(op) => return self.expire(op).await,
             Op::Revoke(op) => {
-                let header = server.revoke(PbLeaseRevokeRequest { id: op.id }).await?.header;
+                let header = server
+                    .revoke(PbLeaseRevokeRequest { id: op.id })
+                    .await?
+                    .header;
                 (Answer::Revoke(header), header)
             }
             Op::KeepAlive(op) => return self.keep_alive(op.id).await,
@@ -238,6 +247,38 @@ impl Session<'_> {
         Ok(Answer::Grant(granted))
     }
 
+    /// Waits for the event of the last key's end, on a stream of its own.
+    async fn expire(&mut self, op: &Expire) -> Result<Answer, Status> {
+        let request = PbLeaseGrantRequest { id: op.id, ttl: 1 };
+        let granted = self.server.grant(request).await?;
+        for key in &op.keys {
+            let put = PbPutRequest {
+                key: key.clone().into(),
+                lease: op.id,
+                ..PbPutRequest::default()
+            };
+            self.now.current = revision(self.server.put(put).await?.header.as_ref());
+        }
+        let watch = Watch {
+            key: op.keys.iter().max().cloned().unwrap_or_default(),
+            start: Rev::Back(-1),
+            ..Watch::default()
+        };
+        let mut stream = self.server.watch(self.now.watch(&watch)).await?;
+        loop {
+            if let Some(gone) = stream
+                .next()
+                .await?
+                .events
+                .iter()
+                .find_map(|event| event.kv.as_ref())
+            {
+                self.now.current = gone.mod_revision;
+                return Ok(Answer::Grant(granted));
+            }
+        }
+    }
+
     async fn keep_alive(&mut self, id: i64) -> Result<Answer, Status> {
         let request = PbLeaseKeepAliveRequest { id };
         let stream = match &mut self.keep_alives {
@@ -279,7 +320,11 @@ impl Session<'_> {
     /// Waits until every stream has brought all that happened.
     async fn wait(&mut self) -> Result<(), Status> {
         for index in 0..self.streams.len() {
-            if self.streams[index].as_ref().is_some_and(|stream| stream.lags) {
+            if self.streams[index]
+                .as_ref()
+                .is_some_and(|stream| stream.lags)
+            {
+                self.now.current = mark(self.server).await?;
                 self.catch_up(index).await?;
             }
         }
@@ -292,12 +337,16 @@ impl Session<'_> {
                 let (id, current) = (stream.mark, self.now.current);
                 self.until(index, |r| tells(r, id, current)).await?;
             }
+            while self.streams[index].as_ref().is_some_and(|s| s.large) {
+                self.stream(index)?.large = false;
+                self.catch_up(index).await?;
+            }
         }
         Ok(())
     }
 
+    /// Has the last mark told again by a watch that replays it.
     async fn catch_up(&mut self, index: usize) -> Result<(), Status> {
-        self.now.current = mark(self.server).await?;
         let current = self.now.current;
         let id = self.create(index, Rev::Raw(current)).await?;
         self.until(index, |r| tells(r, id, current)).await?;
@@ -316,6 +365,7 @@ impl Session<'_> {
             watches,
             mark,
             lags: false,
+            large: false,
         });
         self.until(index, |r| r.created && r.watch_id == mark).await
     }
@@ -364,6 +414,9 @@ impl Session<'_> {
         loop {
             let mut response = self.stream(index)?.watches.next().await?;
             let done = is(&response);
+            if response.encoded_len() > LARGE_BYTES {
+                self.stream(index)?.large = true;
+            }
             // Watches are told of one revision in any order, so the last mark may or may not have reached another.
             let told = response.events.len();
             response.events.retain(|event| !is_mark(event));
@@ -379,7 +432,10 @@ impl Session<'_> {
 }
 
 fn is_mark(event: &PbEvent) -> bool {
-    event.kv.as_ref().is_some_and(|kv| kv.key == MARK.as_bytes())
+    event
+        .kv
+        .as_ref()
+        .is_some_and(|kv| kv.key == MARK.as_bytes())
 }
 
 fn tells(response: &PbWatchResponse, id: i64, revision: i64) -> bool {

@@ -1,8 +1,13 @@
 //! From operations to the messages of the protocol, with relative revisions made absolute.
 
+#![expect(
+    clippy::default_trait_access,
+    reason = "the types of these messages have no public names"
+)]
+
 use etcd_client::proto::{
-    PbCompare, PbDeleteRequest, PbPutRequest, PbRangeRequest, PbTargetUnion,
-    PbTxnOpRequest, PbTxnRequest, PbTxnRequestOp, PbWatchRequest, PbWatchRequestUnion,
+    PbCompare, PbDeleteRequest, PbPutRequest, PbRangeRequest, PbTargetUnion, PbTxnOpRequest,
+    PbTxnRequest, PbTxnRequestOp, PbWatchRequest, PbWatchRequestUnion,
 };
 
 use crate::ops::{Compare, Delete, Inner, Operand, Put, Range, Rev, Txn, Watch};
@@ -40,7 +45,11 @@ impl Now {
     pub(crate) fn txn(self, op: &Txn) -> PbTxnRequest {
         let list = |ops: &[Inner]| ops.iter().map(|op| self.inner(op)).collect();
         PbTxnRequest {
-            compare: op.when.iter().map(|compare| self.compare(compare)).collect(),
+            compare: op
+                .when
+                .iter()
+                .map(|compare| self.compare(compare))
+                .collect(),
             success: list(&op.then),
             failure: list(&op.or),
         }
@@ -93,7 +102,7 @@ impl Now {
 pub(crate) fn put(op: &Put) -> PbPutRequest {
     PbPutRequest {
         key: op.key.clone().into(),
-        value: op.value.clone().into(),
+        value: [op.value.as_bytes(), &vec![b'x'; op.kib as usize * 1024]].concat(),
         lease: op.lease,
         prev_kv: op.prev,
         ignore_value: op.ignore_value,
