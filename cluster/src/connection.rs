@@ -53,11 +53,10 @@ impl Connection {
     /// Names the option that cannot be used.
     pub fn open(options: Options) -> Result<Self, OptionsError> {
         options.validate()?;
-        let endpoints = options
-            .endpoints
-            .iter()
-            .map(|url| Endpoint::new(url))
-            .collect();
+        let by_url = options.endpoints.iter().map(|url| Endpoint::new(url));
+        let in_process = options.in_process.iter();
+        let in_process = in_process.map(|(name, channel)| Endpoint::in_process(name, channel));
+        let endpoints = by_url.chain(in_process).collect();
         let (primary, seen) = (AtomicUsize::new(0), AtomicI64::new(0));
         Ok(Self {
             inner: Arc::new(Inner {

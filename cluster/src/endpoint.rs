@@ -15,6 +15,8 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// One endpoint. Watches have a connection of their own, so that large pages do not starve them.
 pub(crate) struct Endpoint {
     pub(crate) url: String,
+    /// The way to it where it is in this process; otherwise the URL is.
+    channel: Option<etcd::Channel>,
     unary: OnceCell<Unary>,
     streams: OnceCell<Streams>,
 }
@@ -35,8 +37,17 @@ pub(crate) struct Streams {
 
 impl Endpoint {
     pub(crate) fn new(url: &str) -> Self {
+        Self::reached_by(url, None)
+    }
+
+    pub(crate) fn in_process(name: &str, channel: &etcd::Channel) -> Self {
+        Self::reached_by(name, Some(channel.clone()))
+    }
+
+    fn reached_by(url: &str, channel: Option<etcd::Channel>) -> Self {
         Self {
             url: url.to_owned(),
+            channel,
             unary: OnceCell::new(),
             streams: OnceCell::new(),
         }
@@ -90,7 +101,13 @@ impl Endpoint {
     }
 
     async fn connect(&self, options: &Options) -> Result<etcd::Client, Failure> {
-        let connecting = etcd::Client::connect([self.url.as_str()], Some(connect_options(options)));
+        let connecting = async {
+            let connect = Some(connect_options(options));
+            match &self.channel {
+                Some(channel) => etcd::Client::from_channel(channel.clone(), connect).await,
+                None => etcd::Client::connect([self.url.as_str()], connect).await,
+            }
+        };
         match tokio::time::timeout(options.request_timeout, Box::pin(connecting)).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => {

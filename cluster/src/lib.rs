@@ -73,6 +73,9 @@ mod wire;
 
 pub use check::{Footprint, List, OPS_PER_LIST, Violation};
 pub use connection::{CompactError, Connection};
+/// The way to an etcd inside this process, for [`Options::in_process`].
+pub use etcd_client::Channel;
+
 pub use election::{Candidate, LeadError, StandError};
 pub use failure::{Failure, FailureKind};
 pub use lease::Revoked;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use etcd_client::Channel;
+
 /// 5 s, the keepalive interval below which etcd closes a connection (`MinTime` in its gRPC server).
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(5);
 /// 2 s for the answer to a ping; with [`PING_EVERY`] a stopped member is noticed in 7 s.
@@ -13,6 +15,8 @@ pub(crate) const PING_ANSWER: Duration = Duration::from_secs(2);
 pub struct Options {
     /// `http://host:port`, `https://host:port` or `host:port`; at least one, all of one scheme.
     pub endpoints: Vec<String>,
+    /// Servers inside this process instead of endpoints, each with the name that failures call it by.
+    pub in_process: Vec<(String, Channel)>,
     /// User and password, where etcd asks for them.
     pub credentials: Option<Credentials>,
     /// Certificates; needed for `https` endpoints.
@@ -58,10 +62,19 @@ impl Options {
     pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            in_process: Vec::new(),
             credentials: None,
             tls: None,
             request_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
+        }
+    }
+
+    /// Defaults with these servers inside the process; no URL is needed.
+    pub fn in_process(channels: impl IntoIterator<Item = (String, Channel)>) -> Self {
+        Self {
+            in_process: channels.into_iter().collect(),
+            ..Self::new(Vec::<String>::new())
         }
     }
 
@@ -70,8 +83,10 @@ impl Options {
     /// # Errors
     /// Names the first field that is wrong.
     pub fn validate(&self) -> Result<(), OptionsError> {
-        if self.endpoints.is_empty() {
-            return Err(wrong("endpoints", "at least one is needed"));
+        match (self.endpoints.is_empty(), self.in_process.is_empty()) {
+            (true, true) => return Err(wrong("endpoints", "at least one is needed")),
+            (false, false) => return Err(wrong("in_process", "is given beside endpoints")),
+            (true, false) | (false, true) => {}
         }
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             self.validate_endpoint(index, endpoint)?;

@@ -1,6 +1,7 @@
 //! The handle of a running server: how it is reached, steered and ended. Owns every task.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::durable::{self, Journal, OpenError};
 use crate::engine::Engine;
 use crate::options::Options;
-use crate::server::{Core, History};
+use crate::server::{Core, Gate, History};
 use crate::service::Service;
 
 /// 500 ms, how often etcd looks for leases that are over.
@@ -37,12 +39,44 @@ impl Embedded {
     /// # Panics
     /// Outside of a tokio runtime with time.
     pub fn in_memory(options: &Options) -> Self {
-        Self::start(Engine::new(options.identity()), options)
+        let engine = Engine::new(options.identity());
+        let gate = Arc::new(Gate::new(engine.store().revision()));
+        Self::start(engine, gate, None, options)
     }
 
-    fn start(engine: Engine, options: &Options) -> Self {
+    /// A server that keeps everything in a directory: what it answers is on disk. Made where there is none.
+    /// Blocks while it reads the directory.
+    ///
+    /// # Errors
+    /// The directory is in use, not ours, damaged, or cannot be read or written.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with time.
+    pub fn open(dir: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
+        let dir = dir.as_ref();
+        let opened = durable::open(dir)?;
+        let loaded = opened.loaded;
+        let mut identity = options.identity();
+        let opens = u32::try_from(loaded.opens).unwrap_or(u32::MAX);
+        identity.lease_seed = identity.lease_seed.wrapping_add(opens);
+        let engine = Engine::restore(identity, loaded.store, loaded.lessor, loaded.no_space);
+        let gate = Arc::new(Gate::new(engine.store().revision()));
+        let journal = Journal::start(
+            opened.database,
+            Some(opened.lock),
+            loaded.dropped,
+            Arc::clone(&gate),
+        );
+        let journal = journal.map_err(|source| OpenError::Io {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        Ok(Self::start(engine, gate, Some(journal), options))
+    }
+
+    fn start(engine: Engine, gate: Arc<Gate>, journal: Option<Journal>, options: &Options) -> Self {
         let history = options.compacts.then(History::default);
-        let core = Arc::new(Core::new(engine, history));
+        let core = Arc::new(Core::new(engine, history, gate, journal));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(tick(Arc::clone(&core), stop.clone()));
@@ -88,12 +122,20 @@ impl Embedded {
         Ok(at)
     }
 
-    /// Ends all streams, refuses what still comes, and waits for the tasks.
+    /// Waits until nothing can be written to the directory any more, and says why. The server then answers
+    /// nobody: what was acknowledged is there when the directory is opened again.
+    pub async fn failed(&self) -> String {
+        self.core.gate.failure().await
+    }
+
+    /// Ends all streams, refuses what still comes, and waits for the tasks and until all is written. Blocks
+    /// for as long as a commit takes.
     pub async fn shutdown(self) {
         self.core.close();
         self.stop.cancel();
         let mut tasks = std::mem::take(&mut *self.tasks());
         while tasks.join_next().await.is_some() {}
+        self.core.join();
     }
 
     /// The last revision.
@@ -147,6 +189,7 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.core.close();
         self.stop.cancel();
+        self.core.join();
     }
 }
 

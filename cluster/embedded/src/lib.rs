@@ -46,12 +46,14 @@
 //! - A request above 2 MiB is refused by the transport with `OutOfRange`, not `ResourceExhausted`.
 //! - Lease ids chosen by the server are counted up, not random.
 
+mod durable;
 mod embedded;
 mod engine;
 mod options;
 mod server;
 mod service;
 
+pub use durable::OpenError;
 pub use embedded::Embedded;
 pub use options::Options;
 pub use service::Service;

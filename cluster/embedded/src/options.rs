@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::Identity;
 
 /// 10 min, how often etcd tells a quiet watch of progress.
-const PROGRESS_EVERY: Duration = Duration::from_secs(600);
+const PROGRESS_EVERY: Duration = Duration::from_mins(10);
 
 /// How an embedded server is set up.
 #[derive(Debug, Clone)]

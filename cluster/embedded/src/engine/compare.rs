@@ -25,21 +25,12 @@ fn holds(store: &Store, compare: &PbCompare) -> bool {
 }
 
 fn holds_for(compare: &PbCompare, kv: &PbKeyValue) -> bool {
-    let union = compare.target_union.as_ref();
-    // Where the union is of another kind than the target, etcd compares with nothing: 0, or no bytes.
-    let number = |of: fn(&PbTargetUnion) -> Option<i64>| union.and_then(of).unwrap_or(0);
     let order = match PbCompareTarget::try_from(compare.target) {
-        Ok(PbCompareTarget::Value) => {
-            let value = match union {
-                Some(PbTargetUnion::Value(value)) => value.as_slice(),
-                _ => &[],
-            };
-            kv.value.as_slice().cmp(value)
-        }
-        Ok(PbCompareTarget::Version) => kv.version.cmp(&number(version)),
-        Ok(PbCompareTarget::Create) => kv.create_revision.cmp(&number(create_revision)),
-        Ok(PbCompareTarget::Mod) => kv.mod_revision.cmp(&number(mod_revision)),
-        Ok(PbCompareTarget::Lease) => kv.lease.cmp(&number(lease)),
+        Ok(PbCompareTarget::Value) => kv.value.as_slice().cmp(bytes(compare)),
+        Ok(PbCompareTarget::Version) => kv.version.cmp(&number(compare)),
+        Ok(PbCompareTarget::Create) => kv.create_revision.cmp(&number(compare)),
+        Ok(PbCompareTarget::Mod) => kv.mod_revision.cmp(&number(compare)),
+        Ok(PbCompareTarget::Lease) => kv.lease.cmp(&number(compare)),
         Err(_) => Ordering::Equal,
     };
     match CompareOp::try_from(compare.result) {
@@ -51,30 +42,21 @@ fn holds_for(compare: &PbCompare, kv: &PbKeyValue) -> bool {
     }
 }
 
-fn version(union: &PbTargetUnion) -> Option<i64> {
-    match union {
-        PbTargetUnion::Version(number) => Some(*number),
-        _ => None,
+/// What to compare with; 0 where it is of another kind than the target, as in etcd.
+fn number(compare: &PbCompare) -> i64 {
+    match (compare.target(), &compare.target_union) {
+        (PbCompareTarget::Version, Some(PbTargetUnion::Version(number)))
+        | (PbCompareTarget::Create, Some(PbTargetUnion::CreateRevision(number)))
+        | (PbCompareTarget::Mod, Some(PbTargetUnion::ModRevision(number)))
+        | (PbCompareTarget::Lease, Some(PbTargetUnion::Lease(number))) => *number,
+        (_, _) => 0,
     }
 }
 
-fn create_revision(union: &PbTargetUnion) -> Option<i64> {
-    match union {
-        PbTargetUnion::CreateRevision(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn mod_revision(union: &PbTargetUnion) -> Option<i64> {
-    match union {
-        PbTargetUnion::ModRevision(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn lease(union: &PbTargetUnion) -> Option<i64> {
-    match union {
-        PbTargetUnion::Lease(number) => Some(*number),
-        _ => None,
+/// As [`number`], for values.
+fn bytes(compare: &PbCompare) -> &[u8] {
+    match &compare.target_union {
+        Some(PbTargetUnion::Value(value)) => value,
+        _ => &[],
     }
 }

@@ -59,14 +59,13 @@ impl Engine {
     /// Gives a lease its full TTL anew. Returns that, or 0 where the lease is gone. One that is over is
     /// ended at once; etcd would wait for its scan to end it, then answer the same.
     pub(crate) fn keep_alive(&mut self, now: Duration, id: i64) -> i64 {
-        match self.lessor.renew(now, id) {
-            Some(ttl_secs) => ttl_secs,
-            None => {
-                // Not found is an answer here, not an error.
-                let _ = self.revoke(id);
-                0
-            }
+        if let Some(ttl_secs) = self.lessor.renew(now, id) {
+            return ttl_secs;
         }
+        if self.lessor.contains(id) {
+            self.revoke(id).expect("the lessor has it");
+        }
+        0
     }
 
     /// What is left of a lease: TTL -1 where it is gone. Keys are in order.

@@ -115,6 +115,7 @@ impl Engine {
         no_space: bool,
     ) -> Self {
         Self {
+            index: store.revision().unsigned_abs(),
             store,
             lessor,
             no_space,
@@ -171,7 +172,7 @@ impl Engine {
     pub(crate) fn put(&mut self, request: PbPutRequest) -> Result<PbPutResponse, Error> {
         self.charge(quota::put(&request))?;
         check::put(&request)?;
-        self.refuse_large(&request)?;
+        refuse_large(&request)?;
         self.index += 1;
         self.refuse_full(quota::put(&request))?;
         let mut writer = self.writer();
@@ -190,7 +191,7 @@ impl Engine {
     /// The request is wrong or too large.
     pub(crate) fn delete(&mut self, request: &PbDeleteRequest) -> Result<PbDeleteResponse, Error> {
         check::delete(request)?;
-        self.refuse_large(request)?;
+        refuse_large(request)?;
         self.index += 1;
         let answer = self.writer().delete(request);
         self.commit();
@@ -209,7 +210,7 @@ impl Engine {
         self.charge(quota::txn(&request))?;
         check::txn(&request)?;
         if !reads_only(&request) {
-            self.refuse_large(&request)?;
+            refuse_large(&request)?;
             self.index += 1;
         }
         self.refuse_full(quota::txn(&request))?;
@@ -281,13 +282,13 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    fn refuse_large(&self, request: &impl Message) -> Result<(), Error> {
-        if request.encoded_len() + ENVELOPE_BYTES > REQUEST_BYTES_MAX {
-            return Err(Error::TooLarge);
-        }
-        Ok(())
+fn refuse_large(request: &impl Message) -> Result<(), Error> {
+    if request.encoded_len() + ENVELOPE_BYTES > REQUEST_BYTES_MAX {
+        return Err(Error::TooLarge);
     }
+    Ok(())
 }
 
 /// Whether etcd would serve the transaction as a read; one with another nested in it it would not.

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn range_ends_are_read_as_etcd_does() {
-        let table: &[(&[u8], &[u8], &[&[u8]], &[&[u8]])] = &[
+        type Keys = &'static [&'static [u8]];
+        let table: &[(&[u8], &[u8], Keys, Keys)] = &[
             (b"b", b"", &[b"b"], &[b"a", b"ba", b"c"]),
             (b"b", b"d", &[b"b", b"bz", b"c"], &[b"a", b"d"]),
             (b"b", b"\0", &[b"b", b"\xff"], &[b"a"]),

@@ -273,38 +273,33 @@ impl Store {
         revision: i64,
         compacted: i64,
     ) -> (Self, Vec<RecordId>) {
-        let mut store = Self::default();
-        for record in records {
-            store.log_upto(record.kv.mod_revision - 1);
-            store.revision = record.kv.mod_revision - 1;
-            store.write(Arc::new(record));
-            store.log_joined();
-        }
-        store.log_upto(revision);
-        store.revision = revision;
-        let dropped = if compacted > NEVER_COMPACTED {
-            store.compact(compacted).unwrap_or_default()
-        } else {
-            Vec::new()
+        let mut store = Self {
+            revision,
+            compacted,
+            log_first: compacted.max(FIRST_REVISION + 1),
+            ..Self::default()
         };
+        let revisions = usize::try_from(revision + 1 - store.log_first).unwrap_or(0);
+        store.log.resize_with(revisions, Vec::new);
+        for record in records {
+            let record = Arc::new(record);
+            let index = usize::try_from(record.kv.mod_revision - store.log_first);
+            if let Some(written) = index.ok().and_then(|index| store.log.get_mut(index)) {
+                written.push(Arc::clone(&record));
+            }
+            store.index(record);
+        }
+        let mut dropped = Vec::new();
+        let keys: Vec<_> = store.history.keys().cloned().collect();
+        for key in keys {
+            store.forget_before(&key, compacted, &mut dropped);
+        }
         (store, dropped)
     }
 
-    /// Fills the log with revisions whose records are gone.
-    fn log_upto(&mut self, revision: i64) {
-        let len = usize::try_from(revision + 1 - self.log_first).unwrap_or(0);
-        if len > self.log.len() {
-            self.log.resize_with(len, Vec::new);
-        }
-    }
-
-    /// Moves the changes into the last revision of the log, or a new one.
-    fn log_joined(&mut self) {
-        let index = usize::try_from(self.revision + 1 - self.log_first).unwrap_or(0);
-        if index == self.log.len() {
-            self.log.push_back(Vec::new());
-        }
-        self.log[index].append(&mut self.changes);
+    /// The keys there are now, in order.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Shared> {
+        self.live.values()
     }
 }
 

@@ -104,33 +104,14 @@ impl Writer<'_> {
 
     /// Whether all on the path can be applied, puts first as in etcd.
     pub(crate) fn check_txn(&self, request: &PbTxnRequest, path: &Path) -> Result<(), Error> {
-        self.check_path(request, path, &|op| match &op.request {
+        check_path(request, path, &|op| match &op.request {
             Some(PbTxnOpRequest::RequestPut(put)) => self.check_put_inside(put),
             _ => Ok(()),
         })?;
-        self.check_path(request, path, &|op| match &op.request {
+        check_path(request, path, &|op| match &op.request {
             Some(PbTxnOpRequest::RequestRange(range)) => self.check_revision(range.revision),
             _ => Ok(()),
         })
-    }
-
-    fn check_path(
-        &self,
-        request: &PbTxnRequest,
-        path: &Path,
-        check: &dyn Fn(&PbTxnRequestOp) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let mut paths = path.nested.iter();
-        for op in taken(request, path.succeeded) {
-            match nested(op) {
-                Some(request) => {
-                    let path = paths.next().expect("one for each nested transaction");
-                    self.check_path(request, path, check)?;
-                }
-                None => check(op)?,
-            }
-        }
-        Ok(())
     }
 
     fn check_revision(&self, revision: i64) -> Result<(), Error> {
@@ -182,6 +163,25 @@ impl Writer<'_> {
             responses,
         })
     }
+}
+
+/// Checks every operation on a path.
+fn check_path(
+    request: &PbTxnRequest,
+    path: &Path,
+    check: &dyn Fn(&PbTxnRequestOp) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut paths = path.nested.iter();
+    for op in taken(request, path.succeeded) {
+        match nested(op) {
+            Some(request) => {
+                let path = paths.next().expect("one for each nested transaction");
+                check_path(request, path, check)?;
+            }
+            None => check(op)?,
+        }
+    }
+    Ok(())
 }
 
 fn taken(request: &PbTxnRequest, succeeded: bool) -> &[PbTxnRequestOp] {

@@ -1,20 +1,17 @@
-//! The one state machine behind all services: who may touch it, what of it may be shown, when streams end.
+//! The one state machine behind all services: who may touch it, and when its answers may leave.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::gate::Gate;
 use super::history::History;
-use super::status::{status, stopped};
+use super::status::{status, too_many};
+use crate::durable::Journal;
 use crate::engine::{Engine, Error};
-
-/// Set in the generation when the server is closed for good.
-const CLOSED: u64 = 1 << 63;
 
 /// Shared by services, streams and the clock.
 #[derive(Debug)]
@@ -23,12 +20,9 @@ pub(crate) struct Core {
     state: Mutex<State>,
     /// Where the engine's time starts.
     origin: Instant,
-    /// The revision up to which watches may show.
-    visible: AtomicI64,
-    /// Counts crashes: streams opened in another generation end.
-    generation: AtomicU64,
-    /// Something became visible, or streams have to end.
-    changed: Notify,
+    pub(crate) gate: Arc<Gate>,
+    /// Makes effects durable; without it they are not kept.
+    journal: Option<Journal>,
 }
 
 #[derive(Debug)]
@@ -39,36 +33,55 @@ struct State {
 }
 
 impl Core {
-    pub(crate) fn new(engine: Engine, history: Option<History>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        history: Option<History>,
+        gate: Arc<Gate>,
+        journal: Option<Journal>,
+    ) -> Self {
         Self {
-            visible: AtomicI64::new(engine.store().revision()),
             state: Mutex::new(State {
                 engine,
                 history,
                 listening: Vec::new(),
             }),
             origin: Instant::now(),
-            generation: AtomicU64::new(0),
-            changed: Notify::new(),
+            gate,
+            journal,
         }
     }
 
     /// Applies a request, and answers when what it saw or did can no longer be lost.
     ///
     /// # Errors
-    /// It is refused, or the server closed.
-    #[expect(clippy::unused_async, reason = "durable")]
+    /// It is refused, too much waits for the disk, or the server is closed.
     pub(crate) async fn apply<T>(
         &self,
         request: impl FnOnce(&mut Engine, Duration) -> Result<T, Error>,
     ) -> Result<T, Status> {
-        let answer = {
+        if self.journal.as_ref().is_some_and(Journal::full) {
+            return Err(too_many());
+        }
+        self.renew(request).await
+    }
+
+    /// As [`apply`](Self::apply), also while much waits for the disk: a lease must not end for that.
+    ///
+    /// # Errors
+    /// It is refused, or the server is closed.
+    pub(crate) async fn renew<T>(
+        &self,
+        request: impl FnOnce(&mut Engine, Duration) -> Result<T, Error>,
+    ) -> Result<T, Status> {
+        let (answer, ticket) = {
             let mut state = self.lock();
-            self.refuse_closed()?;
+            self.gate.refuse_closed()?;
             let answer = request(&mut state.engine, self.now());
-            self.applied(&mut state.engine);
-            answer
+            (answer, self.applied(&mut state.engine))
         };
+        if let Some(ticket) = ticket {
+            self.gate.settled(ticket).await?;
+        }
         answer.map_err(status)
     }
 
@@ -97,7 +110,7 @@ impl Core {
     /// Looks at the state, for a watch: only what is visible may be shown.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Engine, i64) -> T) -> T {
         let state = self.lock();
-        look(&state.engine, self.visible())
+        look(&state.engine, self.gate.visible())
     }
 
     /// Where the server listens, to be told to clients.
@@ -110,55 +123,38 @@ impl Core {
         self.lock().listening.push(at);
     }
 
-    /// The revision up to which watches may show.
-    pub(crate) fn visible(&self) -> i64 {
-        self.visible.load(Ordering::Acquire)
-    }
-
-    /// What a stream remembers when it is opened.
-    ///
-    /// # Errors
-    /// The server is closed.
-    pub(crate) fn generation(&self) -> Result<u64, Status> {
-        self.refuse_closed()?;
-        Ok(self.generation.load(Ordering::Acquire))
-    }
-
-    /// Whether streams of this generation go on.
-    pub(crate) fn goes_on(&self, generation: u64) -> bool {
-        self.generation.load(Ordering::Acquire) == generation
-    }
-
-    /// To wait on for a change; what is checked after this call and before the wait is not missed.
-    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.changed.notified()
-    }
-
     /// Ends all streams, as a crash and restart does; leases get their full TTL and 1 s.
     pub(crate) fn crash(&self) {
         self.control(Engine::change_leader);
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.gate.crash();
     }
 
-    /// Ends all streams and refuses all requests from now on.
+    /// Ends all streams and refuses all requests from now on; what was applied is still written.
     pub(crate) fn close(&self) {
-        self.generation.fetch_or(CLOSED, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        self.gate.close();
+        if let Some(journal) = &self.journal {
+            // Whatever is being applied hands over its effects before.
+            // Poisoned or not: this is also how a server that panicked is dropped.
+            let _applied = self.state.lock();
+            journal.close();
+        }
     }
 
-    fn applied(&self, engine: &mut Engine) {
+    /// Waits until all is written and the directory free, after [`close`](Self::close). Blocks.
+    pub(crate) fn join(&self) {
+        if let Some(journal) = &self.journal {
+            journal.join();
+        }
+    }
+
+    /// Shows or hands over what was done. Returns the ticket to wait for where it has to be written first.
+    fn applied(&self, engine: &mut Engine) -> Option<u64> {
         let revision = engine.store().revision();
-        if self.visible.swap(revision, Ordering::AcqRel) != revision {
-            self.changed.notify_waiters();
+        if self.journal.is_none() {
+            self.gate.show(revision);
         }
-    }
-
-    fn refuse_closed(&self) -> Result<(), Status> {
-        if self.generation.load(Ordering::Acquire) & CLOSED != 0 {
-            return Err(stopped());
-        }
-        Ok(())
+        let journal = self.journal.as_ref()?;
+        Some(journal.push(engine.take_effects(), revision))
     }
 
     fn now(&self) -> Duration {

@@ -8,7 +8,7 @@ use etcd_client::proto::PbCompactionRequest;
 use crate::engine::Engine;
 
 /// 5 min, how old a revision may be dropped: what Kubernetes keeps, and longer than any read needs.
-const AGE: Duration = Duration::from_secs(300);
+const AGE: Duration = Duration::from_mins(5);
 /// 10,000 revisions are kept however old, so that a quiet server keeps what its watches may ask for.
 const REVISIONS_MIN: i64 = 10_000;
 /// 500,000 revisions at most, however young: some 250 MB at 500 bytes each.

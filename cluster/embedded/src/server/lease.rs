@@ -46,7 +46,7 @@ impl PbLeaseService for Lease {
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let stream = KeepAlive {
             core: Arc::clone(&self.0),
-            generation: self.0.generation()?,
+            generation: self.0.gate.generation()?,
             requests: request.into_inner(),
         };
         let answers = unfold(Some(stream), |stream| async {
@@ -90,8 +90,8 @@ struct KeepAlive {
 impl KeepAlive {
     async fn next(&mut self) -> Result<Option<PbLeaseKeepAliveResponse>, Status> {
         let id = loop {
-            let changed = self.core.changed();
-            if !self.core.goes_on(self.generation) {
+            let changed = self.core.gate.changed();
+            if !self.core.gate.goes_on(self.generation) {
                 return Err(stopped());
             }
             tokio::select! {
@@ -103,7 +103,7 @@ impl KeepAlive {
                 () = changed => {}
             }
         };
-        let answer = self.core.apply(|engine, now| {
+        let answer = self.core.renew(|engine, now| {
             // As in etcd, the revision before the renewal.
             let header = engine.header();
             Ok(PbLeaseKeepAliveResponse {

@@ -1,6 +1,7 @@
 //! etcd's services over one state machine. Decides nothing about keys.
 
 mod core;
+mod gate;
 mod history;
 mod kv;
 mod lease;
@@ -11,6 +12,7 @@ mod watch;
 mod watcher;
 
 pub(crate) use self::core::Core;
+pub(crate) use gate::Gate;
 pub(crate) use history::History;
 pub(crate) use kv::Kv;
 pub(crate) use lease::Lease;

@@ -28,6 +28,16 @@ pub(crate) fn stopped() -> Status {
     Status::unavailable("etcdserver: server stopped")
 }
 
+/// What everybody gets once nothing can be written: whether it was is not known.
+pub(crate) fn failed(reason: &str) -> Status {
+    Status::unavailable(format!("etcdserver: server stopped: {reason}"))
+}
+
+/// What a request gets that was not applied, because too much waits for the disk.
+pub(crate) fn too_many() -> Status {
+    Status::resource_exhausted("etcdserver: too many requests")
+}
+
 /// What is asked for is not served here.
 pub(crate) fn unsupported(what: &str) -> Status {
     Status::unimplemented(format!("{what} is not served by an embedded etcd"))

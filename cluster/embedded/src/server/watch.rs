@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::core::Core;
 use super::status::stopped;
 use super::watcher::{Look, Spec, Watcher, progress};
-use crate::engine::Error;
+use crate::engine::{Engine, Error};
 
 /// The id of answers that are about no single watch.
 const NO_WATCH: i64 = -1;
@@ -41,7 +41,7 @@ impl PbWatchService for Watches {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let stream = Stream {
             core: Arc::clone(&self.core),
-            generation: self.core.generation()?,
+            generation: self.core.gate.generation()?,
             requests: request.into_inner(),
             watchers: BTreeMap::new(),
             next_id: 0,
@@ -82,23 +82,20 @@ impl Stream {
     async fn next(&mut self) -> Result<Option<PbWatchResponse>, Status> {
         loop {
             let core = Arc::clone(&self.core);
-            let changed = core.changed();
-            if !core.goes_on(self.generation) {
+            let changed = core.gate.changed();
+            if !core.gate.goes_on(self.generation) {
                 return Err(stopped());
             }
             if let Some(answer) = self.answers.pop_front() {
                 return Ok(Some(answer));
             }
             // Also while there is always more to tell, requests are heard.
-            match self.requests.message().now_or_never() {
-                Some(request) => match request? {
-                    Some(request) => {
-                        self.handle(request);
-                        continue;
-                    }
+            if let Some(request) = self.requests.message().now_or_never() {
+                match request? {
+                    Some(request) => self.handle(request),
                     None => return Ok(None),
-                },
-                None => {}
+                }
+                continue;
             }
             if self.look() {
                 continue;
@@ -209,7 +206,7 @@ impl Stream {
     /// Ends a watch; of one that is not there nothing is said, as in etcd.
     fn cancel(&mut self, id: i64) {
         if self.watchers.remove(&id).is_some() {
-            let header = self.core.look(|engine, visible| engine.header_at(visible));
+            let header = self.core.look(Engine::header_at);
             self.answers.push_back(PbWatchResponse {
                 header: Some(header),
                 watch_id: id,

@@ -15,6 +15,7 @@ const REVISIONS_PER_LOOK: i64 = 10_000;
 
 /// What a watch asked for.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "these are etcd's options")]
 pub(crate) struct Spec {
     pub(crate) key: Vec<u8>,
     pub(crate) range_end: Vec<u8>,
