@@ -205,6 +205,10 @@ impl fmt::Display for Found {
             writeln!(f, "they differ in what was still to come on the streams")?;
         }
         writeln!(f, "etcd:  {etcd}\nother: {other}")?;
-        write!(f, "again: TENURE_DIFF_REPLAY='{}'", line(&self.ops))
+        write!(
+            f,
+            "again: TENURE_DIFF_REPLAY='{}' cargo nextest run -p tenure-embedded --test differential not_differ",
+            line(&self.ops)
+        )
     }
 }
