@@ -32,6 +32,8 @@
 //! - One member, always the leader. No users and roles, no snapshots, no changes of members, no
 //!   server-side locks and elections: `Unimplemented`.
 //! - Equals in a sorted range come in the order of their keys; etcd's order of more than 12 is not defined.
+//! - A sort order or target that the protocol does not have is refused, as by etcd 3.6; etcd 3.5 ignores the
+//!   one and crashes of the other.
 //! - The keys of a lease are listed in order; etcd lists them in any.
 //! - A keepalive of a lease that is over ends it at once and answers TTL 0; etcd answers so when its next
 //!   scan has ended it.

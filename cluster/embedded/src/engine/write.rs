@@ -25,12 +25,27 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Whether a put can be applied.
+    /// Whether a put by itself can be applied: etcd looks for its lease first.
     pub(crate) fn check_put(&self, request: &PbPutRequest) -> Result<(), Error> {
+        self.check_lease(request)?;
+        self.check_key(request)
+    }
+
+    /// Whether a put of a transaction can be applied: etcd looks for its key first.
+    fn check_put_inside(&self, request: &PbPutRequest) -> Result<(), Error> {
+        self.check_key(request)?;
+        self.check_lease(request)
+    }
+
+    fn check_key(&self, request: &PbPutRequest) -> Result<(), Error> {
         let needs_key = request.ignore_value || request.ignore_lease;
         if needs_key && self.store.get(&request.key).is_none() {
             return Err(Error::KeyNotFound);
         }
+        Ok(())
+    }
+
+    fn check_lease(&self, request: &PbPutRequest) -> Result<(), Error> {
         if request.lease != 0 && !self.lessor.contains(request.lease) {
             return Err(Error::LeaseNotFound);
         }
@@ -90,7 +105,7 @@ impl Writer<'_> {
     /// Whether all on the path can be applied, puts first as in etcd.
     pub(crate) fn check_txn(&self, request: &PbTxnRequest, path: &Path) -> Result<(), Error> {
         check_path(request, path, &|op| match &op.request {
-            Some(PbTxnOpRequest::RequestPut(put)) => self.check_put(put),
+            Some(PbTxnOpRequest::RequestPut(put)) => self.check_put_inside(put),
             _ => Ok(()),
         })?;
         check_path(request, path, &|op| match &op.request {

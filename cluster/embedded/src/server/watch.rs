@@ -118,18 +118,16 @@ impl Stream {
         let (watchers, answers) = (&mut self.watchers, &mut self.answers);
         let more = self.core.look(|engine, visible| {
             let mut more = false;
-            watchers.retain(|_, watcher| match watcher.look(engine, visible) {
-                Look::Done => true,
-                Look::More(told) => {
-                    more = true;
-                    answers.extend(told);
-                    true
+            for watcher in watchers.values_mut() {
+                match watcher.look(engine, visible) {
+                    Look::Done => {}
+                    Look::More(told) => {
+                        more = true;
+                        answers.extend(told);
+                    }
+                    Look::Compacted(last) => answers.push_back(last),
                 }
-                Look::Compacted(last) => {
-                    answers.push_back(last);
-                    false
-                }
-            });
+            }
             more
         });
         if !more && self.progress_wanted {

@@ -37,6 +37,9 @@ pub(crate) struct Watcher {
     next: i64,
     /// Whether it was told something since this was last cleared.
     pub(crate) told: bool,
+    /// It was told that what it wants is compacted, and is told nothing more. As in etcd it keeps its id
+    /// until it is canceled.
+    over: bool,
 }
 
 /// What a look at the state gave.
@@ -45,7 +48,7 @@ pub(crate) enum Look {
     Done,
     /// Told, or looked at so much that others come first; look again.
     More(Vec<PbWatchResponse>),
-    /// What it wants next is compacted; the watch is over.
+    /// What it wants next is compacted, which is the last it is told.
     Compacted(PbWatchResponse),
 }
 
@@ -77,12 +80,13 @@ impl Watcher {
             spec,
             next,
             told: false,
+            over: false,
         }
     }
 
     /// Whether it knows all that is visible, and wanted nothing later.
     pub(crate) fn synced(&self, visible: i64) -> bool {
-        self.next > visible && self.spec.start_revision <= visible
+        !self.over && self.next > visible && self.spec.start_revision <= visible
     }
 
     /// Whether it wants to be told of progress from time to time.
@@ -92,8 +96,12 @@ impl Watcher {
 
     /// Looks for what it is to be told next: whole revisions, in order.
     pub(crate) fn look(&mut self, engine: &Engine, visible: i64) -> Look {
+        if self.over {
+            return Look::Done;
+        }
         let store = engine.store();
         if self.next < store.compacted() {
+            self.over = true;
             return Look::Compacted(PbWatchResponse {
                 // As in etcd, without a revision.
                 header: Some(engine.header_at(0)),
