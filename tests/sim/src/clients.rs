@@ -132,16 +132,14 @@ impl Client {
             let call = self.invoke(Op::Submit(submit.clone()));
             let heard = self.ask(Method::POST, path, Some(&body)).await;
             let unheard = matches!(heard, Heard::Nothing(_));
-            let tasks = self.told(call, heard, |answer| match &answer["ids"] {
-                Value::Array(ids) => ids
-                    .iter()
-                    .filter_map(|id| id.as_str().map(str::to_owned))
-                    .collect(),
-                _ => answer["id"]
-                    .as_str()
-                    .map(str::to_owned)
-                    .into_iter()
-                    .collect(),
+            let tasks = self.told(call, heard, |answer| {
+                match (answer["ids"].as_array(), answer["id"].as_str()) {
+                    (Some(ids), _) => ids
+                        .iter()
+                        .filter_map(|id| id.as_str().map(str::to_owned))
+                        .collect(),
+                    (None, id) => id.map(str::to_owned).into_iter().collect(),
+                }
             });
             self.remember(&tasks);
             if key.is_none() || !(unheard || self.dice.in_thousand(100)) {
@@ -159,7 +157,7 @@ impl Client {
             "max_attempts": self.dice.within(1..=4),
             "backoff": {"initial_ms": self.dice.within(10..=2_000), "factor": 2.0, "max_ms": 4_000, "jitter": 0.2},
             "payload": {
-                "run_ms": if self.dice.in_thousand(700) { self.dice.within(0..=20) } else { self.dice.within(20..=4_000) },
+                "run_ms": self.run_ms(),
                 "fails": if self.dice.in_thousand(250) { self.dice.within(1..=5) } else { 0 },
             },
         });
@@ -170,6 +168,15 @@ impl Client {
             task["timeout_ms"] = json!(self.dice.within(10..=2_000));
         }
         task
+    }
+
+    /// Mostly short, sometimes seconds.
+    fn run_ms(&self) -> u64 {
+        match self.dice.below(100) {
+            0..=79 => self.dice.within(0..=20),
+            80..=97 => self.dice.within(20..=800),
+            _ => self.dice.within(800..=4_000),
+        }
     }
 
     async fn act(&mut self, what: &str, op: impl FnOnce(String) -> Op) {

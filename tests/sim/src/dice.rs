@@ -17,7 +17,7 @@ impl Dice {
 
     /// Another die, so that throws here do not shift throws there.
     pub(crate) fn split(&self) -> Self {
-        Self::new(self.with(|rng| rng.next_u64()))
+        Self::new(self.with(StdRng::next_u64))
     }
 
     /// Evenly from a range, both ends included.

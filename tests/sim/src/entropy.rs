@@ -13,7 +13,7 @@ pub(crate) fn sow(seed: u64) {
     STATE.store(mixed(seed), Ordering::Relaxed);
 }
 
-/// The next 64 bits of SplitMix64 (Steele, Lea, Flood 2014).
+/// The next 64 bits of `SplitMix64` (Steele, Lea, Flood 2014).
 fn next() -> u64 {
     mixed(STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
 }

@@ -74,7 +74,7 @@ pub(crate) fn plan(dice: &Dice, span: Span) -> Vec<Planned> {
     if dice.in_thousand(100) {
         return Vec::new();
     }
-    let kinds: Vec<usize> = (0..1 + dice.below(KINDS_MAX))
+    let kinds: Vec<usize> = (0..=dice.below(KINDS_MAX))
         .map(|_| dice.below(KINDS))
         .collect();
     let mut planned: Vec<Planned> = (0..dice.within(1..=FAULTS_MAX))
@@ -195,9 +195,8 @@ impl Fault {
             Self::Cut { .. } => FaultKind::OneWay,
             Self::Slow { .. } => FaultKind::Delay,
             Self::LoseRequests { .. } => FaultKind::RequestsLost,
-            Self::LoseAnswers { .. } => FaultKind::AnswersLost,
             // Connections that break take with them what was on its way.
-            Self::Break { .. } => FaultKind::AnswersLost,
+            Self::LoseAnswers { .. } | Self::Break { .. } => FaultKind::AnswersLost,
             Self::Member { .. } | Self::Store => FaultKind::StoreDown,
             Self::StoreLeader => FaultKind::StoreLeader,
             Self::Revoke { .. } => FaultKind::LeaseEnded,

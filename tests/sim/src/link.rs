@@ -3,14 +3,17 @@
 //!
 //! A request that is on its way when its sender gives up still arrives, as on a real network: that is what late writes are.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use etcd_client::proto::PbTxnResponse;
 use http_body::Frame;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, StreamBody};
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 use tonic::Status;
@@ -67,7 +70,12 @@ pub(crate) struct Link {
     inner: Arc<Mutex<Service>>,
     dice: Dice,
     crossing: TaskTracker,
+    writes: Writes,
+    node: &'static str,
 }
+
+/// Whose transaction made which revision, as their answers tell.
+pub(crate) type Writes = Arc<Mutex<BTreeMap<i64, &'static str>>>;
 
 #[derive(Clone, Copy)]
 enum Direction {
@@ -81,13 +89,21 @@ struct Broken;
 
 impl Link {
     /// A link to what answers there; what is on its way belongs to `crossing`.
-    pub(crate) fn new(inner: Service, dice: Dice, crossing: TaskTracker) -> Self {
+    pub(crate) fn new(
+        node: &'static str,
+        inner: Service,
+        dice: Dice,
+        crossing: TaskTracker,
+        writes: Writes,
+    ) -> Self {
         let (weather, _) = watch::channel(Weather::default());
         Self {
             weather: Arc::new(weather),
             inner: Arc::new(Mutex::new(inner)),
             dice,
             crossing,
+            writes,
+            node,
         }
     }
 
@@ -157,21 +173,17 @@ impl Link {
             }
             let request =
                 Request::from_parts(head, Body::new(http_body_util::Full::new(body.to_bytes())));
-            let answered = link.ask(request).await;
+            let answered = link.ask_once(request).await;
             if unheard {
                 return;
             }
             link.pass_patiently(Direction::From).await;
             let _ = answer.send(answered);
         });
-        let broken = self.broken();
         tokio::select! {
             biased;
-            answered = answered => match answered {
-                Ok(answered) => answered,
-                // Lost without a word: only the sender's deadline ends it, or the end of the connection.
-                Err(_) => { broken.await; Err(Broken) }
-            },
+            // Lost without a word: only the sender's deadline ends it, or the end of the connection.
+            Ok(answered) = answered => answered,
             () = self.broken() => Err(Broken),
         }
     }
@@ -200,10 +212,35 @@ impl Link {
             .lock()
             .expect("nothing panics while it is held")
             .clone();
-        let Response { .. } = match service.oneshot(request).await {
-            Ok(answer) => return Ok(answer),
-            Err(_) => return Err(Broken),
-        };
+        service.oneshot(request).await.map_err(|_| Broken)
+    }
+
+    /// Asks, and notes whose the revision is where a transaction was committed.
+    async fn ask_once(&self, request: Request) -> Result<Response, Broken> {
+        let writes = request.uri().path() == "/etcdserverpb.KV/Txn";
+        let answer = self.ask(request).await?;
+        if !writes {
+            return Ok(answer);
+        }
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|_| Broken)?;
+        let trailers = body.trailers().cloned();
+        let bytes = body.to_bytes();
+        // A gRPC message has a header of 5 bytes: a flag and its length.
+        if let Some(message) = bytes.get(5..)
+            && let Ok(answer) = PbTxnResponse::decode(message)
+            && let Some(header) = answer.header
+        {
+            let mut writes = self.writes.lock().expect("nothing panics while it is held");
+            writes.insert(header.revision, self.node);
+        }
+        let frames = [Ok(Frame::data(bytes))]
+            .into_iter()
+            .chain(trailers.map(|trailers| Ok::<_, Status>(Frame::trailers(trailers))));
+        Ok(Response::from_parts(
+            head,
+            Body::new(StreamBody::new(futures::stream::iter(frames))),
+        ))
     }
 
     async fn pump(

@@ -218,9 +218,9 @@ impl Found {
         for (property, (seeds, times)) in &self.exercised {
             println!("{:24} {seeds:>10} {times:>12}", property.to_string());
         }
-        let speed = self.simulated_ms as f64 / self.real_ms.max(1) as f64;
+        let speed = self.simulated_ms / self.real_ms.max(1);
         println!(
-            "{} seeds in {:.0} s, {} failed; {} s simulated, {speed:.0} times faster than real time on one core, {} records",
+            "{} seeds in {:.0} s, {} failed; {} s simulated, {speed} times faster than real time on one core, {} records",
             self.seeds,
             took.as_secs_f64(),
             self.failures.len(),

@@ -117,11 +117,9 @@ fn digest(history: &History) -> String {
         sum.update(serde_json::to_vec(record).expect("a history is JSON"));
         sum.update(b"\n");
     }
-    sum.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let sum = sum.finalize();
+    let first = sum.first_chunk().expect("a sum has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 }
 
 fn ms(duration: Duration) -> u64 {

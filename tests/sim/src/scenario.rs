@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_chaos::check::Limits;
-use tenure_chaos::history::{Entry, Fault as Broken, History, Marker};
+use tenure_chaos::history::{Entry, Fault as Broken, History, Marker, NodeEvent, Refusal};
 use tenure_cluster::Range;
 use tenure_embedded::Embedded;
 use tokio::sync::watch;
@@ -41,15 +41,20 @@ pub(crate) async fn run(seed: u64) -> History {
     let settings = settings(&dice);
     let chronicle = Chronicle::begin(seed, "/tenure/default/", EPOCH_MS, limits(&settings));
     let store = Arc::new(Embedded::in_memory(&tenure_embedded::Options::default()));
-    let (has, recorded) = watch::channel(0);
-    let mut recorder = JoinSet::new();
-    recorder.spawn(recorder::record(Arc::clone(&store), chronicle.clone(), has));
     let mut world = World::new(
         Arc::clone(&store),
         settings,
         dice.split(),
         chronicle.clone(),
     );
+    let (has, recorded) = watch::channel(0);
+    let mut recording = JoinSet::new();
+    recording.spawn(recorder::record(
+        store,
+        Arc::clone(&world.writes),
+        chronicle.clone(),
+        has,
+    ));
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle) {
@@ -69,8 +74,9 @@ pub(crate) async fn run(seed: u64) -> History {
     if dice.in_thousand(LONG_IN_THOUSAND) {
         sleep_until(began + LONG).await;
     }
+    refusals(&world, &chronicle).await;
     seal(&world, &chronicle, recorded).await;
-    recorder.shutdown().await;
+    recording.shutdown().await;
     chronicle.close()
 }
 
@@ -115,7 +121,18 @@ fn ends(fault: &Fault) -> (Option<String>, Option<String>) {
             (Some(World::name(node).to_owned()), store())
         }
         Fault::Cut { node, .. } => (store(), Some(World::name(node).to_owned())),
-        _ => (None, None),
+        Fault::Crash { .. }
+        | Fault::Slow { .. }
+        | Fault::LoseRequests { .. }
+        | Fault::LoseAnswers { .. }
+        | Fault::Break { .. }
+        | Fault::Member { .. }
+        | Fault::Store
+        | Fault::StoreLeader
+        | Fault::Revoke { .. }
+        | Fault::Compact
+        | Fault::NoSpace
+        | Fault::Clock { .. } => (None, None),
     }
 }
 
@@ -135,6 +152,38 @@ async fn drained(world: &World) {
             return;
         }
         sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What the product counted of writes that it refused. All nodes are in one process and share its counters.
+async fn refusals(world: &World, chronicle: &Chronicle) {
+    let text = world.metrics().await;
+    let (mut stale_reports, mut stale_terms) = (0, 0);
+    for line in text.lines() {
+        let Some((op, count)) = line
+            .strip_prefix("tenure_fencing_rejected_total{op=\"")
+            .and_then(|rest| rest.split_once("\"} "))
+        else {
+            continue;
+        };
+        let count: u64 = count.parse().unwrap_or(0);
+        if op == "report" {
+            stale_reports += count;
+        } else {
+            stale_terms += count;
+        }
+    }
+    for (what, count) in [
+        (Refusal::StaleReport, stale_reports),
+        (Refusal::StaleTerm, stale_terms),
+    ] {
+        if count > 0 {
+            chronicle.saw(NodeEvent::Refused {
+                node: World::name(0).to_owned(),
+                what,
+                count,
+            });
+        }
     }
 }
 
@@ -161,7 +210,7 @@ async fn seal(world: &World, chronicle: &Chronicle, mut recorded: watch::Receive
 fn settings(dice: &Dice) -> Settings {
     world::Settings {
         lease_ttl_secs: dice.within(2..=5),
-        slots: *dice.one(&[1, 2, 4, 16]),
+        slots: *dice.one(&[2, 4, 16]),
         window: *dice.one(&[16, 64, 1_024]),
         retention_secs: 60,
         death_budget: dice.within(1..=3),

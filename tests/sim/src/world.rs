@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
 use crate::chronicle::Chronicle;
 use crate::clients::{Door, Doors};
 use crate::dice::Dice;
 use crate::faults::{Fault, MEMBERS, NODES};
-use crate::link::{Link, Way};
+use crate::link::{Link, Way, Writes};
 use crate::work;
 
 /// What the wall clock says when a run begins: 2026-01-01, in milliseconds since 1970.
@@ -37,6 +38,7 @@ pub(crate) struct World {
     dice: Dice,
     began: Instant,
     crossing: TaskTracker,
+    pub(crate) writes: Writes,
     nodes: Vec<Place>,
     settings: Settings,
 }
@@ -74,6 +76,7 @@ impl World {
         chronicle: Chronicle,
     ) -> Self {
         let crossing = TaskTracker::new();
+        let writes = Writes::default();
         let nodes = NAMES
             .iter()
             .map(|name| Place {
@@ -81,9 +84,11 @@ impl World {
                 links: (0..MEMBERS)
                     .map(|_| {
                         Link::new(
+                            name,
                             BoxCloneSyncService::new(store.service()),
                             dice.split(),
                             crossing.clone(),
+                            Arc::clone(&writes),
                         )
                     })
                     .collect(),
@@ -99,6 +104,7 @@ impl World {
             dice,
             began: Instant::now(),
             crossing,
+            writes,
             nodes,
             settings,
         }
@@ -184,13 +190,13 @@ impl World {
                 (weather.to, weather.from) = (Way::Held, Way::Held);
             }),
             Fault::Slow { node, delay_ms_max } => {
-                self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max)
+                self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max);
             }
             Fault::LoseRequests { node, in_thousand } => {
-                self.each_link(node, |weather| weather.requests_lost = in_thousand)
+                self.each_link(node, |weather| weather.requests_lost = in_thousand);
             }
             Fault::LoseAnswers { node, in_thousand } => {
-                self.each_link(node, |weather| weather.answers_lost = in_thousand)
+                self.each_link(node, |weather| weather.answers_lost = in_thousand);
             }
             Fault::Break { node } => self.nodes[node].links.iter().for_each(Link::break_off),
             Fault::Member { member } => self.each_member(member, |link| {
@@ -223,7 +229,7 @@ impl World {
                 self.chronicle.saw(Marker::NoSpace { on: true });
             }
             Fault::Clock { node, ahead_ms } => {
-                self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed)
+                self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed);
             }
         }
     }
@@ -237,25 +243,25 @@ impl World {
                 }
             }
             Fault::Cut { node, .. } => self.each_link(node, |weather| {
-                (weather.to, weather.from) = (Way::Open, Way::Open)
+                (weather.to, weather.from) = (Way::Open, Way::Open);
             }),
             Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
                 (weather.to, weather.from) = (Way::Open, Way::Open);
             }),
             Fault::Slow { node, .. } => self.each_link(node, |weather| weather.delay_ms_max = 0),
             Fault::LoseRequests { node, .. } => {
-                self.each_link(node, |weather| weather.requests_lost = 0)
+                self.each_link(node, |weather| weather.requests_lost = 0);
             }
             Fault::LoseAnswers { node, .. } => {
-                self.each_link(node, |weather| weather.answers_lost = 0)
+                self.each_link(node, |weather| weather.answers_lost = 0);
             }
             Fault::Member { member } => self.each_member(member, |link| {
-                link.change(|weather| weather.refused = false)
+                link.change(|weather| weather.refused = false);
             }),
             Fault::Store => {
                 for member in 0..MEMBERS {
                     self.each_member(member, |link| {
-                        link.change(|weather| weather.refused = false)
+                        link.change(|weather| weather.refused = false);
                     });
                     self.chronicle.saw(Marker::Restarted {
                         member: format!("m{member}"),
@@ -283,6 +289,28 @@ impl World {
             }
         }
         self.store.lower_no_space();
+    }
+
+    /// What a node shows of its metrics; nothing where none answers.
+    pub(crate) async fn metrics(&self) -> String {
+        let door = {
+            let doors = self.doors.lock().expect("nothing panics while it is held");
+            doors.iter().flatten().next().cloned()
+        };
+        let Some(door) = door else {
+            return String::new();
+        };
+        let request = http::Request::get("/metrics")
+            .body(axum::body::Body::empty())
+            .expect("a well formed request");
+        let answer = door
+            .router
+            .oneshot(request)
+            .await
+            .unwrap_or_else(|never| match never {});
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+        body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned())
+            .unwrap_or_default()
     }
 
     /// The name of a node.
