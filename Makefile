@@ -13,7 +13,7 @@ NODES ?= 3
 # The tests find etcd on PATH; this puts a recent enough one first.
 with_etcd = etcd=$$(scripts/get-etcd) && export PATH="$$etcd:$$PATH"
 
-.PHONY: help setup setup-dev test verify fix demo chaos bench up down smoke clean
+.PHONY: help setup setup-dev test verify fix demo sim chaos bench up down smoke clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ fix: ## Rewrite what format and lints can rewrite
 demo: setup ## Three nodes hash real files while two of them are killed; prints a verdict
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" demo --tenure "$$bin/tenure" --etcd "$$etcd" \
 		--files $(FILES) --nodes $(NODES) --seed $(SEED) --work .demo
+
+sim: setup ## Whole nodes in simulated time: seeds 0..1000 (SEEDS=0..10000), or one again (SEED=n)
+	@scripts/sim
 
 chaos: demo ## The kill test; today the same as demo
 

@@ -66,12 +66,12 @@ pub(crate) struct Span {
 const KINDS: usize = 14;
 /// At most 3 of the kinds in one run: few kinds often find more than all of them a little (swarm testing, Groce and others 2012).
 const KINDS_MAX: usize = 3;
-/// At most 7 faults in a run.
-const FAULTS_MAX: u64 = 7;
+/// At most 10 faults in a run.
+const FAULTS_MAX: u64 = 10;
 
-/// The faults of a run, by time. One run in ten has none.
+/// The faults of a run, by time. One run in twenty has none.
 pub(crate) fn plan(dice: &Dice, span: Span) -> Vec<Planned> {
-    if dice.in_thousand(100) {
+    if dice.in_thousand(50) {
         return Vec::new();
     }
     let kinds: Vec<usize> = (0..=dice.below(KINDS_MAX))

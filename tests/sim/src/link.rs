@@ -229,10 +229,12 @@ impl Link {
         // A gRPC message has a header of 5 bytes: a flag and its length.
         if let Some(message) = bytes.get(5..)
             && let Ok(answer) = PbTxnResponse::decode(message)
+            && answer.succeeded
             && let Some(header) = answer.header
         {
+            // Whoever wrote at a revision is the first to be told of it; a transaction that changed nothing only names it.
             let mut writes = self.writes.lock().expect("nothing panics while it is held");
-            writes.insert(header.revision, self.node);
+            writes.entry(header.revision).or_insert(self.node);
         }
         let frames = [Ok(Frame::data(bytes))]
             .into_iter()

@@ -31,9 +31,9 @@ const HEALS_WITHIN: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// 10 s for the recorder to have the last revision.
 const RECORDED_WITHIN: Duration = Duration::from_secs(10);
-/// One run in five goes on for 90 s, so that what has ended is also collected.
+/// One run in five goes on for 150 s, so that what has ended is also collected: a minute after its end.
 const LONG_IN_THOUSAND: u16 = 200;
-const LONG: Duration = Duration::from_secs(90);
+const LONG: Duration = Duration::from_secs(150);
 
 /// Runs one seed in the runtime of the caller, whose time is paused.
 pub(crate) async fn run(seed: u64) -> History {
