@@ -1,5 +1,8 @@
 //! The pure middle: the leader's view folded from events, and what to do next; never reads a clock, never touches etcd.
 
+#[cfg(test)]
+#[path = "tests/ahead.rs"]
+mod ahead;
 mod assign;
 mod next;
 mod pace;

@@ -3,6 +3,9 @@
 //! With slots alone, a node of 8 slots could start 8 tasks per round trip to etcd. Work that ends within a millisecond is
 //! therefore claimed ahead, up to [`AHEAD_MS`] of it at the rate the node has shown. What a node has claimed and not started in
 //! time it hands back.
+//!
+//! A rate is an average, and hides a kind of which most tasks are short and some are long. So claiming ahead is also earned:
+//! each task that ends lets some more be claimed, and what is handed back takes all of that away, until many have ended again.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +20,14 @@ const AHEAD_TASKS_MAX: u64 = 4_096;
 
 /// The weight of the newest sample in the average.
 const NEWEST: f64 = 0.3;
+
+/// 4 more tasks may be claimed ahead for each that ended: work of no length is claimed as far as its rate allows after some five
+/// claims, and what turns out long has cost few.
+const EARNED: u64 = 4;
+
+/// 256 tasks have to end after a hand back before any is claimed ahead again: a kind of mixed length is then handed back less
+/// than once in 10 tasks, and a node that only stood still for a moment has them ended within a second.
+const PROOF: u64 = 256;
 
 /// Rates by node and kind.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +45,10 @@ struct Line {
     since_ms: u64,
     /// Tasks held.
     held: u64,
+    /// 0 to [`AHEAD_TASKS_MAX`]: how many tasks more than its slots the node may hold, whatever its rate.
+    earned: u64,
+    /// 0 to [`PROOF`]: how many tasks have to end before any more is earned.
+    owed: u64,
 }
 
 impl Pace {
@@ -44,6 +59,8 @@ impl Pace {
             last: 0.0,
             since_ms: now_ms,
             held: 0,
+            earned: 0,
+            owed: 0,
         };
         let line = self
             .lines
@@ -75,6 +92,18 @@ impl Pace {
         line.last = tasks as f64;
         line.since_ms = now_ms;
         line.held = line.held.saturating_sub(tasks);
+        let paid = line.owed.min(tasks);
+        line.owed -= paid;
+        line.earned = (line.earned + EARNED * (tasks - paid)).min(AHEAD_TASKS_MAX);
+    }
+
+    /// Folds that this many tasks were handed back: says nothing of the rate, but that too many were claimed.
+    pub fn handed_back(&mut self, node: &Name, kind: &Name, tasks: u64) {
+        let Some(line) = self.lines.get_mut(&(node.clone(), kind.clone())) else {
+            return;
+        };
+        line.held = line.held.saturating_sub(tasks);
+        (line.earned, line.owed) = (0, PROOF);
     }
 
     /// Forgets a node.
@@ -82,7 +111,7 @@ impl Pace {
         self.lines.retain(|(of, _), _| of != node);
     }
 
-    /// How many tasks of the kind may be held by the node: its free slots, or 50 ms of work where that is more.
+    /// How many tasks of the kind may be held by the node: as many as it has slots, or 50 ms of work where that is more and earned.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -100,7 +129,8 @@ impl Pace {
         } else {
             line.rate.min((line.last + 1.0) / quiet)
         };
-        ((rate * AHEAD_MS as f64).min(AHEAD_TASKS_MAX as f64) as u64).max(slots)
+        let ahead = (rate * AHEAD_MS as f64).min(AHEAD_TASKS_MAX as f64) as u64;
+        ahead.min(slots + line.earned).max(slots)
     }
 
     /// Whether work of the kind takes the node so long that none is claimed ahead.
@@ -157,5 +187,53 @@ mod tests {
         assert!(!pace.is_slow(&node, &kind, 8, 5));
         pace.claimed(&node, &kind, 1_000, 5);
         assert!(pace.is_slow(&node, &kind, 8, 2_000));
+    }
+
+    #[test]
+    fn what_is_claimed_ahead_is_earned_and_lost_at_a_hand_back() {
+        let mut pace = Pace::default();
+        let (node, kind) = (name("n"), name("k"));
+        let mut now = 0;
+        // How many end and go back within a millisecond, and how many the node may hold then; its rate allows more.
+        for (step, (ended, back, may)) in [
+            (8, 0, 8 + 32),
+            (40, 0, 8 + 32 + 160),
+            (0, 1, 8),
+            (100, 0, 8),
+            (155, 0, 8),
+            (2, 0, 8 + 4),
+            (12, 0, 8 + 4 + 48),
+            (5, 300, 8),
+            (256, 0, 8),
+            (2_000, 0, AHEAD_TASKS_MAX),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            pace.claimed(&node, &kind, ended + back, now);
+            if ended > 0 {
+                now += 1;
+                pace.ended(&node, &kind, ended, now);
+            }
+            if back > 0 {
+                pace.handed_back(&node, &kind, back);
+            }
+            assert_eq!(pace.ahead(&node, &kind, 8, now), may, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_hand_back_is_no_work_done() {
+        let mut pace = Pace::default();
+        let (node, kind) = (name("n"), name("k"));
+        pace.claimed(&node, &kind, 8, 0);
+        pace.ended(&node, &kind, 1, 1_000);
+        for round in 1..100 {
+            let now = 1_000 * round;
+            pace.claimed(&node, &kind, 4_000, now);
+            pace.handed_back(&node, &kind, 4_000);
+            pace.ended(&node, &kind, 3, now + 900);
+            assert!(pace.is_slow(&node, &kind, 8, now + 900), "round {round}");
+        }
     }
 }

@@ -7,8 +7,10 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::pace::Pace;
 use super::window::Window;
-use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
-use crate::task::{ClaimId, Name};
+use crate::store::{
+    Corrupt, Keys, Lane, Live, NodeRecord, Origin, Record, RecordId, Run, Seen, Stop,
+};
+use crate::task::{ClaimId, Name, Routing};
 
 /// A live node.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct View {
     pub pace: Pace,
     /// Tasks held, by node and kind.
     held: BTreeMap<(Name, Name), u64>,
+    /// What became of claims in the delivery being folded; empty between deliveries.
+    less: Less,
     /// How often a node came, went or changed: a reason to look for orphans.
     pub changes_of_nodes: u64,
     /// The last session of each name that said it would leave. Names without a node and without a claim are forgotten here, in
@@ -47,6 +51,25 @@ pub struct View {
     gone: BTreeMap<Name, u64>,
     window_max: usize,
     keys: Keys,
+}
+
+/// Claims that became less in one delivery, and what of them waits again: whatever one transaction wrote is delivered together.
+#[derive(Clone, Debug, Default)]
+struct Less {
+    left: Vec<Left>,
+    /// Tasks that wait again, by the claim that wrote so and how often they had been tried by then.
+    again: BTreeMap<(ClaimId, u32), u64>,
+}
+
+/// Tasks that left a claim.
+#[derive(Clone, Debug)]
+struct Left {
+    node: Name,
+    claim: ClaimId,
+    kind: Name,
+    /// How often they had been tried before this claim.
+    attempts: u32,
+    tasks: u64,
 }
 
 /// What has been decided and sent but is not yet in the view.
@@ -86,6 +109,7 @@ impl View {
             due,
             pace: Pace::default(),
             held: BTreeMap::new(),
+            less: Less::default(),
             changes_of_nodes: 0,
             leaving: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -105,15 +129,32 @@ impl View {
         for event in events {
             match event.kind {
                 EventKind::Put => {
-                    if let Err(problem) = self.put(&event.kv, now_ms) {
+                    if let Err(problem) = self.put_one(&event.kv, now_ms) {
                         corrupt.push(problem);
                     }
                 }
                 EventKind::Delete => self.delete(&event.kv.key, now_ms),
             }
         }
+        self.fold_pace(now_ms);
         self.revision = self.revision.max(revision);
         corrupt
+    }
+
+    /// Tells what ended from what was handed back: that waits again and was no attempt.
+    fn fold_pace(&mut self, now_ms: u64) {
+        let Less { left, again } = std::mem::take(&mut self.less);
+        for left in left {
+            let back = again.get(&(left.claim, left.attempts));
+            let back = back.map_or(0, |tasks| left.tasks.min(*tasks));
+            let (node, kind) = (&left.node, &left.kind);
+            if left.tasks > back {
+                self.pace.ended(node, kind, left.tasks - back, now_ms);
+            }
+            if back > 0 {
+                self.pace.handed_back(node, kind, back);
+            }
+        }
     }
 
     /// Folds one key as it is.
@@ -121,14 +162,24 @@ impl View {
     /// # Errors
     /// [`Corrupt`] where the value is not what the key promises.
     pub fn put(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
+        self.put_one(kv, now_ms)?;
+        self.fold_pace(now_ms);
+        Ok(())
+    }
+
+    fn put_one(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
         match self.keys.live(&kv.key) {
             Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
             Some(Live::Lane(lane)) => {
                 self.lane(lane);
             }
             Some(Live::Ready(lane, id)) => {
-                let record = (id, Seen::of(kv)?);
-                self.lane(lane).put(kv.key.clone(), record);
+                let seen: Seen<Record> = Seen::of(kv)?;
+                if let Origin::Claim(claim) = id.origin {
+                    let (attempts, tasks) = (seen.value.tally.attempts, seen.value.which.len());
+                    *self.less.again.entry((claim, attempts)).or_default() += tasks as u64;
+                }
+                self.lane(lane).put(kv.key.clone(), (id, seen));
             }
             Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, Seen::of(kv)?)),
             Some(Live::Run(node, claim)) => self.put_claim(&node, claim, Seen::of(kv)?, now_ms),
@@ -194,6 +245,7 @@ impl View {
     fn put_claim(&mut self, node: &Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
         let kind = seen.value.routing.kind.clone();
         let tasks = seen.value.which.len() as u64;
+        let attempts = seen.value.tally.attempts;
         if !self.nodes.contains_key(node) {
             self.gone.entry(node.clone()).or_insert(now_ms);
         }
@@ -201,29 +253,43 @@ impl View {
         let held = self.held.entry((node.clone(), kind.clone())).or_default();
         if let Some(former) = former {
             let former = former.value.which.len() as u64;
-            self.pace
-                .ended(node, &kind, former.saturating_sub(tasks), now_ms);
             *held = (*held + tasks).saturating_sub(former);
+            self.left(node, claim, kind, attempts, former.saturating_sub(tasks));
         } else {
             self.pace.claimed(node, &kind, tasks, now_ms);
             *held += tasks;
         }
     }
 
-    fn drop_claim(&mut self, node: &Name, claim: ClaimId, now_ms: u64) {
+    fn drop_claim(&mut self, node: &Name, claim: ClaimId) {
         let Some(gone) = self.claims.remove(&(node.clone(), claim)) else {
             return;
         };
-        let run = gone.value;
-        let tasks = run.which.len() as u64;
-        self.pace.ended(node, &run.routing.kind, tasks, now_ms);
-        if let Entry::Occupied(mut held) = self.held.entry((node.clone(), run.routing.kind)) {
+        let Run {
+            routing: Routing { kind, .. },
+            which,
+            tally,
+            ..
+        } = gone.value;
+        let tasks = which.len() as u64;
+        if let Entry::Occupied(mut held) = self.held.entry((node.clone(), kind.clone())) {
             *held.get_mut() = held.get().saturating_sub(tasks);
             if *held.get() == 0 {
                 held.remove();
             }
         }
+        self.left(node, claim, kind, tally.attempts, tasks);
         self.forget_unused(node);
+    }
+
+    fn left(&mut self, node: &Name, claim: ClaimId, kind: Name, attempts: u32, tasks: u64) {
+        self.less.left.push(Left {
+            node: node.clone(),
+            claim,
+            kind,
+            attempts,
+            tasks,
+        });
     }
 
     /// Forgets a name that has neither a node nor a claim: what is known of names is bounded by those.
@@ -253,7 +319,7 @@ impl View {
                 }
             }
             Some(Live::Due(..)) => self.due.delete(key),
-            Some(Live::Run(node, claim)) => self.drop_claim(&node, claim, now_ms),
+            Some(Live::Run(node, claim)) => self.drop_claim(&node, claim),
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));
             }

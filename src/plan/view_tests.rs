@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::world::World;
 use super::*;
-use crate::store::{Place, encode};
+use crate::store::{Place, Settled, encode};
 use crate::task::{PackId, Priority, Routing, Tally, Which};
 
 /// What can be under `live/`: few keys, so that they are written, changed and deleted again and again.
@@ -244,4 +244,48 @@ fn names_that_came_and_went_are_forgotten() {
     world.session("idle", "x", true);
     world.gone("idle");
     assert!(world.view.gone.is_empty() && world.view.leaving.is_empty());
+}
+
+#[test]
+fn what_goes_back_untried_is_told_from_what_ended() {
+    // What is left in the claim, what waits again, and how often it had been tried by then; how many the node may hold then.
+    for (rest, again, attempts, may) in [
+        (0, 0, 0, 4 + 16),
+        (0, 4, 1, 4 + 16),
+        (0, 4, 0, 4),
+        (2, 0, 0, 4 + 8),
+        (2, 2, 0, 4),
+        (0, 1, 0, 4),
+    ] {
+        let mut world = World::new();
+        world.node("n", 4, &["k"]);
+        let claim = world.claim("n", 4);
+        let id = "n".parse::<Name>().unwrap();
+        let run = world.view.claims[&(id.clone(), claim)].value.clone();
+        let rest = (rest > 0).then(|| Run {
+            which: Which::first(rest),
+            ..run.clone()
+        });
+        let tally = Tally {
+            attempts,
+            ..Tally::default()
+        };
+        let record = Record {
+            routing: run.routing.clone(),
+            which: Which::first(again),
+            tally,
+            ..record(0, 1)
+        };
+        let records = (again > 0).then_some((Place::Ready, 1, record));
+        let settled = Settled {
+            records: records.into_iter().collect(),
+            ..Settled::default()
+        };
+
+        world.now_ms = 2;
+        world.reported(&id, claim, rest.as_ref(), &settled);
+
+        let ahead = world.view.pace.ahead(&id, &run.routing.kind, 4, 2);
+        assert_eq!(ahead, may, "{again} again after {attempts}, left {rest:?}");
+    }
 }

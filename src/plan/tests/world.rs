@@ -1,11 +1,13 @@
-//! Builds views from the events that etcd would send; all of them are folded at time 0.
+//! Builds views from the events that etcd would send, folded at time 0 unless a test moves it.
 
 use std::collections::BTreeMap;
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
-use crate::store::{Keys, NodeRecord, Place, Record, RecordId, Run, Waiting, encode};
+use crate::store::{
+    Assign, Keys, NodeRecord, Origin, Place, Record, RecordId, Run, Settled, Waiting, encode,
+};
 use crate::task::{ClaimId, Name, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
@@ -15,6 +17,8 @@ pub(super) fn name(text: &str) -> Name {
 /// A view, and the keys it was folded from.
 pub(super) struct World {
     pub(super) view: View,
+    /// When what happens next is folded.
+    pub(super) now_ms: u64,
     live: BTreeMap<String, KeyValue>,
     revision: i64,
     claims: u64,
@@ -30,6 +34,7 @@ impl World {
     pub(super) fn new() -> Self {
         Self {
             view: empty(),
+            now_ms: 0,
             live: BTreeMap::new(),
             revision: 1,
             claims: 0,
@@ -47,41 +52,52 @@ impl World {
     }
 
     fn put(&mut self, key: String, value: Vec<u8>) {
-        self.revision += 1;
-        let created = self
-            .live
-            .get(&key)
-            .map_or(self.revision, |kv| kv.create_revision);
-        let kv = KeyValue {
-            key: key.clone(),
-            value: value.into(),
-            create_revision: created,
-            mod_revision: self.revision,
-            version: 1,
-            lease: 0,
-        };
-        self.live.insert(key, kv.clone());
-        self.fold(EventKind::Put, kv);
+        self.commit([(key, Some(value))]);
     }
 
     fn delete(&mut self, key: &str) {
-        self.revision += 1;
-        let gone = self.live.remove(key).expect("only what is there can go");
-        let kv = KeyValue {
-            mod_revision: self.revision,
-            ..gone
-        };
-        self.fold(EventKind::Delete, kv);
+        self.commit([(key.to_owned(), None)]);
     }
 
-    fn fold(&mut self, kind: EventKind, kv: KeyValue) {
-        let event = Event {
+    /// One transaction: its events come in one delivery.
+    fn commit(&mut self, ops: impl IntoIterator<Item = (String, Option<Vec<u8>>)>) {
+        self.revision += 1;
+        let events: Vec<Event> = ops
+            .into_iter()
+            .map(|(key, to)| self.event(key, to))
+            .collect();
+        let corrupt = self.view.fold(&events, self.revision, self.now_ms);
+        assert!(corrupt.is_empty(), "{corrupt:?}");
+    }
+
+    fn event(&mut self, key: String, value: Option<Vec<u8>>) -> Event {
+        let (mod_revision, former) = (self.revision, self.live.remove(&key));
+        let (kind, kv) = if let Some(value) = value {
+            let kv = KeyValue {
+                key: key.clone(),
+                value: value.into(),
+                create_revision: former.map_or(mod_revision, |kv| kv.create_revision),
+                mod_revision,
+                version: 1,
+                lease: 0,
+            };
+            self.live.insert(key, kv.clone());
+            (EventKind::Put, kv)
+        } else {
+            let gone = former.expect("only what is there can go");
+            (
+                EventKind::Delete,
+                KeyValue {
+                    mod_revision,
+                    ..gone
+                },
+            )
+        };
+        Event {
             kind,
             kv,
             previous: None,
-        };
-        let corrupt = self.view.fold(&[event], self.revision, 0);
-        assert!(corrupt.is_empty(), "{corrupt:?}");
+        }
     }
 
     /// A node of an instance of its own.
@@ -145,6 +161,70 @@ impl World {
     /// A claim's key goes.
     pub(super) fn ended(&mut self, id: &str, claim: ClaimId) {
         self.delete(&self.view.keys().run(&name(id), claim));
+    }
+
+    /// What an assignment writes: the record less or gone, and its claims, which are returned.
+    pub(super) fn assigned(&mut self, assign: &Assign) -> Vec<(Name, ClaimId, Run)> {
+        let keys = self.view.keys().clone();
+        let (from, record) = (&assign.from, &assign.from.seen.value);
+        let mut left = record.which;
+        let claims = assign.takes.iter().map(|take| {
+            left = left.minus(take.which);
+            let run = Run {
+                pack: from.id.pack,
+                routing: record.routing.clone(),
+                which: take.which,
+                size: record.size,
+                covers: take.which.len() == usize::from(record.size),
+                tally: record.tally,
+                session: take.session,
+                instance: take.instance.clone(),
+                term: assign.term,
+                decided: assign.decided,
+                n: 0,
+                ready_ms: record.since_ms,
+                inline: None,
+            };
+            (take.node.clone(), take.claim, run)
+        });
+        let claims: Vec<_> = claims.collect();
+        let rest = (!left.is_empty()).then(|| {
+            encode(&Record {
+                which: left,
+                ..record.clone()
+            })
+        });
+        let ready = keys.record(from.place, from.routing(), &from.id);
+        let puts = claims
+            .iter()
+            .map(|(node, claim, run)| (keys.run(node, *claim), Some(encode(run))));
+        self.commit(std::iter::once((ready, rest)).chain(puts));
+        claims
+    }
+
+    /// What a report writes: the claim less or gone, and the records of what goes on.
+    pub(super) fn reported(
+        &mut self,
+        node: &Name,
+        claim: ClaimId,
+        rest: Option<&Run>,
+        settled: &Settled,
+    ) {
+        let keys = self.view.keys().clone();
+        let key = keys.run(node, claim);
+        let pack = self.view.claims[&(node.clone(), claim)].value.pack;
+        let records = settled.records.iter().map(|(place, n, record)| {
+            let id = RecordId {
+                pack,
+                origin: Origin::Claim(claim),
+                n: *n,
+            };
+            (
+                keys.record(*place, &record.routing, &id),
+                Some(encode(record)),
+            )
+        });
+        self.commit(std::iter::once((key, rest.map(encode))).chain(records));
     }
 
     pub(super) fn ready(
