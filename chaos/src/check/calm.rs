@@ -1,5 +1,7 @@
 //! When nothing stood in the way: bounds hold for uninterrupted calm, and each disturbance lets them begin anew.
 
+use std::collections::BTreeSet;
+
 use crate::history::{Entry, Fault, FaultKind, History, Marker, NodeEvent};
 
 use super::lives::Reign;
@@ -53,6 +55,30 @@ impl Calm {
         Self::new(spans)
     }
 
+    /// The same, without the times in which no node was fit to lead: each was dead, cut off, or just back under a name whose
+    /// former lease had yet to end.
+    pub(super) fn while_fit(&self, history: &History, lease_ms: u64, end_ms: u64) -> Self {
+        let nodes: BTreeSet<&str> = started(history).map(|(node, _)| node).collect();
+        let unfit = nodes
+            .iter()
+            .map(|node| unfit(history, node, lease_ms, end_ms));
+        let all_unfit = unfit.reduce(|all, one| all.both(&one)).unwrap_or_default();
+        Self::new([self.spans.as_slice(), &all_unfit.spans].concat())
+    }
+
+    /// When this and the other were both disturbed.
+    fn both(&self, other: &Self) -> Self {
+        let mut spans = Vec::new();
+        for &(from, to) in &self.spans {
+            let overlaps = other
+                .spans
+                .iter()
+                .map(|span| (from.max(span.0), to.min(span.1)));
+            spans.extend(overlaps.filter(|span| span.0 <= span.1));
+        }
+        Self::new(spans)
+    }
+
     /// The times without any fault at all.
     pub(super) fn without_faults(history: &History, end_ms: u64) -> Self {
         let spans = faults(history, end_ms).map(|(_, from, to)| (from, to));
@@ -96,6 +122,34 @@ impl Calm {
     }
 }
 
+/// When a node could not lead, for itself.
+fn unfit(history: &History, node: &str, lease_ms: u64, end_ms: u64) -> Calm {
+    let mut spans = Vec::new();
+    for (_, died_ms) in crashes(history).filter(|(of, _)| *of == node) {
+        let again = started(history).find(|(of, at_ms)| *of == node && *at_ms >= died_ms);
+        spans.push((died_ms, again.map_or(end_ms, |(_, at_ms)| at_ms + lease_ms)));
+    }
+    let cut =
+        faults(history, end_ms).filter(|(fault, _, _)| blocks(fault.kind) && names(fault, node));
+    spans.extend(cut.map(|(_, from, to)| (from, to)));
+    Calm::new(spans)
+}
+
+fn names(fault: &Fault, node: &str) -> bool {
+    let named = [&fault.target, &fault.from, &fault.to];
+    named.into_iter().any(|name| name.as_deref() == Some(node))
+}
+
+/// Which nodes' processes began when.
+fn started(history: &History) -> impl Iterator<Item = (&str, u64)> {
+    history.records().iter().filter_map(|record| {
+        if let Entry::Node(NodeEvent::Started { node, .. }) = &record.entry {
+            return Some((node.as_str(), record.at_ms));
+        }
+        None
+    })
+}
+
 /// Whether somebody hit by it cannot act while it lasts; else it disturbs at its instant only.
 fn blocks(kind: FaultKind) -> bool {
     match kind {
@@ -124,12 +178,10 @@ fn of_the_store(fault: &Fault) -> bool {
 
 /// The reigns of nodes that the fault names.
 fn hits<'a>(fault: &Fault, reigns: &'a [Reign]) -> Vec<&'a Reign> {
-    let hit = [&fault.target, &fault.from, &fault.to];
-    let named = |reign: &&Reign| {
-        let mut names = hit.iter().filter_map(|name| name.as_deref());
-        names.any(|name| name == reign.node)
-    };
-    reigns.iter().filter(named).collect()
+    reigns
+        .iter()
+        .filter(|reign| names(fault, &reign.node))
+        .collect()
 }
 
 fn faults(history: &History, end_ms: u64) -> impl Iterator<Item = (&Fault, u64, u64)> {
@@ -150,7 +202,7 @@ fn faults(history: &History, end_ms: u64) -> impl Iterator<Item = (&Fault, u64, 
     })
 }
 
-fn instants(history: &History) -> impl Iterator<Item = (u64, u64)> {
+pub(super) fn instants(history: &History) -> impl Iterator<Item = (u64, u64)> {
     let disturbs = |entry: &Entry| {
         matches!(
             entry,

@@ -224,6 +224,8 @@ fn limits(settings: &Settings) -> Limits {
         lease_ms: settings.lease_ttl_secs * 1_000 + 1_000,
         drain_ms: u64::try_from(HEALS_WITHIN.as_millis()).expect("a minute fits"),
         retention_ms: settings.retention_secs * 1_000,
+        // As far as a clock is set off, either way.
+        skew_ms: 10_000,
         death_budget: u32::try_from(settings.death_budget).expect("a small number"),
         ..Limits::default()
     }
