@@ -66,10 +66,11 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
     let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
     let marks = post.store.connection().range(&range).await?;
     let (mut changes, mut swept) = (Vec::new(), Swept::default());
-    let (mut packs, mut highest) = (BTreeSet::<PackId>::new(), None);
+    let (mut packs, mut horizon) = (BTreeSet::<PackId>::new(), None);
     for kv in &marks.kvs {
         // A pack with several marks is looked at once: its other marks find it gone.
-        let Some(pack) = keys.gc_pack(&kv.key).filter(|pack| packs.insert(*pack)) else {
+        let mark = keys.gc_mark(&kv.key);
+        let Some((minute_ms, pack)) = mark.filter(|(_, pack)| packs.insert(*pack)) else {
             continue;
         };
         let (ended, idem) = match look(post, pack).await? {
@@ -88,19 +89,26 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
             idem,
         };
         changes.push(if ended {
-            highest = highest.max(Some(pack));
+            horizon = horizon.max(Some(above(pack, minute_ms, retention_ms)));
             Change::Collect(mark)
         } else {
             Change::Unmark(mark)
         });
     }
-    if let Some(highest) = highest {
-        let horizon = PackId::floor(highest.unix_ms() + 1);
+    if let Some(horizon) = horizon {
         let raise = [Change::Raise(Raise { horizon })];
         post.store.commit_batch(Some(fence), &raise, &[]).await;
     }
     swept.worked = commit(post, fence, changes).await;
     Ok(swept)
+}
+
+/// The horizon under which a pack that ended in this minute may be collected: above its id, and above every id made within half the
+/// retention of its end. A submit with its idempotency key, sent to another node while the key was there and held back until the key is
+/// gone, is refused by that; the least retention is a minute, and nobody waits for a submit longer than 10 s. It is counted from the
+/// mark and not from this leader's clock: one that is years ahead must not refuse all that is submitted for years.
+fn above(pack: PackId, ended_ms: u64, retention_ms: u64) -> PackId {
+    PackId::floor((pack.unix_ms() + 1).max(ended_ms.saturating_add(retention_ms / 2)))
 }
 
 /// How many of these changes are done.
@@ -145,4 +153,23 @@ fn ended(pack: Option<&KeyValue>, results: &[KeyValue]) -> Result<(bool, Vec<Str
         finished = done.fold(finished, |all, attempt| all.or(attempt.which));
     }
     Ok((pack.which().minus(finished).is_empty(), pack.idem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_horizon_is_above_the_pack_and_whatever_was_made_soon_after_its_end() {
+        // When the pack was made, when it ended, the retention; the horizon.
+        for (made, ended, retention, horizon) in [
+            (1_000, 60_000, 60_000, 90_000),
+            (1_000, 60_000, 86_400_000, 43_260_000),
+            (200_000, 60_000, 60_000, 200_001),
+            (0, 0, 0, 1),
+        ] {
+            let above = above(PackId::floor(made), ended, retention);
+            assert_eq!(above, PackId::floor(horizon), "{made} {ended} {retention}");
+        }
+    }
 }

@@ -286,17 +286,15 @@ impl Keys {
         format!("{}gc/", self.root)
     }
 
-    /// The pack of a mark.
-    pub fn gc_pack(&self, key: &str) -> Option<PackId> {
-        key.strip_prefix(&*self.gc_prefix())?
-            .split_once('/')?
-            .1
-            .parse()
-            .ok()
+    /// When the minute of a mark begins, in milliseconds since 1970, and its pack.
+    pub fn gc_mark(&self, key: &str) -> Option<(u64, PackId)> {
+        let (minute, pack) = key.strip_prefix(&*self.gc_prefix())?.split_once('/')?;
+        let minute: u64 = minute.parse().ok()?;
+        Some((minute.checked_mul(60_000)?, pack.parse().ok()?))
     }
 
-    /// `horizon` = a pack id: packs below it may have been collected, so none is accepted there. Created at initialisation,
-    /// raised by the leader before it collects, never gone.
+    /// `horizon` = a pack id: packs below it may have been collected, or a twin of theirs, so none is accepted there. Created at
+    /// initialisation, raised by the leader before it collects, never gone.
     pub fn horizon(&self) -> String {
         format!("{}horizon", self.root)
     }
@@ -476,7 +474,7 @@ mod tests {
             prop_assert_eq!(
                 keys.dead_record(&keys.record(Place::Dead, &routing, &id)), Some((routing.queue.clone(), id)));
             prop_assert_eq!(keys.result_of(&keys.result(pack, origin, n)), Some((pack, origin, n)));
-            prop_assert_eq!(keys.gc_pack(&keys.gc(ms, pack)), Some(pack));
+            prop_assert_eq!(keys.gc_mark(&keys.gc(ms, pack)), Some((ms / 60_000 * 60_000, pack)));
             prop_assert_eq!(keys.pack_of(&keys.pack(pack)), Some(pack));
         }
     }

@@ -84,7 +84,7 @@ pub fn lanes(keys: &Keys, lanes: &[Lane]) -> Txn {
 ///          `pack`: the first pack is new (the others share its fate); `idem`: each idempotency key is unused.
 /// Writes   the packs; their ready or due records; the idempotency keys.
 /// Refused  pack: an earlier copy of this very submit was committed. idem: somebody used the key; its holder is in the reads.
-///          horizon: the submit is older than the retention.
+///          horizon: the submit may be a late copy, or a late twin, of what was collected: it is older than half the retention.
 fn accept(keys: &Keys, submit: &Submit) -> Txn {
     let oldest = submit
         .packs
@@ -335,7 +335,8 @@ fn revive(keys: &Keys, act: &Act) -> Txn {
         )
 }
 
-/// Raises the horizon before anything below it is collected. The leader's.
+/// Raises the horizon before anything below it is collected: above each pack that will be, and above what was made within half the
+/// retention of its end, its twins. The leader's.
 ///
 /// Guards   `horizon`: lower than this.
 /// Writes   the horizon.

@@ -109,3 +109,55 @@ async fn packs_that_cannot_be_read_keep_no_other_and_are_counted() {
     let counted = "tenure_packs_skipped_total 300";
     assert!(metrics.render().contains(counted), "{}", metrics.render());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+    let like = cluster.submit(task("noop", "{}")).await;
+    cluster.until(like, &[State::Succeeded]).await;
+    let keys = cluster.store.keys().clone();
+    let value = cluster.all(keys.pack(like.pack())).await.remove(0);
+    let pack: Pack = decode(&value.key, &value.value).unwrap();
+    let submit = |id: PackId| {
+        Change::Submit(Submit {
+            packs: vec![(id, pack.clone().into())],
+            idem: Vec::new(),
+            inline: true,
+        })
+    };
+
+    // Submitted five minutes ago, ended three minutes ago; its twin was made 20 s later, by another node, and held back.
+    let ended_ms = (now_ms() / 60_000 - 3) * 60_000;
+    let (first, twin) = (
+        PackId::new(ended_ms - 120_000, 1),
+        PackId::new(ended_ms + 20_000, 2),
+    );
+    let accepted = cluster.store.commit(&submit(first)).await;
+    assert!(
+        matches!(accepted, Verdict::Committed { .. }),
+        "{accepted:?}"
+    );
+    cluster.until(first.task(0), &[State::Succeeded]).await;
+    let mark = Txn::new().put(keys.gc(ended_ms, first), Vec::new());
+    cluster.store.connection().commit(&mark).await;
+    cluster
+        .when("the first is forgotten", async |store| {
+            store
+                .task(first.task(0))
+                .await
+                .ok()?
+                .0
+                .is_none()
+                .then_some(())
+        })
+        .await;
+
+    let verdict = cluster.store.commit(&submit(twin)).await;
+    assert!(
+        matches!(&verdict, Verdict::Refused { lost, .. } if *lost == ["horizon"]),
+        "{verdict:?}"
+    );
+}

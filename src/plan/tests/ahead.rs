@@ -183,9 +183,10 @@ impl Play {
         self.world.reported(&node, claim, rest.as_ref(), &settled);
         self.tally.commits += 1;
         for attempt in &settled.attempts {
-            match attempt.outcome {
-                Outcome::Returned => self.tally.returned += attempt.which.len(),
-                _ => self.tally.done += attempt.which.len(),
+            if attempt.outcome == Outcome::Returned {
+                self.tally.returned += attempt.which.len();
+            } else {
+                self.tally.done += attempt.which.len();
             }
         }
         let hands = self.nodes.get_mut(&node).unwrap();

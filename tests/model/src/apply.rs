@@ -74,7 +74,7 @@ impl Model {
         let twin = twins.any(|twin| {
             twin != pack && request(twin) == request(pack) && state.store.has(Key::Pack(twin))
         });
-        let late = self.protocol.lacks(Weakening::TwinsForEver) && state.late & bit(pack) != 0;
+        let late = state.late & bit(pack) != 0;
         if state.accepted & bit(pack) != 0 || twin || late {
             state.broken = Some(Broken::AcceptedTwice);
         }
@@ -84,16 +84,6 @@ impl Model {
     fn collects(&self, state: &mut State, pack: u8) {
         if state.store.has(Key::Pack(pack)) && finals(state, pack) != self.whole(pack) {
             state.broken = Some(Broken::CollectedAlive);
-        }
-        let request = |pack: u8| self.config.packs[usize::from(pack - 1)].request;
-        for flight in &state.flights {
-            if let What::Submit(twin) = flight.what
-                && twin != pack
-                && request(twin) == request(pack)
-                && self.protocol.lacks(Weakening::TwinsForEver)
-            {
-                state.late |= 1 << (twin - 1);
-            }
         }
         state.collected |= 1 << (pack - 1);
     }

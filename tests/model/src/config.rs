@@ -200,7 +200,7 @@ pub const ALL: &[Config] = &[
         nodes: 1,
         flights: 4,
         collects: true,
-        size: (6_493, 29),
+        size: (7_539, 29),
         ..BASE
     },
     Config {

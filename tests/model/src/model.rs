@@ -92,7 +92,13 @@ impl Model {
                 claim,
                 died,
             } => self.reclaim(state, *leader, (*node, *claim), *died)?,
-            Action::Collect { leader, pack } => self.collect(state, *leader, *pack)?,
+            Action::Collect { leader, pack } => {
+                let flight = self.collect(state, *leader, *pack)?;
+                if let What::Raise(pack) = flight.what {
+                    state.late |= self.twins_on_their_way(state, pack);
+                }
+                flight
+            }
             Action::Report {
                 node,
                 claim,

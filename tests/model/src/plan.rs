@@ -231,10 +231,28 @@ impl Model {
             let txn = self.protocol.collect(pack, mark, self.idem(pack));
             (What::Collect(pack), Key::Gc(pack), txn)
         } else {
-            (What::Raise(pack), Key::Horizon, Protocol::raise(pack))
+            let newest = self
+                .on_their_way(state)
+                .max()
+                .map_or(pack, |twin| twin.max(pack));
+            (What::Raise(pack), Key::Horizon, Protocol::raise(newest))
         };
         let free = mark != 0 && !Self::reserved(state, leader, key);
         free.then(|| self.fenced(state, leader, what, vec![txn]))
+    }
+
+    /// Packs whose submits are on their way when the horizon is raised: they were made before the ended pack's retention was half over,
+    /// because no message is later than that.
+    fn on_their_way(&self, state: &State) -> impl Iterator<Item = u8> {
+        let raised = !self.protocol.lacks(Weakening::RaiseJustAbove);
+        submits(state).filter(move |_| raised)
+    }
+
+    /// Those of them that ask for the same as this pack.
+    pub(crate) fn twins_on_their_way(&self, state: &State, pack: u8) -> u8 {
+        let request = |pack: u8| self.config.packs[usize::from(pack - 1)].request;
+        let twins = submits(state).filter(|twin| *twin != pack && request(*twin) == request(pack));
+        twins.fold(0, |all, twin| all | 1 << (twin - 1))
     }
 
     /// A node's own claim, where no report on it is awaited.
@@ -395,4 +413,14 @@ pub(crate) fn endings(which: Which, of: &[Outcome], partial: bool) -> Vec<Vec<(O
     }
     all.retain(|endings| !endings.is_empty());
     all
+}
+
+/// Packs whose submits are on their way.
+fn submits(state: &State) -> impl Iterator<Item = u8> {
+    state.flights.iter().filter_map(|flight| {
+        let What::Submit(pack) = flight.what else {
+            return None;
+        };
+        Some(pack)
+    })
 }

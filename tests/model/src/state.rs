@@ -62,7 +62,7 @@ pub struct State {
     pub(crate) cancels: [Asked; 2],
     pub(crate) revive: Asked,
     pub(crate) left: Left,
-    /// Packs by bit: accepted, collected, and those whose twin was collected while their submit was on its way.
+    /// Packs by bit: accepted, collected, and those whose submit was on its way when the horizon was raised to collect their twin.
     pub(crate) accepted: u8,
     pub(crate) collected: u8,
     pub(crate) late: u8,

@@ -232,10 +232,10 @@ pub const ROWS: &[Row] = &[
         "records are named by a number alone: two submits make the same key",
     ),
     row(
-        Weakening::TwinsForEver,
+        Weakening::RaiseJustAbove,
         "twins",
         Some((ACCEPTED_ONCE, 12)),
-        "no guard less, a promise more: see *A limit*",
+        "raise goes just above the pack that is collected: its twin, still on its way, is accepted after that",
     ),
     row(
         Weakening::AssignWithoutNode,

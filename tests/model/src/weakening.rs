@@ -69,7 +69,6 @@ pub enum Weakening {
     NodeOverwritten,
     /// Records are named by a number alone.
     RecordsByNumber,
-    /// No weakening but a stricter promise than the protocol gives: a request whose second copy, under another pack id, is still
-    /// on its way when the first is collected is not accepted again.
-    TwinsForEver,
+    /// The horizon is raised just above the pack that is collected, not above what was made soon after its end.
+    RaiseJustAbove,
 }
