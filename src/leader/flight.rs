@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::metrics;
 use crate::plan::Reserved;
-use crate::store::{Change, Place, Store, Verdict, batches};
+use crate::store::{Change, Keys, Place, Store, Verdict, Waiting, batches};
 use crate::task::{ClaimId, Name};
 
 /// 250 ms: how long what was refused stays reserved where the view hears nothing more.
@@ -29,7 +29,7 @@ struct Sent {
 /// What must not be given away meanwhile.
 #[derive(Clone, Debug, Default)]
 struct Hold {
-    record: Option<String>,
+    record: Option<(String, i64)>,
     tasks: Vec<((Name, Name), u64)>,
     claim: Option<(Name, ClaimId)>,
 }
@@ -209,10 +209,10 @@ impl Flights {
 }
 
 impl Hold {
-    fn of(keys: &crate::store::Keys, change: &Change) -> Self {
+    fn of(keys: &Keys, change: &Change) -> Self {
         match change {
             Change::Assign(assign) => Self {
-                record: Some(keys.record(Place::Ready, assign.from.routing(), &assign.from.id)),
+                record: Some(record(keys, Place::Ready, &assign.from)),
                 tasks: assign
                     .takes
                     .iter()
@@ -224,7 +224,7 @@ impl Hold {
                 claim: None,
             },
             Change::Promote(waiting) | Change::Touch(waiting) => Self {
-                record: Some(keys.record(waiting.place, waiting.routing(), &waiting.id)),
+                record: Some(record(keys, waiting.place, waiting)),
                 ..Self::default()
             },
             Change::Reclaim(lost) => Self {
@@ -253,7 +253,10 @@ impl Hold {
 
     fn give(&self, reserved: &mut Reserved) {
         if let Some(record) = &self.record {
-            reserved.records.remove(record);
+            let (key, modified) = record;
+            if reserved.records.get(key) == Some(modified) {
+                reserved.records.remove(key);
+            }
         }
         if let Some(claim) = &self.claim {
             reserved.claims.remove(claim);
@@ -272,6 +275,12 @@ impl Hold {
             }
         }
     }
+}
+
+/// The record that a change compares, and at which mod revision.
+fn record(keys: &Keys, place: Place, from: &Waiting) -> (String, i64) {
+    let key = keys.record(place, from.routing(), &from.id);
+    (key, from.seen.modified)
 }
 
 /// How many tasks these changes give to nodes.

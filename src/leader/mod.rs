@@ -316,12 +316,12 @@ impl Desk<'_> {
     /// How long nothing is to be done unless something happens.
     fn idle(&self) -> Duration {
         // What is on its way, or has to wait for room in flight, brings its own event.
-        let reserved = &self.flights.reserved().records;
+        let reserved = self.flights.reserved();
         let due = self
             .view
             .due
             .iter()
-            .find(|(key, _)| !reserved.contains(*key));
+            .find(|(key, (_, _, seen))| reserved.frees(key, seen.modified));
         let due = due
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.len() < FLIGHTS_MAX);

@@ -182,7 +182,7 @@ fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecD
         if taken && !window.is_empty() {
             let free = window
                 .iter()
-                .filter(|(key, _)| !reserved.records.contains(*key));
+                .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
             let head: Head<'_> = (Box::new(free) as Box<dyn Iterator<Item = _>>).peekable();
             queues.entry(&lane.queue).or_default().push((lane, head));
         }

@@ -147,11 +147,16 @@ fn what_is_reserved_is_left_alone_and_counts_against_the_slots() {
         .view
         .keys()
         .record(Place::Ready, first.routing(), &first.id);
-    reserved.records.insert(key);
+    reserved.records.insert(key.clone(), first.seen.modified);
     reserved.tasks.insert((name("a"), name("k")), 1);
     let plan = assign(&world.view, &reserved, &mut Numbers::of_term(9), BOUNDS, 0);
     assert_eq!(packs(&plan), [second]);
     assert_eq!(plan[0].takes[0].which.len(), 1);
+
+    // What was sent compares a revision that the view has passed: it has happened or never will, and the record is first again.
+    reserved.records.insert(key, first.seen.modified - 1);
+    let plan = assign(&world.view, &reserved, &mut Numbers::of_term(9), BOUNDS, 0);
+    assert_ne!(packs(&plan)[0], second);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn what_is_on_its_way_makes_room_for_what_is_less_urgent() {
     let mut reserved = Reserved::default();
     reserved.claims.insert((name("dead"), claim));
     assert_eq!(words(&world, &reserved, Orphans::Look), ["promote"]);
-    let (key, _) = world.view.due.iter().next().expect("one is due");
-    reserved.records.insert(key.clone());
+    let (key, (_, _, seen)) = world.view.due.iter().next().expect("one is due");
+    reserved.records.insert(key.clone(), seen.modified);
     assert_eq!(words(&world, &reserved, Orphans::Look), ["assign"]);
 }

@@ -119,7 +119,7 @@ pub fn promote(view: &View, reserved: &Reserved, now_ms: u64, max: usize) -> Vec
     view.due
         .iter()
         .take_while(|(_, (due_ms, _, _))| *due_ms <= now_ms)
-        .filter(|(key, _)| !reserved.records.contains(*key))
+        .filter(|(key, (_, _, seen))| reserved.frees(key, seen.modified))
         .take(max)
         .map(|(_, (due_ms, id, seen))| Waiting {
             id: *id,

@@ -75,8 +75,9 @@ struct Left {
 /// What has been decided and sent but is not yet in the view.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
-    /// Records that a transaction in flight, or of unknown outcome, may change.
-    pub records: BTreeSet<String>,
+    /// Records that a transaction in flight, or of unknown outcome, may change, and the mod revision that it compares: one that
+    /// the view has at another is free, for what compares the old one has happened or never will.
+    pub records: BTreeMap<String, i64>,
     /// Tasks on their way to nodes, by node and kind.
     pub tasks: BTreeMap<(Name, Name), u64>,
     /// Claims that a transaction in flight may take away.
@@ -84,6 +85,11 @@ pub struct Reserved {
 }
 
 impl Reserved {
+    /// Whether a record is free as the view has it.
+    pub fn frees(&self, key: &str, modified: i64) -> bool {
+        self.records.get(key) != Some(&modified)
+    }
+
     /// Tasks on their way to a node, by kind.
     pub fn tasks_of<'a>(&'a self, node: &Name) -> impl Iterator<Item = (&'a Name, u64)> {
         of_node(&self.tasks, node)

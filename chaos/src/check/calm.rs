@@ -170,6 +170,24 @@ fn blocks(kind: FaultKind) -> bool {
     }
 }
 
+/// How long a fault is felt after its end: a request or an answer that was lost is waited for until its deadline, 5 s.
+fn lingers_ms(kind: FaultKind) -> u64 {
+    match kind {
+        FaultKind::RequestsLost | FaultKind::AnswersLost => 5_000,
+        FaultKind::Crash
+        | FaultKind::Pause
+        | FaultKind::Partition
+        | FaultKind::OneWay
+        | FaultKind::Delay
+        | FaultKind::StoreDown
+        | FaultKind::StoreLeader
+        | FaultKind::NoSpace
+        | FaultKind::LeaseEnded
+        | FaultKind::Compaction
+        | FaultKind::ClockSkew => 0,
+    }
+}
+
 /// Whether it hits everybody.
 fn of_the_store(fault: &Fault) -> bool {
     let nobody = fault.target.is_none() && fault.from.is_none() && fault.to.is_none();
@@ -196,7 +214,8 @@ fn faults(history: &History, end_ms: u64) -> impl Iterator<Item = (&Fault, u64, 
     };
     records.iter().enumerate().filter_map(move |(nth, record)| {
         if let Entry::Fault(fault) = &record.entry {
-            return Some((fault, record.at_ms, end_of(fault.id, nth)));
+            let to = end_of(fault.id, nth) + lingers_ms(fault.kind);
+            return Some((fault, record.at_ms, to.min(end_ms.max(record.at_ms))));
         }
         None
     })

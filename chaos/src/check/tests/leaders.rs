@@ -5,7 +5,7 @@ use serde_json::json;
 use super::build::{Story, born, ready, record};
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::{Fault, FaultKind, NodeEvent};
+use crate::history::{Fault, FaultKind, Marker, NodeEvent};
 
 /// A led until it was gone; so many milliseconds later b opened its term.
 fn succession(after_ms: u64) -> Story {
@@ -95,6 +95,40 @@ fn somebody_leads_again_in_time() {
     dead.gone("a");
     dead.opens(5);
     rejects(property, &dead, "a dead leader's key was there for 2101 ms");
+
+    // Another leader of the store renews every lease: then the key may be there a second longer.
+    let mut renewed = Story::led();
+    renewed.saw(NodeEvent::Crashed {
+        node: "a".to_owned(),
+        incarnation: 1,
+    });
+    renewed.wait(100).saw(Marker::LeaderChanged {
+        member: "m".to_owned(),
+    });
+    renewed.wait(2_900);
+    renewed.gone("a");
+    renewed.opens(5);
+    accepts(property, &renewed);
+}
+
+#[test]
+fn somebody_has_to_lead_while_a_node_could() {
+    let property = Property::FailoverBounded;
+    let started = |node: &str| NodeEvent::Started {
+        node: node.to_owned(),
+        incarnation: 1,
+    };
+    let crashed = |node: &str| NodeEvent::Crashed {
+        node: node.to_owned(),
+        incarnation: 1,
+    };
+    let mut idle = Story::led();
+    idle.saw(started("a"));
+    idle.saw(started("b"));
+    idle.saw(crashed("a"));
+    idle.gone("a");
+    idle.wait(5_900).opens(5);
+    rejects(property, &idle, "nobody led for 5901 ms");
 }
 
 /// Two records of one lane; the claims take them in this order of their priorities.
