@@ -9,8 +9,8 @@ use tenure_testkit::{Mode, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::common::{Cluster, name, now_ms, task, with_attempts, within};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, name, now_ms, task, with_attempts, within};
+use super::recorder::{Recorder, WORK};
 
 fn outcomes(found: &Found) -> Vec<Outcome> {
     found.attempts.iter().map(|(_, a)| a.outcome).collect()
