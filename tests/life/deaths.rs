@@ -306,9 +306,9 @@ async fn a_node_that_is_dropped_leaves_no_task_and_no_connection_behind() {
     // A request that is answered, and one behind it that waits.
     let nodes = cluster.store.nodes().await.unwrap().0;
     let address = nodes[0].seen.value.address.replace("http://", "");
-    let mut caller = TcpStream::connect(address).await.unwrap();
+    let mut caller = TcpStream::connect(&address).await.unwrap();
     for path in ["/livez".to_owned(), format!("/v1/tasks/{id}?wait=60s")] {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         caller.write_all(request.as_bytes()).await.unwrap();
     }
     let answered = caller.read(&mut [0; 4096]).await.unwrap();
