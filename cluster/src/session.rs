@@ -361,14 +361,15 @@ async fn taken(connection: &Connection, holder: KeyValue) -> OpenError {
 
 #[cfg(test)]
 mod tests {
-    use tenure_testkit::Etcd;
+    use tenure_testkit::{Backend, Etcd, on_each_backend};
 
     use super::*;
     use crate::options::Options;
 
-    #[tokio::test]
-    async fn a_key_that_a_lost_answer_left_with_our_lease_is_ours() {
-        let etcd = Etcd::single();
+    on_each_backend!(a_key_that_a_lost_answer_left_with_our_lease_is_ours);
+
+    async fn a_key_that_a_lost_answer_left_with_our_lease_is_ours(backend: Backend) {
+        let etcd = Etcd::builder(1).on(backend).start();
         let connection = Connection::open(Options::new(etcd.endpoints())).unwrap();
         let options = SessionOptions::new("/node/a", "v", Duration::from_secs(10));
         let (lease, ttl) = connection.grant(10).await.unwrap();

@@ -7,6 +7,7 @@
     reason = "a test panics with what it got"
 )]
 
+#[path = "contract/common/mod.rs"]
 mod common;
 
 use std::time::Duration;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use tenure_cluster::{Connection, Failure, FailureKind, Options, Txn};
-use tenure_testkit::Etcd;
+use tenure_testkit::{Backend, Etcd, on_each_backend};
 
 use super::*;
 use crate::plan::Ending;
 use crate::store::{Keys, Report, Run, Verdict};
 use crate::task::{Outcome, Output, PackId, Priority, Routing, Tally, Which};
+
+on_each_backend!(work_whose_pack_is_no_pack_goes_back_after_a_while);
 
 const CLAIM: ClaimId = ClaimId { term: 1, number: 1 };
 
@@ -85,9 +87,8 @@ fn reading(store: Store, created: i64) -> Worker {
     worker
 }
 
-#[tokio::test]
-async fn work_whose_pack_is_no_pack_goes_back_after_a_while() {
-    let etcd = Etcd::single();
+async fn work_whose_pack_is_no_pack_goes_back_after_a_while(backend: Backend) {
+    let etcd = Etcd::builder(1).on(backend).start();
     let store = store(Options::new(etcd.endpoints()));
     let garbage = Txn::new().put(store.keys().pack(PackId::new(1, 1)), "no pack");
     let put = store.connection().commit(&garbage).await;

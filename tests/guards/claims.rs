@@ -3,7 +3,7 @@
 use tenure::store::{Change, Outcomes, Place, Reclaim, Run};
 use tenure::task::{Outcome, State, Which};
 
-use crate::common::{Claim, Lab, NOW, Writes};
+use super::common::{Claim, Lab, NOW, Writes};
 
 fn run(lab: &Lab, claim: &Claim) -> String {
     lab.keys().run(&claim.node, claim.id)

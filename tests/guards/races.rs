@@ -3,7 +3,7 @@
 use tenure::store::{Act, Change, Outcomes, Place, Raise, Record, Verdict};
 use tenure::task::{Outcome, PackId, State, Which};
 
-use crate::common::{Claim, Lab, NOW, Writes, assign, pack, routing, submit, take};
+use super::common::{Claim, Lab, NOW, Writes, assign, pack, routing, submit, take};
 
 #[tokio::test]
 async fn batch_commits_the_neighbours_of_what_loses() {

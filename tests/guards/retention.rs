@@ -4,7 +4,7 @@ use tenure::store::{Change, Collect, Place, Raise, RecordId};
 use tenure::task::{Outcome, PackId, Which};
 use tenure_cluster::Txn;
 
-use crate::common::{Lab, NOW, Writes, assign, pack, submit, take};
+use super::common::{Lab, NOW, Writes, assign, pack, submit, take};
 
 /// A pack of one, submitted with an idempotency key, that succeeded; its mark as it is seen.
 async fn ended(lab: &Lab) -> Collect {
@@ -72,7 +72,7 @@ async fn collect_writes_everything_of_the_pack_gone() {
     let gone = [
         keys.pack(done.pack),
         keys.idem("k"),
-        keys.result(done.pack, crate::common::claim_id(1).into(), 0),
+        keys.result(done.pack, super::common::claim_id(1).into(), 0),
         done.mark,
     ];
     assert_eq!(writes, Writes::of(&[], &[], &gone));

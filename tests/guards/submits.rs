@@ -8,7 +8,7 @@ use tenure::store::{
 use tenure::task::{Pack, PackId, State};
 use tenure_cluster::Answer;
 
-use crate::common::{Lab, NOW, Writes, pack, routing, submit};
+use super::common::{Lab, NOW, Writes, pack, routing, submit};
 
 fn id() -> PackId {
     PackId::new(NOW, 1 << 60)

@@ -3,7 +3,7 @@
 use tenure::store::{Change, EndedBy, Raise, Term as Line, TermRecord, Verdict, txns};
 use tenure::task::PackId;
 
-use crate::common::{Lab, NOW, Writes, name};
+use super::common::{Lab, NOW, Writes, name};
 
 fn record() -> TermRecord {
     TermRecord {

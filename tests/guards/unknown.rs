@@ -7,7 +7,7 @@ use tenure::task::{Outcome, PackId, State, Which};
 use tenure_cluster::Answer;
 use tenure_testkit::{Mode, Proxy};
 
-use crate::common::{Claim, Lab, assign, claim_id, name, store, take};
+use super::common::{Claim, Lab, assign, claim_id, name, store, take};
 
 /// 300 ms: a request through the proxy that gets no answer is given up after this.
 const GIVEN_UP: Duration = Duration::from_millis(300);

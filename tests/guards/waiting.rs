@@ -3,7 +3,7 @@
 use tenure::store::{Act, Change, Origin, Outcomes, Place, Record, RecordId, Run, Waiting};
 use tenure::task::{Outcome, State, Which};
 
-use crate::common::{Lab, NOW, Writes, assign, claim_id, name, routing, take};
+use super::common::{Lab, NOW, Writes, assign, claim_id, name, routing, take};
 
 const ACT: u128 = 0xac7;
 

@@ -4,8 +4,8 @@ use tenure::store::{ActError, Assign, Change, Place, Stop, Take, Verdict, Waitin
 use tenure::task::{ClaimId, Illegal, Outcome, State, TaskId, Which};
 use tenure_cluster::Txn;
 
-use crate::common::{Cluster, name, now_ms, task, with_attempts};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, name, now_ms, task, with_attempts};
+use super::recorder::{Recorder, WORK};
 
 /// 4 s: less than a test waits, more than the cancel of a run takes.
 const LONG: &str = r#"{"ms":4000}"#;

@@ -4,8 +4,8 @@ use tenure::store::{Change, IdemKey, Submit, Verdict, decode};
 use tenure::task::{Pack, PackId, State};
 use tenure_cluster::Txn;
 
-use crate::common::{Cluster, now_ms, task, with_attempts};
-use crate::recorder::WORK;
+use super::common::{Cluster, now_ms, task, with_attempts};
+use super::recorder::WORK;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ended_pack_is_forgotten_and_others_are_kept() {

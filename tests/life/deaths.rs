@@ -9,8 +9,8 @@ use tenure_testkit::{Mode, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::common::{Cluster, name, now_ms, task, with_attempts, within};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, name, now_ms, task, with_attempts, within};
+use super::recorder::{Recorder, WORK};
 
 fn outcomes(found: &Found) -> Vec<Outcome> {
     found.attempts.iter().map(|(_, a)| a.outcome).collect()
@@ -306,9 +306,9 @@ async fn a_node_that_is_dropped_leaves_no_task_and_no_connection_behind() {
     // A request that is answered, and one behind it that waits.
     let nodes = cluster.store.nodes().await.unwrap().0;
     let address = nodes[0].seen.value.address.replace("http://", "");
-    let mut caller = TcpStream::connect(address).await.unwrap();
+    let mut caller = TcpStream::connect(&address).await.unwrap();
     for path in ["/livez".to_owned(), format!("/v1/tasks/{id}?wait=60s")] {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
         caller.write_all(request.as_bytes()).await.unwrap();
     }
     let answered = caller.read(&mut [0; 4096]).await.unwrap();

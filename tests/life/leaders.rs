@@ -7,7 +7,7 @@ use tenure::task::{ClaimId, State, Which};
 use tenure_cluster::{Connection, Guard, Options, Txn};
 use tenure_testkit::{Mode, Proxy};
 
-use crate::common::{Cluster, name, now_ms, task};
+use super::common::{Cluster, name, now_ms, task};
 
 /// The next leader, after `end` ended the term before; its tasks flow. A successor that had not yet seen the leader it follows
 /// says "unknown", truly, and the end is tried again on it.

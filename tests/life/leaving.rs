@@ -3,8 +3,8 @@
 use tenure::task::{Outcome, State};
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Cluster, name, task, with_attempts, within};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, name, task, with_attempts, within};
+use super::recorder::{Recorder, WORK};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_finishes_what_runs() {

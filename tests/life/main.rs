@@ -1,4 +1,4 @@
-//! Whole nodes on a real etcd: the life of a task from submit to its one committed outcome.
+//! Whole nodes on etcd: the life of a task from submit to its one committed outcome.
 
 mod cancels;
 mod collecting;

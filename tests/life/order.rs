@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure::store::Found;
 use tenure::task::{Outcome, State};
 
-use crate::common::{Cluster, now_ms, task, with_attempts, with_priority};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, now_ms, task, with_attempts, with_priority};
+use super::recorder::{Recorder, WORK};
 
 /// 60 ms to a run: more than the 50 ms of work that is claimed ahead, so that none is. Batches of claims may land in another order
 /// than they were decided in.

@@ -9,7 +9,7 @@ use tenure::task::{State, TaskId};
 use tenure::worker::kinds::{Builder, Context, HandlerError};
 use tokio::sync::watch;
 
-use crate::common::{Cluster, task, within};
+use super::common::{Cluster, task, within};
 
 /// The name of the kind.
 pub(crate) const WORK: &str = "work";

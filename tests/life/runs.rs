@@ -2,7 +2,7 @@
 
 use tenure::task::{Outcome, State};
 
-use crate::common::{Cluster, task, with_attempts};
+use super::common::{Cluster, task, with_attempts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_past_its_timeout_is_stopped_and_retried_by_its_budget() {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tenure::store::{IdemKey, SubmitError, decode};
 use tenure::task::{Pack, State};
 
-use crate::common::{Cluster, now_ms, task, with_priority};
+use super::common::{Cluster, now_ms, task, with_priority};
 
 fn idem(key: &str, digest: &str) -> IdemKey {
     IdemKey {

@@ -3,7 +3,7 @@
 use tenure::store::NewTask;
 use tenure::task::{Outcome, State, Which};
 
-use crate::common::{Cluster, task};
+use super::common::{Cluster, task};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_succeeds_once() {

@@ -9,8 +9,8 @@ use tenure::task::{Pack, PackId, State, TaskId};
 use tenure_cluster::Txn;
 use tenure_testkit::{Etcd, Mode, Proxy};
 
-use crate::common::{Cluster, now_ms, task, with_priority};
-use crate::recorder::{Recorder, WORK};
+use super::common::{Cluster, now_ms, task, with_priority};
+use super::recorder::{Recorder, WORK};
 
 /// Each task of these has ended once.
 async fn ended_once(cluster: &Cluster, ids: &[TaskId]) {
@@ -93,7 +93,7 @@ async fn a_leader_whose_watch_is_compacted_away_loads_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accepted_tasks_complete_though_etcd_was_full() {
-    let etcd = Etcd::builder(1).arg("--quota-backend-bytes=16777216");
+    let etcd = Etcd::builder(1).quota_bytes(16 << 20);
     let mut cluster = Cluster::on(etcd.start()).await;
     let recorder = Recorder::closed();
     cluster
@@ -179,8 +179,8 @@ async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
         }));
     }
     let lane = tenure::store::Lane {
-        queue: crate::common::name("default"),
-        kind: crate::common::name(WORK),
+        queue: super::common::name("default"),
+        kind: super::common::name(WORK),
     };
     let lanes = [lane];
     let batches = batches(cluster.store.keys(), changes);
@@ -212,7 +212,7 @@ async fn a_backlog_far_beyond_the_window_runs_once_and_in_order() {
     assert_eq!(ran, ids.iter().copied().collect());
     assert_eq!(recorder.starts().len(), 5_000, "each ran once");
     // In order but for what is on its way at once: the flights of the leader, a window each.
-    let rank = |start: &crate::recorder::Start| {
+    let rank = |start: &super::recorder::Start| {
         let level = start.payload[0].as_u64().unwrap();
         (9 - level, start.payload[1].as_u64().unwrap())
     };

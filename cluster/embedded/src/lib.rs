@@ -30,7 +30,7 @@
 //! # Differences from etcd 3.5, on purpose
 //!
 //! - One member, always the leader. No users and roles, no snapshots, no changes of members, no
-//!   server-side locks and elections: `Unimplemented`.
+//!   server-side locks and elections: `Unimplemented`. No TLS. The size of a request is fixed.
 //! - Equals in a sorted range come in the order of their keys; etcd's order of more than 12 is not defined.
 //! - A sort order or target that the protocol does not have is refused, as by etcd 3.6; etcd 3.5 ignores the
 //!   one and crashes of the other.
@@ -40,8 +40,8 @@
 //! - Events of several revisions may come in one answer, up to 1 MiB and 1,000 revisions, also to a watch
 //!   that is not behind. Its header names the last revision that the watch has been told of.
 //! - A progress request is answered when the stream has caught up; etcd drops it where it has not.
-//! - Sizes in the status are of keys, values and history in memory, and shrink when history is compacted.
-//!   The quota is held against them.
+//! - Sizes in the status are of keys, values and history in memory: 0 where there is nothing yet, and they
+//!   shrink when history is compacted. The quota is held against them.
 //! - Hashes are of the same keys, but not etcd's function.
 //! - A request above 2 MiB is refused by the transport with `OutOfRange`, not `ResourceExhausted`.
 //! - Lease ids chosen by the server are counted up, not random.

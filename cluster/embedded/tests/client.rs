@@ -147,6 +147,63 @@ async fn one_stream_has_many_watches_with_ids_and_filters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_revision_is_told_in_fragments_where_that_is_wanted() {
+    let (_server, client) = server().await;
+    let large = "x".repeat(1 << 20);
+    for key in ["a/1", "a/2", "a/3"] {
+        put(&client, key, &large).await;
+    }
+    let options = || WatchOptions::new().with_prefix().with_prev_key();
+    let mut client_watch = client.watch_client();
+    let whole = options();
+    let mut whole = client_watch.watch("a/", Some(whole)).await.unwrap();
+    let parts = options().with_fragment();
+    let mut parts = client_watch.watch("a/", Some(parts)).await.unwrap();
+    for stream in [&mut whole, &mut parts] {
+        told(stream).await;
+    }
+
+    let prefix = DeleteOptions::new().with_prefix();
+    let txn = Txn::new().and_then([TxnOp::delete("a/", Some(prefix))]);
+    client.kv_client().txn(txn).await.unwrap();
+
+    // Each event carries 1 MiB; an answer ends before it has 1.5 MiB, as etcd's does.
+    assert_eq!(told(&mut whole).await.events().len(), 3);
+    for (nth, more) in [(1, true), (2, true), (3, false)] {
+        let part = told(&mut parts).await;
+        let told = (EventType::Delete, format!("a/{nth}"), 5);
+        assert_eq!(events(&part), [told]);
+        let last = format!("fragment: {more}");
+        assert!(format!("{part:?}").contains(&last), "part {nth}: {last}");
+    }
+    put(&client, "a/4", "small").await;
+    assert!(format!("{:?}", told(&mut parts).await).contains("fragment: false"));
+}
+
+#[tokio::test]
+async fn an_event_over_a_port_waits_for_no_acknowledgement() {
+    let (server, inside) = server().await;
+    let at = server.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let outside = Client::connect([at.to_string()], None).await.unwrap();
+    let mut stream = outside.watch_client().watch("a", None).await.unwrap();
+    told(&mut stream).await;
+
+    let mut took = Vec::new();
+    for _ in 0..51 {
+        // An answer, which is acknowledged with the next request or late, then an event.
+        put(&outside, "b", "x").await;
+        let began = std::time::Instant::now();
+        put(&inside, "a", "x").await;
+        told(&mut stream).await;
+        took.push(began.elapsed());
+    }
+
+    // A kernel that gathers small pieces waits 40 ms for the other side; all else takes a millisecond.
+    took.sort_unstable();
+    assert!(took[25] < Duration::from_millis(25), "{:?}", took[25]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_is_told_when_asked_and_every_ten_minutes() {
     let (_server, client) = server().await;
     let options = WatchOptions::new().with_progress_notify();

@@ -1,11 +1,17 @@
+use tenure_testkit::{Backend, on_each_backend};
+
 use super::etcd::open;
 use super::*;
 use crate::store::{Assign, Change, Take, Verdict, Waiting};
 use crate::task::{ClaimId, TaskId, Which};
 
-#[tokio::test]
-async fn only_the_leader_that_was_read_is_dismissed() {
-    let api = open().await;
+on_each_backend!(
+    only_the_leader_that_was_read_is_dismissed,
+    a_page_of_running_tasks_reads_the_claims_once,
+);
+
+async fn only_the_leader_that_was_read_is_dismissed(backend: Backend) {
+    let api = open(backend).await;
     api.lead("n1").await;
     let first = api.store.leader().await.unwrap().0.unwrap();
     let gone = tenure_cluster::Txn::new().delete(&first.key);
@@ -30,10 +36,9 @@ fn ranges(recorder: &metrics_exporter_prometheus::PrometheusRecorder) -> usize {
         .sum()
 }
 
-#[tokio::test]
-async fn a_page_of_running_tasks_reads_the_claims_once() {
+async fn a_page_of_running_tasks_reads_the_claims_once(backend: Backend) {
     const TASKS: u64 = 12;
-    let api = open().await;
+    let api = open(backend).await;
     api.node("n1", &["noop"]).await;
     let session = api.store.nodes().await.unwrap().0[0].seen.created;
     for number in 0..TASKS {

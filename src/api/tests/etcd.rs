@@ -1,5 +1,5 @@
 use tenure_cluster::{Outcome as Sent, Txn};
-use tenure_testkit::Etcd;
+use tenure_testkit::{Backend, Etcd, on_each_backend};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,18 @@ use super::*;
 use crate::store::{Candidacy, NodeRecord, TermRecord, encode};
 use crate::task::PackId;
 
-/// An API with a real etcd behind it.
+on_each_backend!(
+    a_task_is_accepted_found_and_says_what_it_waits_for,
+    a_repeated_submit_answers_the_first_and_another_request_is_refused,
+    a_batch_is_accepted_whole_or_not_at_all,
+    pages_show_each_task_once_at_one_revision_and_an_old_cursor_is_gone,
+    a_waiting_task_is_cancelled_once_and_whoever_waits_hears_of_it,
+    a_wait_ends_with_its_time_and_with_its_node,
+    nobody_leads_until_somebody_does_and_resigning_ends_it,
+    a_node_without_etcd_says_that_nothing_was_accepted,
+);
+
+/// An API with an etcd behind it.
 pub(super) struct Open {
     stage: Stage,
     etcd: Etcd,
@@ -22,8 +33,9 @@ impl std::ops::Deref for Open {
     }
 }
 
-pub(super) async fn open() -> Open {
-    let etcd = tokio::task::spawn_blocking(Etcd::single).await.unwrap();
+pub(super) async fn open(backend: Backend) -> Open {
+    let start = move || Etcd::builder(1).on(backend).start();
+    let etcd = tokio::task::spawn_blocking(start).await.unwrap();
     let (stage, coalescer, herald) = stage(&etcd.endpoints()[0], &[]);
     let horizon = Txn::new().put(stage.store.keys().horizon(), PackId::floor(0).to_string());
     stage.write(&horizon).await;
@@ -105,9 +117,8 @@ fn true_at(heard: &Heard) -> i64 {
     revision
 }
 
-#[tokio::test]
-async fn a_task_is_accepted_found_and_says_what_it_waits_for() {
-    let api = open().await;
+async fn a_task_is_accepted_found_and_says_what_it_waits_for(backend: Backend) {
+    let api = open(backend).await;
     let body = r#"{"kind":"mine","payload":{"b":123456789012345678901234567890,"a":1},"labels":{"x":"y"},"metadata":{"m":1}}"#;
     let heard = api.post_with("/v1/tasks", &[], body.to_owned()).await;
     assert_eq!(
@@ -165,9 +176,8 @@ async fn a_task_is_accepted_found_and_says_what_it_waits_for() {
     );
 }
 
-#[tokio::test]
-async fn a_repeated_submit_answers_the_first_and_another_request_is_refused() {
-    let api = open().await;
+async fn a_repeated_submit_answers_the_first_and_another_request_is_refused(backend: Backend) {
+    let api = open(backend).await;
     let body = json!({"kind": "noop", "idempotency_key": "k1"});
     let first = api.post("/v1/tasks", &body).await;
     let again = api
@@ -221,9 +231,8 @@ async fn a_repeated_submit_answers_the_first_and_another_request_is_refused() {
     assert_eq!(other.body["code"], "idempotency_key_reused");
 }
 
-#[tokio::test]
-async fn a_batch_is_accepted_whole_or_not_at_all() {
-    let api = open().await;
+async fn a_batch_is_accepted_whole_or_not_at_all(backend: Backend) {
+    let api = open(backend).await;
     let mut tasks: Vec<Value> = (0..1_000)
         .map(|nth| json!({"kind": "noop", "priority": nth % 9 + 1}))
         .collect();
@@ -251,9 +260,8 @@ async fn a_batch_is_accepted_whole_or_not_at_all() {
     );
 }
 
-#[tokio::test]
-async fn pages_show_each_task_once_at_one_revision_and_an_old_cursor_is_gone() {
-    let api = open().await;
+async fn pages_show_each_task_once_at_one_revision_and_an_old_cursor_is_gone(backend: Backend) {
+    let api = open(backend).await;
     let tasks = vec![json!({"kind": "noop"}); 25];
     let ids = api
         .post("/v1/tasks/batch", &json!({"tasks": tasks}))
@@ -296,9 +304,8 @@ async fn pages_show_each_task_once_at_one_revision_and_an_old_cursor_is_gone() {
     );
 }
 
-#[tokio::test]
-async fn a_waiting_task_is_cancelled_once_and_whoever_waits_hears_of_it() {
-    let api = open().await;
+async fn a_waiting_task_is_cancelled_once_and_whoever_waits_hears_of_it(backend: Backend) {
+    let api = open(backend).await;
     let ids = api
         .post(
             "/v1/tasks/batch",
@@ -343,9 +350,8 @@ async fn a_waiting_task_is_cancelled_once_and_whoever_waits_hears_of_it() {
     assert_eq!(api.state(id(1)).await, "cancelled");
 }
 
-#[tokio::test]
-async fn a_wait_ends_with_its_time_and_with_its_node() {
-    let api = open().await;
+async fn a_wait_ends_with_its_time_and_with_its_node(backend: Backend) {
+    let api = open(backend).await;
     let task = api.post("/v1/tasks", &json!({"kind": "noop"})).await;
     let path = |wait| {
         format!(
@@ -368,9 +374,8 @@ async fn a_wait_ends_with_its_time_and_with_its_node() {
     assert_eq!(left.body["state"], "pending");
 }
 
-#[tokio::test]
-async fn nobody_leads_until_somebody_does_and_resigning_ends_it() {
-    let api = open().await;
+async fn nobody_leads_until_somebody_does_and_resigning_ends_it(backend: Backend) {
+    let api = open(backend).await;
     for heard in [
         api.get("/v1/leader").await,
         api.post("/v1/leader/resign", &json!(null)).await,
@@ -423,9 +428,8 @@ async fn nobody_leads_until_somebody_does_and_resigning_ends_it() {
     assert_eq!(history.body["items"][0]["ended_by"], "resigned");
 }
 
-#[tokio::test]
-async fn a_node_without_etcd_says_that_nothing_was_accepted() {
-    let mut api = open().await;
+async fn a_node_without_etcd_says_that_nothing_was_accepted(backend: Backend) {
+    let mut api = open(backend).await;
     api.etcd.kill(0);
     let heard = timeout(
         Duration::from_mins(1),

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::backend::Backend;
 use crate::binary::Binaries;
 use crate::certificates::Certificates;
+use crate::inside::Inside;
 use crate::member::{Member, Ports};
 
 /// 60 s until all members answer; a loaded machine with three of them needs a few.
@@ -16,10 +18,12 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 const STARTS: usize = 5;
 
 /// What kind of cluster to start.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Builder {
+    backend: Backend,
     members: usize,
     args: Vec<String>,
+    quota_bytes: Option<usize>,
     tls: bool,
     durable: bool,
 }
@@ -28,13 +32,34 @@ pub struct Builder {
 #[derive(Debug)]
 pub struct Etcd {
     binaries: Binaries,
-    members: Vec<Member>,
+    behind: Behind,
     certificates: Option<Certificates>,
-    dir: TempDir,
+    /// Removed with the value.
+    _dir: TempDir,
+}
+
+#[derive(Debug)]
+enum Behind {
+    Processes(Vec<Member>),
+    Embedded(Box<Inside>),
 }
 
 impl Builder {
-    /// With one more flag for each member, for example `--quota-backend-bytes=16777216`.
+    /// On this, whatever the test binary is called.
+    #[must_use]
+    pub fn on(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
+    }
+
+    /// With so much space that puts are refused beyond it.
+    #[must_use]
+    pub fn quota_bytes(mut self, bytes: usize) -> Self {
+        self.quota_bytes = Some(bytes);
+        self
+    }
+
+    /// With one more flag for each member, for example `--max-request-bytes=8192`.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
@@ -48,7 +73,8 @@ impl Builder {
         self
     }
 
-    /// With fsync, which tests do without by default: a killed process loses nothing that the kernel has.
+    /// With fsync, which tests do without by default: a killed process loses nothing that the kernel has. The
+    /// embedded etcd keeps nothing otherwise.
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;
@@ -79,27 +105,56 @@ impl Builder {
         let certificates = self
             .tls
             .then(|| Certificates::generate(&dir.path().join("certs")));
-        let ports: Vec<Ports> = (0..self.members).map(|_| Ports::find()).collect();
-        let mut etcd = Etcd {
-            binaries,
-            members: Vec::new(),
-            certificates,
-            dir,
+        let behind = match self.backend {
+            Backend::Etcd => self.processes(&binaries, dir.path(), certificates.as_ref())?,
+            Backend::Embedded => self.embedded(dir.path())?,
         };
-        for index in 0..self.members {
-            let member = Member::start(
-                &etcd.binaries.etcd,
-                self.flags(&etcd, index, &ports),
-                ports[index],
-                self.tls,
-            )?;
-            etcd.members.push(member);
-        }
-        etcd.wait_ready()?;
-        Ok(etcd)
+        Ok(Etcd {
+            binaries,
+            behind,
+            certificates,
+            _dir: dir,
+        })
     }
 
-    fn flags(&self, etcd: &Etcd, index: usize, ports: &[Ports]) -> Vec<String> {
+    fn processes(
+        &self,
+        binaries: &Binaries,
+        dir: &Path,
+        certificates: Option<&Certificates>,
+    ) -> Result<Behind, String> {
+        let ports: Vec<Ports> = (0..self.members).map(|_| Ports::find()).collect();
+        let mut members = Vec::new();
+        for index in 0..self.members {
+            let flags = self.flags(dir, certificates, index, &ports);
+            let member = Member::start(&binaries.etcd, flags, ports[index])?;
+            members.push(member);
+        }
+        wait_ready(&mut members)?;
+        Ok(Behind::Processes(members))
+    }
+
+    fn embedded(&self, dir: &Path) -> Result<Behind, String> {
+        assert!(
+            !self.tls && self.args.is_empty(),
+            "the embedded etcd has no TLS and no flags of etcd: the test is to be listed in .config/nextest.toml"
+        );
+        let options = tenure_embedded::Options {
+            quota_bytes: self.quota_bytes,
+            ..tenure_embedded::Options::default()
+        };
+        let data = self.durable.then(|| dir.join("embedded"));
+        let inside = Inside::start(self.members, options, data)?;
+        Ok(Behind::Embedded(Box::new(inside)))
+    }
+
+    fn flags(
+        &self,
+        dir: &Path,
+        certificates: Option<&Certificates>,
+        index: usize,
+        ports: &[Ports],
+    ) -> Vec<String> {
         let own = ports[index];
         let scheme = if self.tls { "https" } else { "http" };
         let cluster: Vec<String> = ports
@@ -111,10 +166,7 @@ impl Builder {
         let peer = format!("http://127.0.0.1:{}", own.peer);
         let mut flags = vec![
             format!("--name=m{index}"),
-            format!(
-                "--data-dir={}",
-                etcd.dir.path().join(format!("m{index}")).display()
-            ),
+            format!("--data-dir={}", dir.join(format!("m{index}")).display()),
             format!("--listen-client-urls={client}"),
             format!("--advertise-client-urls={client}"),
             format!("--listen-peer-urls={peer}"),
@@ -126,7 +178,10 @@ impl Builder {
         if !self.durable {
             flags.push("--unsafe-no-fsync".to_owned());
         }
-        if let Some(certificates) = &etcd.certificates {
+        if let Some(bytes) = self.quota_bytes {
+            flags.push(format!("--quota-backend-bytes={bytes}"));
+        }
+        if let Some(certificates) = certificates {
             flags.extend(certificates.etcd_flags());
         }
         flags.extend(self.args.iter().cloned());
@@ -148,24 +203,37 @@ impl Etcd {
     /// So many members, with more to say.
     pub fn builder(members: usize) -> Builder {
         Builder {
+            backend: Backend::of_this_binary(),
             members,
-            ..Builder::default()
+            args: Vec::new(),
+            quota_bytes: None,
+            tls: false,
+            durable: false,
         }
     }
 
     /// The client endpoints with their scheme, in member order.
     pub fn endpoints(&self) -> Vec<String> {
-        self.members.iter().map(Member::endpoint).collect()
+        let scheme = self.certificates.as_ref().map_or("http", |_| "https");
+        (0..self.members())
+            .map(|member| format!("{scheme}://{}", self.address(member)))
+            .collect()
     }
 
     /// The address of one member without a scheme, for a [`Proxy`](crate::Proxy).
     pub fn address(&self, member: usize) -> String {
-        format!("127.0.0.1:{}", self.members[member].ports.client)
+        let port = match &self.behind {
+            Behind::Processes(members) => members[member].ports.client,
+            Behind::Embedded(inside) => inside.port(member),
+        };
+        format!("127.0.0.1:{port}")
     }
 
-    /// The process id of one member.
-    pub fn pid(&self, member: usize) -> u32 {
-        self.members[member].pid()
+    fn members(&self) -> usize {
+        match &self.behind {
+            Behind::Processes(members) => members.len(),
+            Behind::Embedded(inside) => inside.members(),
+        }
     }
 
     /// The certificates of a cluster started with [`Builder::tls`].
@@ -180,17 +248,26 @@ impl Etcd {
 
     /// Kills one member with SIGKILL and waits until it is gone.
     pub fn kill(&mut self, member: usize) {
-        self.members[member].kill();
+        match &mut self.behind {
+            Behind::Processes(members) => members[member].kill(),
+            Behind::Embedded(inside) => inside.kill(member),
+        }
     }
 
     /// Stops one member with SIGSTOP: its kernel still accepts connections, nobody answers.
     pub fn stop(&self, member: usize) {
-        self.members[member].signal("STOP");
+        match &self.behind {
+            Behind::Processes(members) => members[member].signal("STOP"),
+            Behind::Embedded(inside) => inside.hold(member, true),
+        }
     }
 
     /// Lets a stopped member go on.
     pub fn cont(&self, member: usize) {
-        self.members[member].signal("CONT");
+        match &self.behind {
+            Behind::Processes(members) => members[member].signal("CONT"),
+            Behind::Embedded(inside) => inside.hold(member, false),
+        }
     }
 
     /// Starts a killed member again, with its data and ports, and waits until it answers.
@@ -198,13 +275,17 @@ impl Etcd {
     /// # Panics
     /// Where it does not.
     pub fn restart(&mut self, member: usize) {
-        self.members[member].kill();
-        self.members[member]
-            .restart(&self.binaries.etcd)
-            .expect("etcd starts again");
-        self.members[member]
-            .wait_ready(READY_WITHIN)
-            .expect("etcd answers again");
+        self.kill(member);
+        match &mut self.behind {
+            Behind::Processes(members) => {
+                let member = &mut members[member];
+                member
+                    .restart(&self.binaries.etcd)
+                    .expect("etcd starts again");
+                member.wait_ready(READY_WITHIN).expect("etcd answers again");
+            }
+            Behind::Embedded(inside) => inside.open(member).expect("it starts again"),
+        }
     }
 
     /// The member that leads etcd now.
@@ -248,17 +329,12 @@ impl Etcd {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     }
+}
 
-    /// Where the members keep their data.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
+fn wait_ready(members: &mut [Member]) -> Result<(), String> {
+    let deadline = Instant::now() + READY_WITHIN;
+    for member in members {
+        member.wait_ready(deadline.saturating_duration_since(Instant::now()))?;
     }
-
-    fn wait_ready(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + READY_WITHIN;
-        for member in &mut self.members {
-            member.wait_ready(deadline.saturating_duration_since(Instant::now()))?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -28,7 +28,6 @@ pub(crate) struct Member {
     child: Child,
     flags: Vec<String>,
     pub(crate) ports: Ports,
-    tls: bool,
 }
 
 impl Ports {
@@ -42,7 +41,7 @@ impl Ports {
 }
 
 /// A port nobody listens on and this process has not handed out before.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
     let mut taken = TAKEN.lock().expect("nobody panics while holding it");
     let taken = taken.get_or_insert_default();
@@ -58,18 +57,12 @@ fn free_port() -> u16 {
 }
 
 impl Member {
-    pub(crate) fn start(
-        etcd: &Path,
-        flags: Vec<String>,
-        ports: Ports,
-        tls: bool,
-    ) -> Result<Self, String> {
+    pub(crate) fn start(etcd: &Path, flags: Vec<String>, ports: Ports) -> Result<Self, String> {
         let child = spawn(etcd, &flags)?;
         Ok(Self {
             child,
             flags,
             ports,
-            tls,
         })
     }
 
@@ -78,12 +71,7 @@ impl Member {
         Ok(())
     }
 
-    pub(crate) fn endpoint(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.ports.client)
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
+    fn pid(&self) -> u32 {
         self.child.id()
     }
 

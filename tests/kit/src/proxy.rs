@@ -1,5 +1,6 @@
 //! A TCP proxy that loses, holds or breaks what goes through it. Never looks into it.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,7 +30,7 @@ pub struct Proxy {
     address: String,
     rule: Arc<watch::Sender<Rule>>,
     held: Held,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// What holds now. Connections break when the number of resets changes, so that none is missed.
@@ -54,11 +55,15 @@ impl Proxy {
     /// # Panics
     /// Where no port is free.
     pub async fn start(target: impl Into<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address")
-            .to_string();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let started = Self::start_at(any, target.into()).await;
+        started.expect("a free port")
+    }
+
+    /// The same from a port of choice.
+    pub(crate) async fn start_at(own: SocketAddr, target: String) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(own).await?;
+        let address = listener.local_addr()?.to_string();
         let rule = Arc::new(watch::Sender::new(Rule {
             mode: Mode::Forward,
             resets: 0,
@@ -67,16 +72,21 @@ impl Proxy {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(
             listener,
-            target.into(),
+            target,
             Arc::clone(&rule),
             Arc::clone(&held),
         ));
-        Self {
+        Ok(Self {
             address,
             rule,
             held,
-            _tasks: tasks,
-        }
+            tasks,
+        })
+    }
+
+    /// Stops listening, breaks every connection, and waits until that is done.
+    pub(crate) async fn close(mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Where it listens, as an endpoint.
@@ -130,6 +140,10 @@ async fn carry(client: TcpStream, target: String, rule: watch::Receiver<Rule>, h
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
+    // Small pieces go on at once, as they were sent; waiting for more costs 40 ms each.
+    if client.set_nodelay(true).is_err() || server.set_nodelay(true).is_err() {
+        return;
+    }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {

@@ -13,7 +13,7 @@ use crate::engine::{Effect, RecordId};
 use crate::server::Gate;
 
 /// 64 MiB of effects that wait for the disk; more requests are refused until they have gone.
-const PENDING_BYTES_MAX: usize = 64 << 20;
+pub(super) const PENDING_BYTES_MAX: usize = 64 << 20;
 
 /// Hands effects to the thread.
 #[derive(Debug)]

@@ -1,22 +1,26 @@
 //! What happens when the disk fails, on a disk that can.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
-use etcd_client::proto::PbKeyValue;
+use etcd_client::proto::{PbKeyValue, PbPutRequest, PbRangeRequest};
 use redb::backends::InMemoryBackend;
 use redb::{Builder, StorageBackend};
 
 use super::Journal;
-use crate::engine::{Effect, Record};
-use crate::server::Gate;
+use super::journal::PENDING_BYTES_MAX;
+use crate::engine::{Effect, Engine, Lessor, Record, Store};
+use crate::options::Options;
+use crate::server::{Core, Gate};
 
-/// A disk whose fsync can fail.
+/// A disk whose fsync can fail, and waits while somebody holds it.
 #[derive(Debug)]
 struct Disk {
     memory: InMemoryBackend,
     broken: Arc<AtomicBool>,
+    held: Arc<Mutex<()>>,
 }
 
 impl StorageBackend for Disk {
@@ -33,6 +37,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let _free = self.held.lock().expect("nobody panics while holding it");
         if self.broken.load(Ordering::SeqCst) {
             return Err(io::Error::other("no more disk"));
         }
@@ -41,6 +46,32 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.memory.write(offset, data)
+    }
+}
+
+/// Writes to a disk that breaks, or waits, when it is told to.
+struct Writing {
+    journal: Journal,
+    gate: Arc<Gate>,
+    broken: Arc<AtomicBool>,
+    held: Arc<Mutex<()>>,
+}
+
+fn writing() -> Writing {
+    let (broken, held) = (Arc::<AtomicBool>::default(), Arc::<Mutex<()>>::default());
+    let disk = Disk {
+        memory: InMemoryBackend::new(),
+        broken: Arc::clone(&broken),
+        held: Arc::clone(&held),
+    };
+    let database = Builder::new().create_with_backend(disk).unwrap();
+    let gate = Arc::new(Gate::new(1));
+    let journal = Journal::start(database, None, Vec::new(), Arc::clone(&gate)).unwrap();
+    Writing {
+        journal,
+        gate,
+        broken,
+        held,
     }
 }
 
@@ -57,14 +88,12 @@ fn wrote(revision: i64) -> Vec<Effect> {
 
 #[tokio::test]
 async fn what_was_not_written_is_neither_acknowledged_nor_shown_and_nothing_goes_on() {
-    let broken = Arc::new(AtomicBool::new(false));
-    let disk = Disk {
-        memory: InMemoryBackend::new(),
-        broken: Arc::clone(&broken),
-    };
-    let database = Builder::new().create_with_backend(disk).unwrap();
-    let gate = Arc::new(Gate::new(1));
-    let journal = Journal::start(database, None, Vec::new(), Arc::clone(&gate)).unwrap();
+    let Writing {
+        journal,
+        gate,
+        broken,
+        ..
+    } = writing();
     let written = journal.push(wrote(2), 2);
     gate.settled(written).await.unwrap();
     assert_eq!(gate.visible(), 2);
@@ -79,4 +108,67 @@ async fn what_was_not_written_is_neither_acknowledged_nor_shown_and_nothing_goes
     let refused = gate.refuse_closed().unwrap_err();
     assert!(refused.message().contains("no more disk"), "{refused}");
     assert!(gate.generation().is_err());
+}
+
+#[test]
+fn while_too_much_waits_for_the_disk_only_leases_are_renewed() {
+    let Writing {
+        journal,
+        gate,
+        held,
+        ..
+    } = writing();
+    let identity = Options::default().identity();
+    let engine = Engine::restore(identity, Store::default(), Lessor::default(), false);
+    let core = Core::new(engine, None, gate, Some(journal));
+    let put = |bytes: usize| {
+        core.apply(move |engine, _| {
+            engine.put(PbPutRequest {
+                key: b"a".to_vec(),
+                value: vec![0; bytes],
+                ..PbPutRequest::default()
+            })
+        })
+    };
+    let read = PbRangeRequest {
+        key: b"a".to_vec(),
+        ..PbRangeRequest::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+
+    let disk = held.lock().expect("nobody panics while holding it");
+    let mut renewal = Box::pin(core.renew(|engine, now| Ok(engine.keep_alive(now, 1))));
+    let (waiting, refused, refused_read) = runtime.block_on(async {
+        let mut waiting = Vec::new();
+        // What the thread has taken for its next commit does not count, so some more than the bound.
+        let refused = loop {
+            let mut sent = Box::pin(put(1 << 20));
+            match futures::poll!(&mut sent) {
+                Poll::Pending => waiting.push(sent),
+                Poll::Ready(answer) => break answer.unwrap_err(),
+            }
+        };
+        let refused_read = core.apply(|engine, _| engine.range(&read)).await;
+        assert!(futures::poll!(&mut renewal).is_pending(), "not its turn");
+        (waiting, refused, refused_read)
+    });
+    drop(disk);
+
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(refused.message(), "etcdserver: too many requests");
+    assert!(refused_read.is_err());
+    let taken = waiting.len() << 20;
+    assert!(taken >= PENDING_BYTES_MAX, "refused after {taken}");
+    assert!(taken <= 2 * PENDING_BYTES_MAX + (2 << 20), "{taken} taken");
+    runtime.block_on(async {
+        for answer in waiting {
+            answer.await.unwrap();
+        }
+        renewal.await.unwrap();
+        put(1).await.unwrap();
+    });
+    core.close();
+    core.join();
 }

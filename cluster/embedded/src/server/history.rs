@@ -57,3 +57,64 @@ impl History {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::PbPutRequest;
+
+    use super::*;
+    use crate::engine::Identity;
+
+    /// Writes so many revisions.
+    fn write(engine: &mut Engine, revisions: i64) {
+        for _ in 0..revisions {
+            let request = PbPutRequest {
+                key: b"a".to_vec(),
+                ..PbPutRequest::default()
+            };
+            engine.put(request).unwrap();
+        }
+    }
+
+    fn engine() -> Engine {
+        Engine::new(Identity {
+            member: 1,
+            cluster: 2,
+            quota_bytes: None,
+            lease_seed: 1,
+        })
+    }
+
+    #[test]
+    fn what_is_old_and_not_among_the_last_is_dropped() {
+        let (mut engine, mut history) = (engine(), History::default());
+        write(&mut engine, REVISIONS_MIN + 50);
+        let then = engine.store().revision();
+        history.keep(&mut engine, Duration::ZERO);
+        write(&mut engine, 100);
+
+        history.keep(&mut engine, AGE.saturating_sub(EVERY));
+        let young = engine.store().compacted();
+        history.keep(&mut engine, AGE);
+        let few = engine.store().compacted();
+        write(&mut engine, 2 * REVISIONS_MIN);
+        history.keep(&mut engine, AGE + EVERY);
+
+        assert!(young <= 0, "{young} though nothing is old");
+        // Of what is old, the last 10,000 are kept.
+        assert_eq!(few, then + 100 - REVISIONS_MIN);
+        // Of what is beyond the last 10,000, what is young is kept.
+        assert_eq!(engine.store().compacted(), then);
+    }
+
+    #[test]
+    fn however_young_no_more_than_half_a_million_revisions_are_kept() {
+        let (mut engine, mut history) = (engine(), History::default());
+        write(&mut engine, REVISIONS_MAX + 7);
+
+        history.keep(&mut engine, Duration::ZERO);
+
+        let dropped = engine.store().revision() - REVISIONS_MAX;
+        assert_eq!(engine.store().compacted(), dropped);
+    }
+}

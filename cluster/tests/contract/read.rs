@@ -1,21 +1,14 @@
-//! Reads against a real etcd: what they answer, and that they never go back in time.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test panics with what it got"
-)]
-
-mod common;
+//! Reads against etcd: what they answer, and that they never go back in time.
 
 use std::time::Duration;
 
-use common::{commit, connect, put, within};
 use tenure_cluster::{
     CompactError, Connection, Credentials, Failure, FailureKind, Options, Range, ReadError, Tls,
     Txn,
 };
 use tenure_testkit::Etcd;
+
+use super::common::{self, commit, connect, put, within};
 
 fn keys(page: &tenure_cluster::Page) -> Vec<&str> {
     page.kvs.iter().map(|kv| kv.key.as_str()).collect()
@@ -187,6 +180,7 @@ async fn status_tells_of_each_member_and_of_one_that_is_gone() {
         ..Options::new(etcd.endpoints())
     };
     let connection = Connection::open(options).unwrap();
+    put(&connection, "/a", "something").await;
     etcd.kill(2);
 
     let status = within("status", connection.status()).await;

@@ -1,4 +1,4 @@
-//! What the tests against a real etcd share. Awaits events with a limit, never sleeps for them.
+//! What the tests share. Awaits events with a limit, never sleeps for them.
 #![allow(
     dead_code,
     unreachable_pub,

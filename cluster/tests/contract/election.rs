@@ -1,21 +1,14 @@
-//! Election against a real etcd: one leads at a time, whatever is paused, full, deleted or revoked.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test panics with what it got"
-)]
-
-mod common;
+//! Election against etcd: one leads at a time, whatever is paused, full, deleted or revoked.
 
 use std::time::Duration;
 
-use common::{commit, connect, connect_to, put, session, within};
 use tenure_cluster::{
     Candidate, Connection, Ended, EventKind, FailureKind, LeadError, Observer, Op, Outcome, Range,
     Session, Term, TermLoss, Txn, Watch, WatchSpec, leader,
 };
 use tenure_testkit::{Etcd, Mode, Proxy};
+
+use super::common::{self, commit, connect, connect_to, put, session, within};
 
 const ELECT: &str = "/elect/";
 
@@ -238,9 +231,7 @@ async fn a_late_transaction_of_a_paused_leader_is_refused_after_the_next_term_be
 
 #[tokio::test]
 async fn leadership_moves_though_the_database_is_full() {
-    let etcd = Etcd::builder(1)
-        .arg("--quota-backend-bytes=2097152")
-        .start();
+    let etcd = Etcd::builder(1).quota_bytes(2 << 20).start();
     let connection = connect(&etcd);
     let [(one, mut first), (two, mut second)] = pair(&connection).await;
     let term = lead(&mut first).await;

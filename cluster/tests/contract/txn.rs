@@ -1,21 +1,14 @@
-//! Transactions against a real etcd: each guard loses once and is named, nested ones lose alone, and what is
+//! Transactions against etcd: each guard loses once and is named, nested ones lose alone, and what is
 //! not known is said to be so.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test panics with what it got"
-)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::{commit, connect, connect_to, put, refused, session, within};
 use tenure_cluster::{
     Answer, Branch, Connection, FailureKind, Guard, Options, Outcome, Range, Test, Txn,
 };
 use tenure_testkit::{Etcd, Mode, Proxy};
+
+use super::common::{self, commit, connect, connect_to, put, refused, session, within};
 
 /// The same test with another verdict, on keys made for it.
 struct Row {
@@ -352,9 +345,7 @@ async fn a_member_stopped_in_its_tracks_is_left_within_the_request_timeout() {
 
 #[tokio::test]
 async fn a_full_database_is_unknown_for_puts_and_lets_deletes_pass() {
-    let etcd = Etcd::builder(1)
-        .arg("--quota-backend-bytes=2097152")
-        .start();
+    let etcd = Etcd::builder(1).quota_bytes(2 << 20).start();
     let connection = connect(&etcd);
     let session = session(&connection, "/session", 2).await;
 

@@ -1,21 +1,14 @@
-//! Sessions against a real etcd: how they are lost, and that they do not die without a reason.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test panics with what it got"
-)]
-
-mod common;
+//! Sessions against etcd: how they are lost, and that they do not die without a reason.
 
 use std::time::Duration;
 
-use common::{commit, connect, connect_to, lost, refused, session, state, within};
 use tenure_cluster::{
     Connection, LostReason, OpenError, Options, Outcome, Range, Session, SessionOptions, State, Txn,
 };
 use tenure_testkit::{Etcd, Mode, Proxy};
 use tokio::time::Instant;
+
+use super::common::{self, commit, connect, connect_to, lost, refused, session, state, within};
 
 #[tokio::test]
 async fn a_session_outlives_its_ttl_and_its_key_goes_when_it_closes() {

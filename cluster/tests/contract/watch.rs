@@ -1,21 +1,14 @@
-//! Watches against a real etcd: no gap, no repeat, and compaction said aloud.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test panics with what it got"
-)]
-
-mod common;
+//! Watches against etcd: no gap, no repeat, and compaction said aloud.
 
 use std::time::Duration;
 
-use common::{commit, connect, connect_to, events, put, within};
 use tenure_cluster::{
     Connection, Delivery, EventKind, Members, MembershipChange, Options, Range, Txn, Watch,
     WatchSpec,
 };
 use tenure_testkit::{Etcd, Mode, Proxy};
+
+use super::common::{self, commit, connect, connect_to, events, put, within};
 
 /// Reads values until one is `last`.
 async fn values_until(watch: &mut Watch, last: &str) -> Vec<String> {
