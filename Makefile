@@ -1,5 +1,5 @@
 # Every target is a short name for one script or one cargo command; `make help` lists them.
-# `test` and `demo` set up a fresh Debian 12 by themselves.
+# `dev`, `test` and `demo` set up a fresh Debian 12 by themselves.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,15 +9,24 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 SEED ?= 1
 FILES ?= 2000
 NODES ?= 3
+TASKS ?= 10000
+KILLS ?= 10
+DEV ?=
 
 # The tests find etcd on PATH; this puts a recent enough one first.
 with_etcd = etcd=$$(scripts/get-etcd) && export PATH="$$etcd:$$PATH"
 
-.PHONY: help setup setup-dev test verify fix demo sim chaos bench up down smoke clean
+.PHONY: help dev setup setup-dev test verify fix demo sim chaos crash bench up down smoke clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo "  variables: SEED, FILES, NODES for demo and chaos, as in: make demo SEED=7 FILES=3000"
+	@echo "             TASKS, KILLS for crash; DEV for dev, as in: make dev DEV='--nodes 1 --data-dir state'"
+
+dev: ## Three nodes and an etcd in one process, to try it: prints where, a token, what to type; Ctrl-C stops it
+	@scripts/setup --build
+	@cargo build --locked -p tenure --bin tenure
+	@exec "$${CARGO_TARGET_DIR:-target}/debug/tenure" dev $(DEV)
 
 setup: ## Install what building and testing needs, where it is missing
 	@scripts/setup
@@ -43,6 +52,9 @@ sim: setup ## Whole nodes in simulated time: seeds 0..1000 (SEEDS=0..10000), or 
 	@scripts/sim
 
 chaos: demo ## The kill test; today the same as demo
+
+crash: setup ## One node with its own etcd is killed ten times while 10,000 tasks are submitted; prints a verdict
+	@bin=$$(scripts/release) && "$$bin/tenure-chaos" crash --tenure "$$bin/tenure" --tasks $(TASKS) --kills $(KILLS) --work .demo
 
 bench: setup ## Measure throughput, latency and memory; prints a table
 	@$(with_etcd) && bin=$$(scripts/release) && export TENURE_BIN="$$bin/tenure" && scripts/bench

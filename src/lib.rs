@@ -35,6 +35,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod leader;
 pub mod metrics;
 pub mod node;

@@ -1,12 +1,19 @@
-//! The `tenure` binary: the command line, with a node behind `tenure server`.
+//! The `tenure` binary: the command line, with a node behind `tenure server` and several behind `tenure dev`.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tenure::cli::{self, Cli};
-use tenure::node;
+use tenure::cli::{self, Cli, Start};
+use tenure::{dev, node};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::run(Cli::parse(), node::serve).await.into()
+    cli::run(Cli::parse(), start).await.into()
+}
+
+async fn start(asked: Start) -> anyhow::Result<()> {
+    match asked {
+        Start::Server(config) => node::serve(config).await,
+        Start::Dev { config, nodes } => dev::serve(config, nodes).await,
+    }
 }

@@ -17,15 +17,17 @@ use source::sources;
 /// Who may import what: a room of `src/`, then path prefixes, each a room (or a part of it) or `tenure_cluster` (or an item of
 /// it). What is not listed is an arrow the other way; what is listed and not used has to leave. A room may always import itself.
 const IMPORTS: &[(&str, &str)] = &[
-    ("main", "cli node"),
+    ("main", "cli dev node"),
     (
         "cli",
         "config api::wire telemetry store task clock tenure_cluster",
     ),
     (
         "node",
-        "config api leader worker store telemetry metrics task clock tenure_cluster",
+        "config api leader worker store telemetry metrics task clock tenure_cluster tenure_embedded",
     ),
+    // Its nodes share an etcd, and what it prints goes through the one place.
+    ("dev", "cli config node store tenure_cluster"),
     ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
     (

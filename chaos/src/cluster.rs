@@ -4,6 +4,7 @@
 use crate::http::Client;
 use crate::process::Process;
 use anyhow::Context as _;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -104,12 +105,12 @@ impl Cluster {
     }
 }
 
-fn url(port: u16) -> String {
+pub(crate) fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
 /// Ports that were free a moment ago, all different, because all are held until the last is found.
-fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let held = (0..count)
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .collect::<Result<Vec<_>, _>>()?;
@@ -187,8 +188,15 @@ fn node_command(
     Ok(command)
 }
 
+/// A token that nobody on this machine can guess.
+pub(crate) fn new_token() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
 /// Waits until the address answers 200, as long as none of the processes ends meanwhile.
-async fn answers(address: &str, processes: &mut [Process]) -> anyhow::Result<()> {
+pub(crate) async fn answers(address: &str, processes: &mut [Process]) -> anyhow::Result<()> {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()
         .no_proxy()

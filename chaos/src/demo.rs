@@ -12,7 +12,6 @@ use crate::workload::{self, Picked};
 use anyhow::Context as _;
 use clap::{Args, value_parser};
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -122,7 +121,7 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
     }
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let dir = dir.canonicalize()?;
-    let token = new_token()?;
+    let token = cluster::new_token()?;
     Ok(Layout {
         tenure,
         etcd,
@@ -131,13 +130,6 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
         token,
         dir,
     })
-}
-
-/// A token that nobody on this machine can guess.
-fn new_token() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// One task a file, in batches; the ids in the order of the files.

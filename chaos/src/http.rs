@@ -15,6 +15,9 @@ const WAIT: &str = "10s";
 /// How long a call is tried over and over, through any failover.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Tasks of a page, as many as the API gives.
+const PAGE: usize = 1000;
+
 /// A task as `GET /v1/tasks/{id}` gives it, less what is not judged.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Task {
@@ -94,6 +97,18 @@ struct Slots {
 #[derive(Deserialize)]
 struct Ids {
     ids: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+/// A page of `GET /v1/tasks`.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Id>,
+    next_cursor: Option<String>,
 }
 
 /// A batch as it is sent.
@@ -187,6 +202,37 @@ impl Client {
             tasks.len()
         );
         Ok(answer.ids)
+    }
+
+    /// Submits one task; its id.
+    pub(crate) async fn submit_one(
+        &self,
+        task: &Value,
+        idempotency_key: &str,
+    ) -> anyhow::Result<Vec<String>> {
+        let answer: Id = self
+            .repeat("/v1/tasks", |base| {
+                self.request(base, reqwest::Method::POST, "/v1/tasks")
+                    .header("idempotency-key", idempotency_key)
+                    .json(task)
+            })
+            .await?
+            .context("tasks have no such address")?;
+        Ok(vec![answer.id])
+    }
+
+    /// How many tasks of a queue are known, ended or not.
+    pub(crate) async fn count(&self, queue: &str) -> anyhow::Result<usize> {
+        let (mut count, mut cursor) = (0, String::new());
+        loop {
+            let path = format!("/v1/tasks?queue={queue}&limit={PAGE}{cursor}");
+            let page: Page = self.get(&path).await?.context("no list")?;
+            count += page.items.len();
+            let Some(next) = page.next_cursor else {
+                return Ok(count);
+            };
+            cursor = format!("&cursor={next}");
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {

@@ -3,6 +3,7 @@
 //! imports nothing of Tenure's and believes nothing that Tenure says without a second source.
 
 mod cluster;
+mod crash;
 mod demo;
 mod http;
 mod killer;
@@ -38,6 +39,11 @@ enum Act {
     /// Exits 0 when every claim held, 1 when one was violated, 2 when it could not run, 3 when no kill took a task with
     /// it, so that nothing was proved.
     Demo(demo::Options),
+    /// Kill a node with its own etcd over and over while tasks are submitted to it
+    ///
+    /// Exits 0 when each acknowledged task is there and ended once, 1 when one is not, 2 when it could not run, 3 when a kill met
+    /// no submit, so that nothing was proved.
+    Crash(crash::Options),
     /// Judge a saved history by every property
     ///
     /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
@@ -63,7 +69,8 @@ enum Act {
 
 fn main() -> ExitCode {
     match Cli::parse().act {
-        Act::Demo(options) => run_demo(&options),
+        Act::Demo(options) => code(on_runtime(demo::run_until_signal(&options))),
+        Act::Crash(options) => code(on_runtime(crash::run_until_signal(&options))),
         Act::Judge { file, json } => match judge(&file, json) {
             Ok(Overall::Pass) => ExitCode::SUCCESS,
             Ok(Overall::Fail) => ExitCode::from(1),
@@ -87,16 +94,16 @@ fn judge(file: &Path, json: bool) -> anyhow::Result<Overall> {
     Ok(judgement.overall)
 }
 
-fn run_demo(options: &demo::Options) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+fn on_runtime<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return could_not_run(&error.into()),
-    };
-    match runtime.block_on(demo::run_until_signal(options)) {
+        .build()?;
+    runtime.block_on(run)
+}
+
+fn code(ended: anyhow::Result<verdict::Ending>) -> ExitCode {
+    match ended {
         Ok(verdict::Ending::Pass) => ExitCode::SUCCESS,
         Ok(verdict::Ending::Violated) => ExitCode::from(1),
         Ok(verdict::Ending::NotExercised) => ExitCode::from(3),

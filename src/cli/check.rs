@@ -10,7 +10,7 @@ use super::client::Client;
 use super::table::{bytes, table};
 use super::{Exit, Failure, Global, Output, out, settings};
 use crate::clock;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Embedded, Flags};
 use crate::store::Keys;
 use crate::task::NameError;
 
@@ -62,6 +62,11 @@ pub(super) async fn run(global: &Global, flags: &Flags) -> Result<Exit, Failure>
     config
         .validate()
         .map_err(|invalid| Failure::usage(invalid.to_string()))?;
+    if config.embedded != Embedded::No {
+        return Err(Failure::usage(
+            "embedded: the etcd of a node is open while the node runs; give the address of its embedded-listen as --etcd-endpoints",
+        ));
+    }
     let options = config.etcd_options();
     let options = options.map_err(|fault| Failure::usage(fault.problem))?;
     let connection =
@@ -77,7 +82,7 @@ pub(super) async fn run(global: &Global, flags: &Flags) -> Result<Exit, Failure>
         found.extend(healthy.iter().map(|health| room(health, &config)));
         found.push(alarms(&healthy));
     }
-    found.push(clocks(&Client::new(global)?, global).await);
+    found.push(clocks(&Client::new(global)?).await);
     print(global.output, &found)?;
     match (
         healthy.is_empty(),
@@ -218,9 +223,9 @@ fn alarms(healthy: &[&MemberHealth]) -> Checked {
 }
 
 /// This machine's clock against that of the node at `--server`.
-async fn clocks(client: &Client, global: &Global) -> Checked {
+async fn clocks(client: &Client) -> Checked {
     let Some((theirs, took)) = client.clock().await else {
-        let server = &global.server;
+        let server = client.base();
         let detail = format!("not compared: no node answers at {server} (--server)");
         return checked("clock", Found::Ok, detail);
     };

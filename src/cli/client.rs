@@ -10,12 +10,12 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{Exit, Failure, Global, Output, out};
+use super::{Exit, Failure, Global, Note, Output, out};
 use crate::api::wire::Problem;
 use crate::config::{Secret, Token};
 
 /// Where a node listens unless told otherwise.
-pub(super) const SERVER_DEFAULT: &str = "http://127.0.0.1:8700";
+const SERVER_DEFAULT: &str = "http://127.0.0.1:8700";
 /// How long an answer may take if nobody says otherwise.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long making a connection may take.
@@ -86,11 +86,19 @@ impl Client {
             (Some(path), _) if !path.as_os_str().is_empty() => Some(strongest(path)?),
             (Some(_) | None, alone) => alone.map(|token| Secret::new(token.trim())),
         };
-        let base = match global.server.trim().trim_end_matches('/') {
-            // Compose files pass unset variables on as empty ones.
-            "" => SERVER_DEFAULT.to_owned(),
-            base => base.to_owned(),
+        // Compose files pass unset variables on as empty ones.
+        let server = global.server.as_deref().map(str::trim);
+        let server = server.filter(|server| !server.is_empty());
+        let note = match (server, &token) {
+            (None, None) => Note::find(),
+            (Some(_), _) | (None, Some(_)) => None,
         };
+        let (server, token) = match &note {
+            Some(note) => (Some(note.server.as_str()), Some(Secret::new(&note.token))),
+            None => (server, token),
+        };
+        let base = server.unwrap_or(SERVER_DEFAULT);
+        let base = base.trim_end_matches('/').to_owned();
         let timeout = global.timeout.unwrap_or(ANSWER_TIMEOUT);
         Ok(Self {
             http: http(&base)?,
@@ -98,6 +106,11 @@ impl Client {
             token,
             timeout,
         })
+    }
+
+    /// The node's URL.
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     /// GETs `path`.

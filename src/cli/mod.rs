@@ -11,12 +11,16 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::config::{Config, Flags, Value as _};
 
 pub use exit::{Exit, Failure};
+pub(crate) use note::{Left, Note};
+pub(crate) use out::line as say;
 
 mod check;
 mod client;
 mod cluster;
+mod dev;
 mod exit;
 mod health;
+mod note;
 mod out;
 mod server;
 mod settings;
@@ -44,12 +48,11 @@ pub struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Global {
     /// Any node's admin API
+    ///
+    /// If not given, and no token either: a `tenure dev` of this user, else http://127.0.0.1:8700
     #[arg(short, long, global = true, env = "TENURE_SERVER", value_name = "URL")]
-    #[arg(
-        default_value = client::SERVER_DEFAULT,
-        help_heading = "Global options"
-    )]
-    server: String,
+    #[arg(help_heading = "Global options")]
+    server: Option<String>,
     /// File with lines `role token`; as a client, the strongest of them is used (or `TENURE_TOKEN`)
     #[arg(
         id = "token-file",
@@ -93,6 +96,8 @@ pub(crate) enum Output {
 enum Command {
     /// Run a node: scheduler, worker and admin API
     Server(Flags),
+    /// Run a small cluster in this process, with an etcd of its own: to try and to develop with
+    Dev(Box<dev::Dev>),
     /// Submit tasks and see what became of them
     #[command(subcommand)]
     Task(task::Command),
@@ -130,15 +135,30 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::parse(&[text.to_owned()])
 }
 
-/// Does what the command line says; `serve` runs a node until it is told to stop.
+/// What the command line starts and is not itself; it runs until it is told to stop.
+#[derive(Debug)]
+pub enum Start {
+    /// A node.
+    Server(Config),
+    /// So many nodes in one process, on the etcd that these settings bring along.
+    Dev {
+        /// The settings of each but its name and address.
+        config: Config,
+        /// 1 to 9.
+        nodes: u8,
+    },
+}
+
+/// Does what the command line says; `serve` runs what it starts.
 pub async fn run<Serve, Served>(cli: Cli, serve: Serve) -> Exit
 where
-    Serve: FnOnce(Config) -> Served,
+    Serve: FnOnce(Start) -> Served,
     Served: Future<Output = anyhow::Result<()>>,
 {
     let Cli { global, command } = cli;
     let done = match command {
         Command::Server(flags) => server::run(&flags, serve).await,
+        Command::Dev(asked) => dev::run(*asked, serve).await,
         Command::Task(command) => task::run(&global, command).await,
         Command::Dead(command) => task::run_dead(&global, command).await,
         Command::Node(command) => cluster::node(&global, command).await,

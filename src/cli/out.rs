@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use super::{Exit, Failure};
 
 /// Writes a line.
-pub(super) fn line(text: &str) -> Result<(), Failure> {
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
     bytes(format!("{text}\n").as_bytes())
 }
 

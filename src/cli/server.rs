@@ -2,23 +2,33 @@
 
 use std::future::Future;
 
-use super::{Exit, Failure, settings};
+use super::{Exit, Failure, Start, settings};
 use crate::config::{Config, Flags};
 use crate::telemetry;
 
 pub(super) async fn run<Serve, Served>(flags: &Flags, serve: Serve) -> Result<Exit, Failure>
 where
-    Serve: FnOnce(Config) -> Served,
+    Serve: FnOnce(Start) -> Served,
     Served: Future<Output = anyhow::Result<()>>,
 {
-    let loaded = settings::load(flags)?;
-    loaded
-        .config
+    let config = settings::load(flags)?.config;
+    begin(&config)?;
+    until_stopped(serve(Start::Server(config))).await
+}
+
+/// Validates the settings and starts the log.
+pub(super) fn begin(config: &Config) -> Result<(), Failure> {
+    config
         .validate()
         .map_err(|invalid| Failure::usage(invalid.to_string()))?;
-    telemetry::logs(loaded.config.log_format, &loaded.config.log)
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    let served = serve(loaded.config).await;
+    telemetry::logs(config.log_format, &config.log)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+pub(super) async fn until_stopped(
+    served: impl Future<Output = anyhow::Result<()>>,
+) -> Result<Exit, Failure> {
+    let served = served.await;
     served.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     Ok(Exit::Done)
 }

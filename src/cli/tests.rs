@@ -151,7 +151,7 @@ async fn run_at(url: &str, words: &[&str]) -> u8 {
         .into_iter()
         .chain(words.iter().copied());
     let cli = Cli::try_parse_from(words).unwrap();
-    run(cli, |_config| async { Ok(()) }).await.code()
+    run(cli, |_start| async { Ok(()) }).await.code()
 }
 
 const ID: &str = "018f0000-0000-7000-8000-000000000000";

@@ -31,6 +31,12 @@ impl Flags {
         }
     }
 
+    /// As if the flag `name` had been given with this word, and nothing else of it.
+    pub fn set(&mut self, name: &'static str, word: &str) {
+        self.words.retain(|(given, _)| *given != name);
+        self.words.push((name, vec![word.to_owned()]));
+    }
+
     pub(super) fn words(&self, name: &str) -> Option<&[String]> {
         let given = self.words.iter().find(|(given, _)| *given == name);
         given.map(|(_, words)| words.as_slice())

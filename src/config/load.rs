@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Flags, Invalid, Setting, file};
+use super::{Config, Embedded, Flags, Invalid, Setting, file};
 
 /// Where values come from, the strongest first.
 pub struct Sources<'a> {
@@ -112,6 +112,10 @@ impl Loaded {
             let said = sources.outer(setting)?.or_else(from_file);
             loaded.put(setting, said)?;
         }
+        if loaded.config.embedded != Embedded::No && !loaded.is_given("etcd-endpoints") {
+            // Nobody asked for the default.
+            loaded.config.etcd_endpoints.clear();
+        }
         loaded.config.resolve();
         Ok(loaded)
     }
@@ -134,6 +138,11 @@ impl Loaded {
     /// Where the value of `setting` came from.
     pub fn origin(&self, setting: &Setting) -> &Origin {
         self.origins.get(setting.name).unwrap_or(&Origin::Default)
+    }
+
+    /// Whether a flag, a variable or the file said something of the setting `name`.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.origins.contains_key(name)
     }
 
     fn put(

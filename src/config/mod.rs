@@ -18,7 +18,7 @@ pub use load::{Error, Loaded, Origin, Sources};
 pub use table::Setting;
 pub use token::{Role, Token};
 pub use validate::{Fault, Invalid};
-pub use value::{Bytes, Every, LogFormat, Secret, Shape, Value};
+pub use value::{Bytes, Embedded, Every, LogFormat, Secret, Shape, Value};
 
 pub mod bounds;
 mod etcd;
@@ -36,6 +36,14 @@ table::settings! {
         /// etcd's members, tried in this order: 1 to 16 of http://host:port, https://host:port or
         /// host:port.
         etcd_endpoints: Vec<String> = "http://127.0.0.1:2379";
+        /// Whether this node brings its own etcd, for one machine, in place of `etcd-endpoints`: `true`
+        /// keeps it in `etcd` below `data-dir`, `memory` keeps nothing.
+        embedded: Embedded = "false";
+        /// Address and port on which the node's own etcd is served to other nodes and to etcdctl.
+        /// Everyone who reaches it may do everything, so only loopback is taken.
+        embedded_listen: Option<SocketAddr> = "";
+        /// Whether `embedded-listen` may be an address that is not loopback after all.
+        embedded_public: bool = "false";
         /// The user that etcd knows this cluster by; none where etcd asks for none.
         etcd_user: Option<String> = "";
         /// The password of `etcd-user`.
@@ -47,7 +55,7 @@ table::settings! {
         /// PEM file of the private key of `etcd-cert`.
         etcd_key: Option<PathBuf> = "";
         /// The size at which etcd refuses writes, where etcd does not tell it (before 3.6).
-        /// The default is etcd's own.
+        /// The default is etcd's own. The node's own etcd holds so much in memory at most.
         etcd_quota: Bytes = "2GiB", within "16MiB" "64GiB";
         /// The part of the quota from which on new work is refused, so that running work can end.
         quota_refuse: f64 = "0.8", within "0.1" "0.95";
@@ -66,7 +74,8 @@ table::settings! {
         lease_ttl: Duration = "5s", within "2s" "60s";
         /// Words to tell nodes apart, as `key=value`; at most 32.
         labels: BTreeMap<String, String> = "";
-        /// A directory for what this node keeps. Not used yet: no node keeps anything so far.
+        /// A directory for what this node keeps: its own etcd, where it is `embedded`. Other nodes keep
+        /// nothing.
         data_dir: Option<PathBuf> = "";
         /// How long runs may go on after SIGTERM before they are handed back.
         shutdown_grace: Duration = "30s", within "0s" "1h";

@@ -199,6 +199,16 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
             "etcd-ca: `/nonexistent/ca.pem` cannot be read",
         ),
         ("etcd-endpoints", ",", "does not name 1 to 16"),
+        (
+            "embedded",
+            "true",
+            "data-dir: `` is not given, and the embedded etcd needs it: name a directory, or use `tenure dev`",
+        ),
+        (
+            "embedded-listen",
+            "127.0.0.1:2379",
+            "embedded-listen: `127.0.0.1:2379` is for a node with an etcd of its own",
+        ),
         ("etcd-user", "root", "goes with etcd-password"),
         ("etcd-cert", "c.pem", "goes with etcd-key"),
         ("allow-command-path", "bin/ls", "is not all absolute paths"),
@@ -262,4 +272,74 @@ fn a_missing_file_is_an_error() {
     })
     .unwrap_err();
     assert!(error.to_string().contains("cannot read /nonexistent.toml"));
+}
+
+#[test]
+fn a_node_has_its_own_etcd_or_uses_another() {
+    let own = [("embedded", "true"), ("data-dir", "d")];
+    let more = |name, value| [&own[..], &[(name, value)]].concat();
+    let table = [
+        (own.to_vec(), None),
+        (vec![("embedded", "memory")], None),
+        (more("embedded-listen", "127.0.0.1:2379"), None),
+        (more("embedded-listen", "[::1]:2379"), None),
+        (
+            more("embedded-listen", "0.0.0.0:2379"),
+            Some("embedded-listen: `0.0.0.0:2379` is not loopback"),
+        ),
+        (
+            [
+                more("embedded-listen", "0.0.0.0:2379"),
+                vec![("embedded-public", "true")],
+            ]
+            .concat(),
+            None,
+        ),
+        (
+            more("etcd-endpoints", "http://a:1"),
+            Some("etcd-endpoints: `http://a:1` is given beside embedded"),
+        ),
+        // Also where it happens to be the default.
+        (
+            more("etcd-endpoints", "http://127.0.0.1:2379"),
+            Some("is given beside embedded"),
+        ),
+    ];
+    for (flags, problem) in table {
+        let checked = load(&flags, &[], None).unwrap().config.validate();
+        match (checked, problem) {
+            (Ok(()), None) => {}
+            (Err(faults), Some(problem)) => {
+                assert!(faults.to_string().contains(problem), "{faults}");
+            }
+            (checked, _) => panic!("{flags:?}: {checked:?}"),
+        }
+    }
+    let env = [
+        ("TENURE_ETCD_ENDPOINTS", "http://a:1"),
+        ("TENURE_EMBEDDED", "1"),
+    ];
+    let file = Some("data-dir = 'd'");
+    let faults = load(&[], &env, file).unwrap().config.validate();
+    assert!(faults.unwrap_err().to_string().contains("beside embedded"));
+}
+
+#[test]
+fn embedded_is_read_from_a_flag_a_variable_or_a_file_and_shown_again() {
+    for (text, meant) in [
+        ("embedded = true", Embedded::Durable),
+        ("embedded = 'memory'", Embedded::Memory),
+        ("embedded = false", Embedded::No),
+    ] {
+        let loaded = load(&[], &[], Some(text)).unwrap();
+        assert_eq!(loaded.config.embedded, meant);
+        let again = load(&[], &[], Some(&loaded.show(Origins::Hidden))).unwrap();
+        assert_eq!(again.config, loaded.config);
+    }
+    let wrong = load(&[], &[("TENURE_EMBEDDED", "disk")], None).unwrap_err();
+    let wrong = wrong.to_string();
+    assert!(
+        wrong.contains("embedded: `disk` is not true, false or memory"),
+        "{wrong}"
+    );
 }

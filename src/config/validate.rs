@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::token::TOKEN_BYTES_MIN;
-use super::{Config, bounds};
+use super::{Config, Embedded, bounds};
 use crate::task::Name;
 
 /// One thing that is wrong with a config.
@@ -112,6 +112,14 @@ impl Faults<'_> {
     }
 
     fn etcd(&mut self) {
+        if self.config.embedded != Embedded::No {
+            return self.own_etcd();
+        }
+        self.unless(
+            self.config.embedded_listen.is_none(),
+            "embedded-listen",
+            "is for a node with an etcd of its own: it goes with embedded",
+        );
         let endpoints = &self.config.etcd_endpoints;
         let max = bounds::ETCD_ENDPOINTS_MAX;
         let count = (1..=max).contains(&endpoints.len());
@@ -123,6 +131,26 @@ impl Faults<'_> {
         if count && let Err(fault) = self.config.etcd_options() {
             self.found.push(fault);
         }
+    }
+
+    fn own_etcd(&mut self) {
+        let c = self.config;
+        self.unless(
+            c.etcd_endpoints.is_empty(),
+            "etcd-endpoints",
+            "is given beside embedded: a node has its own etcd or uses another, so leave one of them out",
+        );
+        self.unless(
+            c.embedded != Embedded::Durable || c.data_dir.is_some(),
+            "data-dir",
+            "is not given, and the embedded etcd needs it: name a directory, or use `tenure dev`",
+        );
+        let closed = |listen: SocketAddr| listen.ip().is_loopback() || c.embedded_public;
+        self.unless(
+            c.embedded_listen.is_none_or(closed),
+            "embedded-listen",
+            "is not loopback, and everyone who reaches it may do everything: embedded-public allows it",
+        );
     }
 
     fn pairs(&mut self) {

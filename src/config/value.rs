@@ -288,6 +288,37 @@ impl fmt::Display for Every {
     }
 }
 
+/// Whether a node brings its own etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Embedded {
+    /// It does not.
+    No,
+    /// It keeps it in a directory.
+    Durable,
+    /// It keeps it in memory only.
+    Memory,
+}
+
+impl Value for Embedded {
+    const SHAPE: Shape = Shape::Switch;
+    fn parse(words: &[String]) -> Result<Self, String> {
+        one(words, |word| match (word, bool::parse(words)) {
+            ("memory", _) => Ok(Self::Memory),
+            (_, Ok(true)) => Ok(Self::Durable),
+            (_, Ok(false)) => Ok(Self::No),
+            (_, Err(_)) => Err("is not true, false or memory".to_owned()),
+        })
+    }
+    fn words(&self) -> Vec<String> {
+        let word = match self {
+            Self::No => "false",
+            Self::Durable => "true",
+            Self::Memory => "memory",
+        };
+        vec![word.to_owned()]
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -80,7 +80,7 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     let lost = term.lost();
     let record = upkeep::opened(&post, term);
     // Before the upkeep, so that it outlives it: what that has told is what it takes back.
-    let _leading = Leading::of(term.revision());
+    let _leading = Leading::of(&post.node, term.revision());
     let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
@@ -114,10 +114,10 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
 struct Leading;
 
 impl Leading {
-    fn of(term: i64) -> Self {
+    fn of(node: &Name, term: i64) -> Self {
         metrics::leader_status(Leads::Yes);
         metrics::leader_changed(term);
-        info!(term, "leading");
+        info!(%node, term, "leading");
         Self
     }
 }
@@ -345,7 +345,7 @@ mod tests {
         let recorder = crate::telemetry::recorder();
         let handle = recorder.handle();
         ::metrics::with_local_recorder(&recorder, || {
-            let leading = Leading::of(7);
+            let leading = Leading::of(&"a".parse().unwrap(), 7);
             metrics::nodes(3, 1);
             metrics::queue_tasks("mail", State::Pending, 5);
             metrics::queue_oldest_pending("mail", Duration::from_secs(9));

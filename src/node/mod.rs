@@ -1,12 +1,14 @@
 //! One node, whole: connection, API, session, candidacy and hands put together, and taken apart in order; decides nothing itself.
 
+mod address;
+mod built_in;
+mod embedded;
 mod join;
 mod parts;
-mod signals;
+pub mod signals;
 mod watchman;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +27,11 @@ use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
 use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
 use crate::task::Name;
-use crate::worker::kinds::{Allow, Builder, CommandOptions, HttpOptions, Kinds, Reach};
+use crate::worker::kinds::{Builder, Kinds};
 use crate::worker::{self, Hands};
+use address::advertised;
+use built_in::built_in;
+pub use embedded::OwnEtcd;
 use parts::Parts;
 
 /// 500 ms between attempts to do what etcd did not answer.
@@ -46,6 +51,12 @@ pub struct Outside {
     pub clock: Clock,
     /// What it tells others of where its API is.
     pub address: String,
+}
+
+/// A node that answers, and does not work yet. Dropped, it no longer answers.
+pub struct Placed {
+    parts: Parts,
+    shared: Arc<Shared>,
 }
 
 /// What all parts of a running node share.
@@ -86,31 +97,42 @@ impl Node {
     }
 
     /// Runs until `stop`, then hands over in order: no new work, leadership given up, runs finished within the grace, the rest
-    /// handed back, the lease revoked.
+    /// handed back, the lease revoked. An etcd of its own opens before and closes after all that.
     ///
     /// # Errors
-    /// What keeps the node from starting: a port in use, a name that is taken by a live node, kinds that do not fit.
+    /// What keeps the node from starting: a port in use, a name that is taken by a live node, kinds that do not fit, a directory
+    /// that cannot be used. An etcd of its own that can write no more ends it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let listen = self.config.listen;
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen: {listen} cannot be bound"))?;
-        let bound = listener.local_addr()?;
+        if let Some(own) = OwnEtcd::open(&self.config).await? {
+            let placed = self.place(listener, own.connection()?)?;
+            return own.during(placed.run(stop)).await;
+        }
         let etcd = self
             .config
             .etcd_options()
             .map_err(|fault| Invalid(vec![fault]))?;
+        let connection = Connection::open(etcd)?;
+        self.place(listener, connection)?.run(stop).await
+    }
+
+    /// The same in two steps, with its listener and its way to etcd given: the API answers from here on.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn place(self, listener: TcpListener, connection: Connection) -> anyhow::Result<Placed> {
+        let bound = listener.local_addr()?;
         let outside = Outside {
-            connection: Connection::open(etcd)?,
+            connection,
             clock: Clock::default(),
             address: advertised(&self.config.advertise, bound),
         };
         let (mut parts, router, shared) = self.start(outside)?;
         parts.serve(listener, router);
-        info!(node = %shared.name, address = shared.address, "started");
-        let ended = shared.live(&stop).await;
-        parts.close().await;
-        ended
+        Ok(Placed { parts, shared })
     }
 
     /// The same without a listener and with what it needs from outside given, for whoever calls its API within the process: the
@@ -124,12 +146,7 @@ impl Node {
         stop: CancellationToken,
     ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
         let (parts, router, shared) = self.start(outside)?;
-        let life = async move {
-            let ended = shared.live(&stop).await;
-            parts.close().await;
-            ended
-        };
-        Ok((router, life))
+        Ok((router, Placed { parts, shared }.run(stop)))
     }
 
     /// Puts the node together and starts what runs beside its session.
@@ -155,6 +172,31 @@ impl Node {
             ready: watch::Sender::default(),
             config: Arc::new(config),
         })
+    }
+}
+
+impl Placed {
+    /// Until the node can do its part: etcd answers, and it has its session. Never where the node ends before.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ready = self.shared.ready.subscribe();
+        async move {
+            let able = |ready: &Readiness| ready.etcd.is_ok() && ready.session.is_ok();
+            if ready.wait_for(able).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Works until `stop`, see [`Node::run`].
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { parts, shared } = self;
+        info!(node = %shared.name, address = shared.address, "started");
+        let ended = shared.live(&stop).await;
+        parts.close().await;
+        ended
     }
 }
 
@@ -335,70 +377,12 @@ impl Shared {
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
-    signals.spawn(signals::watch(stop.clone()));
+    let (told, at_once) = (stop.clone(), || std::process::exit(signals::INTERRUPTED));
+    signals.spawn(async move {
+        signals::until_second(&told).await;
+        at_once()
+    });
     let ended = Node::new(config)?.run(stop).await;
     signals.shutdown().await;
     ended
-}
-
-fn built_in(config: &Config) -> Builder {
-    let reach = if config.http_allow.is_empty() {
-        Reach::Public
-    } else {
-        Reach::PublicAnd(config.http_allow.clone())
-    };
-    let kinds = Kinds::builder().http(HttpOptions {
-        reach,
-        ..HttpOptions::default()
-    });
-    let allow = match (config.allow_command, config.allow_command_path.is_empty()) {
-        (_, false) => Allow::Only(config.allow_command_path.clone()),
-        (true, true) => Allow::Any,
-        (false, true) => return kinds,
-    };
-    let tail_bytes = usize::try_from(config.output_tail.0).unwrap_or(usize::MAX);
-    kinds.command(CommandOptions {
-        grace: config.command_grace,
-        tail_bytes,
-        ..CommandOptions::new(allow)
-    })
-}
-
-/// The address others are told: as configured; where its port is 0, with the port that the listener got.
-fn advertised(advertise: &str, bound: SocketAddr) -> String {
-    match reqwest::Url::parse(advertise) {
-        Ok(mut url) if url.port() == Some(0) => {
-            // It fails only where a URL has no host, and then it has no port.
-            let _ = url.set_port(Some(bound.port()));
-            url.as_str().trim_end_matches('/').to_owned()
-        }
-        Ok(_) | Err(_) => advertise.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_port_of_0_is_replaced_by_the_one_that_was_bound() {
-        let table = [
-            ("http://127.0.0.1:0", "http://127.0.0.1:8701"),
-            ("http://[::1]:0", "http://[::1]:8701"),
-            ("http://[fd00:0:0:1::2]:0", "http://[fd00:0:0:1::2]:8701"),
-            ("http://[fd00::1:0:2]:9000", "http://[fd00::1:0:2]:9000"),
-            ("http://[fe80:0:1:2:3:4:5:6]", "http://[fe80:0:1:2:3:4:5:6]"),
-            ("http://node-1:0", "http://node-1:8701"),
-            ("http://node-1:0443", "http://node-1:0443"),
-            (
-                "https://node-1.example/tenure",
-                "https://node-1.example/tenure",
-            ),
-            ("https://node-1:0/tenure", "https://node-1:8701/tenure"),
-        ];
-        let bound = "[::1]:8701".parse().unwrap();
-        for (given, told) in table {
-            assert_eq!(advertised(given, bound), told, "{given}");
-        }
-    }
 }

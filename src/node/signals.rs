@@ -1,20 +1,21 @@
-//! SIGTERM and SIGINT: the first asks the node to stop, the second ends the process.
+//! SIGTERM and SIGINT: the first asks to stop, the second to end at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// 128 + SIGINT, as shells count.
-const INTERRUPTED: i32 = 130;
+/// 130, what a process that a second signal ends at once exits with: 128 + SIGINT, as shells count.
+pub const INTERRUPTED: i32 = 130;
 
-/// Waits for signals.
-pub(super) async fn watch(stop: CancellationToken) {
+/// Asks to stop at the first signal and returns at the second; never where signals cannot be received.
+pub async fn until_second(stop: &CancellationToken) {
     let (term, int) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
     );
     let (Ok(mut term), Ok(mut int)) = (term, int) else {
-        return error!("signals cannot be received: only SIGKILL ends this node");
+        error!("signals cannot be received: only SIGKILL ends this process");
+        return std::future::pending().await;
     };
     loop {
         tokio::select! {
@@ -23,7 +24,7 @@ pub(super) async fn watch(stop: CancellationToken) {
         }
         if stop.is_cancelled() {
             warn!("second signal: ending at once");
-            std::process::exit(INTERRUPTED);
+            return;
         }
         info!("asked to stop: handing over; a second signal ends at once");
         stop.cancel();

@@ -53,7 +53,7 @@ fn imported(source: &Source) -> Vec<(usize, String)> {
     let code = lex(source.product()).code;
     let ours = source.path.starts_with("src/");
     let mut found = Vec::new();
-    for root in ["tenure_cluster::", "tenure_testkit::"] {
+    for root in ["tenure_cluster::", "tenure_embedded::", "tenure_testkit::"] {
         let of_crate = paths(&code, root).into_iter();
         found.extend(of_crate.map(|(line, path)| (line, format!("{root}{path}"))));
     }

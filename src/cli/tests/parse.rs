@@ -15,6 +15,10 @@ fn every_command_of_the_tree_parses() {
     for line in [
         "server --allow-command --lease-ttl 3s --etcd-endpoints http://a:1,http://b:1",
         "server --allow-command-path /bin/ls --allow-command-path /bin/cat --http-allow 10.0.0.0/8",
+        "server --embedded --data-dir d --embedded-listen 127.0.0.1:2379",
+        "server --embedded=memory",
+        "dev",
+        "dev --nodes 9 --data-dir d --listen 127.0.0.1:0 --embedded-listen 127.0.0.1:0 --slots 2",
         "task submit -- sha256sum /etc/hosts",
         "task submit --kind sleep --payload {\"ms\":1} --label a=b -l c=d --delay 5s",
         "task submit --file tasks.jsonl --idempotency-prefix p",
@@ -55,6 +59,9 @@ fn what_makes_no_sense_is_refused_by_the_parser() {
         "dead retry",
         "healthcheck --live --ready",
         "server --colour red",
+        "server --nodes 3",
+        "dev --nodes 0",
+        "dev --nodes 10",
     ] {
         let words = std::iter::once("tenure").chain(line.split(' '));
         assert!(Cli::try_parse_from(words).is_err(), "{line}");
