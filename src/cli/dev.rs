@@ -25,13 +25,13 @@ where
 {
     let Dev { nodes, mut flags } = asked;
     flags.set("embedded", "memory");
-    let config = for_trying(settings::load(&flags)?);
+    let config = for_trying(&settings::load(&flags)?);
     begin(&config)?;
     until_stopped(serve(Start::Dev { config, nodes })).await
 }
 
 /// Fills in what nobody said. Programs may be run where only this machine can ask for it.
-fn for_trying(loaded: Loaded) -> Config {
+fn for_trying(loaded: &Loaded) -> Config {
     let given = |name| loaded.is_given(name);
     let mut config = loaded.config.clone();
     if config.data_dir.is_some() {
@@ -67,7 +67,7 @@ mod tests {
             flags: &flags,
             env: &|_| None,
         };
-        for_trying(Loaded::read(&sources).unwrap())
+        for_trying(&Loaded::read(&sources).unwrap())
     }
 
     #[test]

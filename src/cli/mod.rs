@@ -47,9 +47,8 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Global {
-    /// Any node's admin API
-    ///
-    /// If not given, and no token either: a `tenure dev` of this user, else http://127.0.0.1:8700
+    /// Any node's admin API; if not given, and no token either, that of a `tenure dev` of this user, else
+    /// port 8700 of this machine
     #[arg(short, long, global = true, env = "TENURE_SERVER", value_name = "URL")]
     #[arg(help_heading = "Global options")]
     server: Option<String>,

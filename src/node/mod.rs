@@ -109,14 +109,15 @@ impl Node {
             .with_context(|| format!("listen: {listen} cannot be bound"))?;
         if let Some(own) = OwnEtcd::open(&self.config).await? {
             let placed = self.place(listener, own.connection()?)?;
-            return own.during(placed.run(stop)).await;
+            return own.during(Box::pin(placed.run(stop))).await;
         }
         let etcd = self
             .config
             .etcd_options()
             .map_err(|fault| Invalid(vec![fault]))?;
         let connection = Connection::open(etcd)?;
-        self.place(listener, connection)?.run(stop).await
+        let placed = self.place(listener, connection)?;
+        Box::pin(placed.run(stop)).await
     }
 
     /// The same in two steps, with its listener and its way to etcd given: the API answers from here on.
