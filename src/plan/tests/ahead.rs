@@ -190,15 +190,12 @@ impl Play {
             }
         }
         let hands = self.nodes.get_mut(&node).unwrap();
-        match rest {
-            Some(rest) => {
-                let held = hands.claims.get_mut(&claim).unwrap();
-                (held.run, held.reporting) = (rest, false);
-            }
-            None => {
-                hands.claims.remove(&claim);
-                hands.line.retain(|other| *other != claim);
-            }
+        if let Some(rest) = rest {
+            let held = hands.claims.get_mut(&claim).unwrap();
+            (held.run, held.reporting) = (rest, false);
+        } else {
+            hands.claims.remove(&claim);
+            hands.line.retain(|other| *other != claim);
         }
     }
 
