@@ -32,22 +32,24 @@ const IMPORTS: &[(&str, &str)] = &[
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
     (
         "api",
-        "config worker::kinds store telemetry metrics task clock",
+        "config worker::kinds store telemetry metrics task",
     ),
     // It reads and waits; its writes go through the store.
     (
         "api",
         "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
-    ("leader", "plan store metrics task clock tenure_cluster"),
-    ("worker", "plan store metrics task clock tenure_cluster"),
+    ("leader", "plan store metrics task tenure_cluster"),
+    ("worker", "plan store metrics task tenure_cluster"),
     ("plan", "store task"),
     // The view is folded from events; plan sends nothing.
     (
         "plan",
         "tenure_cluster::Event tenure_cluster::EventKind tenure_cluster::KeyValue",
     ),
-    ("store", "metrics task tenure_cluster"),
+    ("store", "metrics task clock planted tenure_cluster"),
+    // Switches in the places where a bug would be; the simulation turns them.
+    ("planted", "tenure_cluster"),
     ("telemetry", "config metrics"),
     // Counted where it happens, in any room above; knows the nouns of its labels.
     ("metrics", "task"),

@@ -14,7 +14,7 @@ const FINE: &[String] = &[];
 
 #[test]
 fn an_arrow_the_other_way_is_named_with_its_line() {
-    let text = "//! Text of crate::api.\nuse crate::task::Name;\nuse crate::{clock, store::{\n    Store, keys},\n};\n";
+    let text = "//! Text of crate::api.\nuse crate::task::Name;\nuse crate::{metrics, store::{\n    Store, keys},\n};\n";
     assert_eq!(imports(&at("src/leader/mod.rs", text)), FINE);
     assert_eq!(
         imports(&at("src/plan/view.rs", text)),
@@ -93,7 +93,7 @@ fn a_table_that_goes_round_is_seen() {
 
 #[test]
 fn a_grant_that_nobody_uses_is_named() {
-    let text = "use crate::{clock, store::Store};\nuse tenure_cluster::Txn;\n#[cfg(test)]\nmod tests {\n    use crate::task::Name;\n}\n";
+    let text = "use crate::{metrics, store::Store};\nuse tenure_cluster::Txn;\n#[cfg(test)]\nmod tests {\n    use crate::task::Name;\n}\n";
     let sources = at("src/leader/mod.rs", text);
     let table = [
         ("leader", "store clock"),
