@@ -18,12 +18,12 @@ fn an_arrow_the_other_way_is_named_with_its_line() {
     assert_eq!(imports(&at("src/leader/mod.rs", text)), FINE);
     assert_eq!(
         imports(&at("src/plan/view.rs", text)),
-        ["src/plan/view.rs:3: plan may not import clock"]
+        ["src/plan/view.rs:3: plan may not import metrics"]
     );
     assert_eq!(
         imports(&at("src/task/id.rs", text)),
         [
-            "src/task/id.rs:3: task may not import clock",
+            "src/task/id.rs:3: task may not import metrics",
             "src/task/id.rs:3: task may not import store::Store",
             "src/task/id.rs:3: task may not import store::keys",
         ]
