@@ -93,7 +93,7 @@ fn a_table_that_goes_round_is_seen() {
 
 #[test]
 fn a_grant_that_nobody_uses_is_named() {
-    let text = "use crate::{metrics, store::Store};\nuse tenure_cluster::Txn;\n#[cfg(test)]\nmod tests {\n    use crate::task::Name;\n}\n";
+    let text = "use crate::{clock, store::Store};\nuse tenure_cluster::Txn;\n#[cfg(test)]\nmod tests {\n    use crate::task::Name;\n}\n";
     let sources = at("src/leader/mod.rs", text);
     let table = [
         ("leader", "store clock"),
