@@ -30,10 +30,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("dev", "cli config node store tenure_cluster"),
     ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
-    (
-        "api",
-        "config worker::kinds store telemetry metrics task",
-    ),
+    ("api", "config worker::kinds store telemetry metrics task"),
     // It reads and waits; its writes go through the store.
     (
         "api",
