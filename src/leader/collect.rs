@@ -97,7 +97,7 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
     }
     if let Some(horizon) = horizon {
         let raise = [Change::Raise(Raise { horizon })];
-        post.store.commit_batch(Some(fence), &raise, &[]).await;
+        post.store.commit_batch(Some(fence), &raise).await;
     }
     swept.worked = commit(post, fence, changes).await;
     Ok(swept)
@@ -115,7 +115,7 @@ fn above(pack: PackId, ended_ms: u64, retention_ms: u64) -> PackId {
 async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
     let mut worked = 0;
     for batch in batches(post.store.keys(), changes) {
-        let verdicts = post.store.commit_batch(Some(fence), &batch, &[]).await;
+        let verdicts = post.store.commit_batch(Some(fence), &batch).await;
         for (change, verdict) in batch.iter().zip(verdicts) {
             let done = matches!(verdict, Verdict::Committed { .. });
             worked += usize::from(done);

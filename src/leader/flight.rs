@@ -122,7 +122,7 @@ impl Flights {
         self.air.spawn(async move {
             let began = Instant::now();
             let changes: Vec<Change> = sent.iter().map(|sent| sent.change.clone()).collect();
-            let verdicts = store.commit_batch(Some(&fence), &changes, &[]).await;
+            let verdicts = store.commit_batch(Some(&fence), &changes).await;
             metrics::dispatched(began.elapsed(), assigned(&changes));
             (sent, verdicts)
         });

@@ -67,7 +67,7 @@ async fn write(
         match lines(post, number, &record, before.as_ref()).await {
             Ok(lines) => {
                 let lines: Vec<Change> = lines.into_iter().map(Change::Record).collect();
-                let verdicts = post.store.commit_batch(Some(&fence), &lines, &[]).await;
+                let verdicts = post.store.commit_batch(Some(&fence), &lines).await;
                 if verdicts
                     .iter()
                     .all(|verdict| matches!(verdict, Verdict::Committed { .. }))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Range, ReadError, Txn};
 
 use super::change::{Change, Settled};
-use super::keys::{Keys, Lane};
+use super::keys::Keys;
 use super::records::Next;
 use super::txns;
 use crate::clock::Clock;
@@ -110,13 +110,8 @@ impl Store {
     /// Sends changes as one transaction, each with guards of its own; under the leader's fence where there is one. The
     /// verdicts come in the order of the changes. The changes must fit one batch, see [`batches`], and not touch each
     /// other's keys.
-    pub async fn commit_batch(
-        &self,
-        fence: Option<&Guard>,
-        changes: &[Change],
-        lanes: &[Lane],
-    ) -> Vec<Verdict> {
-        let txn = batch(&self.keys, fence, changes, lanes);
+    pub async fn commit_batch(&self, fence: Option<&Guard>, changes: &[Change]) -> Vec<Verdict> {
+        let txn = batch(&self.keys, fence, changes);
         let verdicts = split(self.connection.commit(&txn).await, changes.len());
         for (change, verdict) in changes.iter().zip(&verdicts) {
             observed(change, verdict);
@@ -125,9 +120,8 @@ impl Store {
     }
 }
 
-/// One transaction of many changes. Lanes come first, and a put of the outer list where there are submits: etcd checks its
-/// quota for that one only.
-fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
+/// One transaction of many changes, and a put of the outer list where there are submits: etcd checks its quota for that one only.
+fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change]) -> Txn {
     let submits = changes
         .iter()
         .any(|change| matches!(change, Change::Submit(_)));
@@ -146,9 +140,6 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
         Some(fence) => txns::fenced(fence.clone(), nested),
         None => nested.into_iter().fold(Txn::new(), Txn::nest),
     };
-    let outer = lanes
-        .iter()
-        .fold(outer, |outer, lane| outer.nest(txns::lane(keys, lane)));
     let outer = shared
         .into_iter()
         .fold(outer, |outer, mark| outer.nest(txns::mark(mark)));
@@ -294,7 +285,7 @@ mod tests {
             })
         };
         let reports = [report(1, 7), report(2, 7), report(3, 8)];
-        let txn = batch(&keys, None, &reports, &[]);
+        let txn = batch(&keys, None, &reports);
         assert!(txn.check().is_ok(), "{:?}", txn.check());
         let marks = |txn: &Txn| {
             txn.then
@@ -327,12 +318,8 @@ mod tests {
         };
         let all = batches(&keys, (1..=150).map(raise).collect());
         assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [60, 60, 30]);
-        let lane = Lane {
-            queue: "q".parse().unwrap(),
-            kind: "k".parse().unwrap(),
-        };
-        let txn = batch(&keys, None, &all[2], &[lane]);
-        assert_eq!(txn.then.len(), 31);
+        let txn = batch(&keys, None, &all[2]);
+        assert_eq!(txn.then.len(), 30);
         assert!(txn.then.iter().all(|op| matches!(op, Op::Nested(_))));
     }
 }

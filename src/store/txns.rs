@@ -61,7 +61,7 @@ pub fn initialise(keys: &Keys) -> Txn {
         .put(keys.horizon(), lowest)
 }
 
-/// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent along with submits.
+/// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent before the first submit to it.
 ///
 /// Guards   `lane`: there is no mark.
 /// Writes   the mark.

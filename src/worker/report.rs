@@ -70,7 +70,7 @@ impl Worker {
         for batch in together.into_iter().chain(alone) {
             let store = self.hands.store.clone();
             self.reports.spawn(async move {
-                let verdicts = store.commit_batch(None, &batch, &[]).await;
+                let verdicts = store.commit_batch(None, &batch).await;
                 batch
                     .into_iter()
                     .zip(verdicts)

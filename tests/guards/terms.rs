@@ -44,7 +44,7 @@ async fn fenced_writes_what_its_changes_write_while_the_term_lasts() {
 
     let changes = [raise(), Change::Promote(due.clone())];
     let fence = term.guard();
-    let verdicts = lab.store.commit_batch(Some(&fence), &changes, &[]).await;
+    let verdicts = lab.store.commit_batch(Some(&fence), &changes).await;
 
     assert!(
         verdicts
@@ -66,7 +66,7 @@ async fn refused_after_the_term(lab: &Lab, changes: &[Change]) {
     let fence = term.guard();
     term.resign(Vec::new()).await;
     let before = lab.all().await;
-    let verdicts = lab.store.commit_batch(Some(&fence), changes, &[]).await;
+    let verdicts = lab.store.commit_batch(Some(&fence), changes).await;
     assert_eq!(verdicts.len(), changes.len());
     for verdict in verdicts {
         let Verdict::Refused { lost, .. } = verdict else {

@@ -143,7 +143,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     let held = Store::new(connection, cluster.store.keys().clone());
     held.queues().await.unwrap();
     proxy.set(Mode::HoldRequests);
-    let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign), &[]);
+    let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign));
     let next = async {
         cluster.store.dismiss(&old, now_ms()).await.unwrap();
         let next = cluster.leader_after(old.term).await;

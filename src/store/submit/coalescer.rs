@@ -74,7 +74,7 @@ impl Coalescer {
                 if Instant::now() >= deadline {
                     break;
                 }
-                let verdicts = self.store.commit_batch(None, &batch, &[]).await;
+                let verdicts = self.store.commit_batch(None, &batch).await;
                 for (verdict, draft) in verdicts.into_iter().zip(drafted.by_ref()) {
                     let late = Instant::now() >= deadline;
                     left.extend(draft.answered(self.store.keys(), verdict, late, &mut unknown));

@@ -219,7 +219,7 @@ impl Submitter {
         let deadline = Instant::now() + SUBMIT_DEADLINE;
         let mut sent_before = false;
         loop {
-            let verdict = self.store.commit_batch(None, &change, &[]).await.pop();
+            let verdict = self.store.commit_batch(None, &change).await.pop();
             let verdict = verdict.expect("one change, one verdict");
             match fate(verdict, sent_before) {
                 Fate::Accepted { revision } => {
