@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::metrics;
 use crate::plan::Reserved;
-use crate::store::{Change, Keys, Place, Store, Verdict, Waiting, batches};
+use crate::store::{Change, GuardName, Keys, Place, Store, Verdict, Waiting, batches};
 use crate::task::{ClaimId, Name};
 
 /// 250 ms: how long what was refused stays reserved where the view hears nothing more.
@@ -152,7 +152,7 @@ impl Flights {
                 self.landed.push((revision, None, sent.hold));
                 Landed::Well
             }
-            Verdict::Refused { lost, .. } if lost.contains(&"term") => Landed::TermLost,
+            Verdict::Refused { lost, .. } if lost.contains(&GuardName::Term) => Landed::TermLost,
             Verdict::Refused { lost, revision, .. } => {
                 debug!(op = sent.change.word(), ?lost, "refused, planned again");
                 self.landed

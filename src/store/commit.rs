@@ -6,6 +6,7 @@ use std::time::Duration;
 use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Range, ReadError, Txn};
 
 use super::change::{Change, Settled};
+use super::guard::GuardName;
 use super::keys::Keys;
 use super::records::Next;
 use super::txns;
@@ -42,8 +43,8 @@ pub enum Verdict {
     },
     /// It was refused and never will be done: a guard had lost.
     Refused {
-        /// The names of the lost guards; `term` means that we no longer lead.
-        lost: Vec<&'static str>,
+        /// The lost guards, at least one; [`GuardName::Term`] means that we no longer lead.
+        lost: Vec<GuardName>,
         /// What the transaction read instead.
         reads: Vec<Answer>,
         /// The revision it was refused at.
@@ -186,13 +187,18 @@ fn whole(outcome: Outcome) -> Verdict {
             revision: done.revision,
         },
         Outcome::Refused(no) => Verdict::Refused {
-            lost: no.lost,
+            lost: named(&no.lost),
             reads: no.reads,
             revision: no.revision,
         },
         Outcome::Unknown(failure) => Verdict::Unknown(failure),
         Outcome::Unavailable(failure) => Verdict::Unavailable(failure),
     }
+}
+
+fn named(lost: &[&str]) -> Vec<GuardName> {
+    let name = |name: &&str| GuardName::of(name).expect("only what `txns` makes is sent");
+    lost.iter().map(name).collect()
 }
 
 /// The verdict of each nested transaction; where the outer one was refused, all were.
@@ -204,7 +210,7 @@ fn split(outcome: Outcome, changes: usize) -> Vec<Verdict> {
     let branch = |answer| match answer {
         Answer::Nested(Branch::Held(_)) => Verdict::Committed { revision },
         Answer::Nested(Branch::Lost { lost, reads }) => Verdict::Refused {
-            lost,
+            lost: named(&lost),
             reads,
             revision,
         },
@@ -221,8 +227,8 @@ fn observed(change: &Change, verdict: &Verdict) {
         (Verdict::Committed { .. }, Change::Report(done)) => counted(&done.settled, &done.routing),
         (Verdict::Committed { .. }, Change::Reclaim(lost)) => counted(&lost.settled, &lost.routing),
         (Verdict::Refused { lost, .. }, _) => {
-            let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&"run");
-            if claim_gone || lost.contains(&"term") {
+            let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&GuardName::Run);
+            if claim_gone || lost.contains(&GuardName::Term) {
                 metrics::fencing_rejected(change.word());
             }
             metrics::txn_conflict(change.word());

@@ -6,6 +6,7 @@ mod act;
 mod change;
 mod claims;
 mod commit;
+mod guard;
 mod keys;
 mod list;
 mod locate;
@@ -22,6 +23,7 @@ pub use change::{
     Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use guard::GuardName;
 pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};

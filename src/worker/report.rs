@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::held::Desk;
 use super::{LINGER, RECONCILE, Worker};
 use crate::metrics;
-use crate::store::{Change, Report, Seen, Verdict, batches};
+use crate::store::{Change, GuardName, Report, Seen, Verdict, batches};
 use crate::task::ClaimId;
 
 /// 4 batches of reports in flight.
@@ -138,7 +138,7 @@ impl Worker {
     }
 
     /// Refused: an earlier copy was committed, or the claim was reclaimed, or more was cancelled meanwhile.
-    fn refused(&mut self, report: &Report, lost: &[&'static str], reads: &[Answer]) {
+    fn refused(&mut self, report: &Report, lost: &[GuardName], reads: &[Answer]) {
         let instead = Instead::of(reads);
         let claim = report.claim;
         if instead.result.is_some() {

@@ -1,6 +1,6 @@
 //! Races that the guards are there for: neighbours in a batch, copies that come late, views that are old, deaths in between.
 
-use tenure::store::{Act, Change, Outcomes, Place, Raise, Record, Verdict};
+use tenure::store::{Act, Change, GuardName, Outcomes, Place, Raise, Record, Verdict};
 use tenure::task::{Outcome, PackId, State, Which};
 
 use super::common::{Claim, Lab, NOW, Writes, assign, pack, routing, submit, take};
@@ -22,7 +22,7 @@ async fn batch_commits_the_neighbours_of_what_loses() {
                 Verdict::Committed { .. },
                 Verdict::Refused { lost, .. },
                 Verdict::Committed { .. },
-            ] if *lost == ["pack"]
+            ] if *lost == [GuardName::Pack]
         ),
         "{verdicts:?}"
     );
@@ -167,7 +167,7 @@ async fn mark_is_put_also_where_one_of_the_reports_is_refused() {
     assert!(
         matches!(
             &verdicts[..],
-            [Verdict::Refused { lost, .. }, Verdict::Committed { .. }] if *lost == ["run"]
+            [Verdict::Refused { lost, .. }, Verdict::Committed { .. }] if *lost == [GuardName::Run]
         ),
         "{verdicts:?}"
     );

@@ -1,6 +1,6 @@
 //! What a leader's term guards: the fence around its changes, its history, its dismissal.
 
-use tenure::store::{Change, EndedBy, Raise, Term as Line, TermRecord, Verdict, txns};
+use tenure::store::{Change, EndedBy, GuardName, Raise, Term as Line, TermRecord, Verdict, txns};
 use tenure::task::PackId;
 
 use super::common::{Lab, NOW, Writes, name};
@@ -72,7 +72,7 @@ async fn refused_after_the_term(lab: &Lab, changes: &[Change]) {
         let Verdict::Refused { lost, .. } = verdict else {
             panic!("{verdict:?}")
         };
-        assert_eq!(lost, ["term"]);
+        assert_eq!(lost, [GuardName::Term]);
     }
     assert_eq!(lab.all().await, before, "a fenced batch wrote");
 }

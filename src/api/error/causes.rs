@@ -1,18 +1,23 @@
 //! Which problem each failure of the store is; every case is written out.
 
 use tenure_cluster::ReadError;
+use tracing::error;
 
 use super::ApiError;
 use crate::store::{ActError, LookError, SubmitError};
 
 impl From<SubmitError> for ApiError {
-    fn from(error: SubmitError) -> Self {
-        match error {
+    fn from(failed: SubmitError) -> Self {
+        match failed {
             SubmitError::KeyTaken(key) => Self::KeyReused(key),
             SubmitError::Busy => Self::Busy,
             SubmitError::Unavailable(failure) => Self::Unavailable(failure),
             SubmitError::Unknown(failure) => Self::Unknown(failure),
             SubmitError::ClockBehind => Self::ClockBehind,
+            SubmitError::Refused(guard) => {
+                error!(%guard, "a submit was refused by a guard that says nothing of its key");
+                Self::Panicked
+            }
             SubmitError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
             SubmitError::Closing => Self::Closing,
         }

@@ -18,6 +18,7 @@ pub use coalescer::Coalescer;
 
 use super::change::{Change, Submit};
 use super::commit::Store;
+use super::guard::GuardName;
 use super::keys::Lane;
 use super::records::Idem;
 use super::txns;
@@ -96,6 +97,9 @@ pub enum SubmitError {
     /// The store was asked with a time so far back that collection had passed it.
     #[error("this node's clock is behind the retention horizon")]
     ClockBehind,
+    /// A guard refused it that says nothing of its idempotency key.
+    #[error("not accepted: refused by the guard `{0}`")]
+    Refused(GuardName),
     /// A value is not what its key promises.
     #[error(transparent)]
     Corrupt(#[from] super::records::Corrupt),
