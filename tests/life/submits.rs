@@ -1,12 +1,16 @@
 //! Accepting tasks: idempotency keys, coalescing, whole batches.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tenure::store::{IdemKey, SubmitError, decode};
+use tenure::store::{IdemKey, Keys, Store, SubmitError, decode, line};
 use tenure::task::{Pack, State};
+use tenure_cluster::{Connection, Options};
+use tenure_testkit::{Mode, Proxy};
+use tokio::task::JoinSet;
 
-use super::common::{Cluster, now_ms, task, with_priority};
+use super::common::{Cluster, name, now_ms, task, with_priority};
 
 fn idem(key: &str, digest: &str) -> IdemKey {
     IdemKey {
@@ -179,4 +183,43 @@ async fn a_batch_of_a_thousand_mixed_tasks_keeps_its_order() {
         assert_eq!(spec.payload.get(), format!(r#"{{"nth":{nth}}}"#));
     }
     cluster.until_all(&ids, State::Succeeded).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_ten_seconds_from_arrival_and_a_new_lane_fails_alone() {
+    let cluster = Cluster::start().await;
+    let proxy = Proxy::start(cluster.etcd.address(0)).await;
+    let connection = Connection::open(Options::new([proxy.endpoint()])).unwrap();
+    let (submitter, coalescer) = line(&Store::new(connection, Keys::new(&name("default"))));
+    let mut driver = JoinSet::new();
+    driver.spawn(coalescer.run());
+    let known = submitter.one(task("noop", "{}"), None, now_ms()).await;
+    known.unwrap();
+    proxy.set(Mode::Hold);
+
+    // The second arrives while the first one's round is in flight, two rounds' time before its own could begin.
+    let sent = |wait_ms, kind| {
+        let submitter = &submitter;
+        async move {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let began = Instant::now();
+            let answer = submitter.one(task(kind, "{}"), None, now_ms()).await;
+            (answer, began.elapsed())
+        }
+    };
+    let batch = async {
+        let began = Instant::now();
+        let answer = submitter.batch(vec![task("noop", "{}")], None, now_ms());
+        (answer.await, began.elapsed())
+    };
+    let (first, new, behind, batch) =
+        tokio::join!(sent(0, "noop"), sent(0, "new"), sent(1_000, "noop"), batch);
+
+    for (answer, took) in [&first, &new, &behind, &batch] {
+        assert!(answer.is_err(), "{answer:?}");
+        assert!(*took < Duration::from_millis(10_500), "{took:?}");
+    }
+    assert!(matches!(first.0, Err(SubmitError::Unknown(_))), "{first:?}");
+    assert!(matches!(new.0, Err(SubmitError::Unavailable(_))), "{new:?}");
+    driver.shutdown().await;
 }
