@@ -4,6 +4,7 @@ use tenure_cluster::ReadError;
 use tracing::error;
 
 use super::ApiError;
+use crate::api::wire::FieldError;
 use crate::store::{ActError, LookError, SubmitError};
 
 impl From<SubmitError> for ApiError {
@@ -14,6 +15,11 @@ impl From<SubmitError> for ApiError {
             SubmitError::Unavailable(failure) => Self::Unavailable(failure),
             SubmitError::Unknown(failure) => Self::Unknown(failure),
             SubmitError::ClockBehind => Self::ClockBehind,
+            SubmitError::TooManyLanes(_) => Self::Invalid(vec![FieldError {
+                pointer: String::new(),
+                field: "queue".to_owned(),
+                detail: failed.to_string(),
+            }]),
             SubmitError::Refused(guard) => {
                 error!(%guard, "a submit was refused by a guard that says nothing of its key");
                 Self::Panicked

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use budget::{IN_FLIGHT_BYTES_MAX, Space};
 pub use coalescer::Coalescer;
+pub use lanes::LANES_MAX;
 
 use super::change::{Change, Submit};
 use super::commit::Store;
@@ -98,6 +99,12 @@ pub enum SubmitError {
     /// The store was asked with a time so far back that collection had passed it.
     #[error("this node's clock is behind the retention horizon")]
     ClockBehind,
+    /// The cluster has as many lanes as it takes, and this would be one more.
+    #[error(
+        "queue `{}` has had no work of kind `{}` yet, and the cluster has {LANES_MAX} pairs of queue and kind already, as many as it \
+         takes: use one of those", .0.queue, .0.kind
+    )]
+    TooManyLanes(Lane),
     /// A guard refused it that says nothing of its idempotency key.
     #[error("not accepted: refused by the guard `{0}`")]
     Refused(GuardName),
