@@ -21,9 +21,6 @@ use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
 
-/// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next.
-const FLIGHTS_MAX: usize = 4;
-
 /// 60 records to one round of assignments: what fits one batch.
 const ROUND: Bounds = Bounds {
     records_max: 60,
@@ -267,8 +264,8 @@ impl Desk<'_> {
             return;
         }
         self.pause = None;
-        self.flights.resend();
-        while self.flights.len() < FLIGHTS_MAX {
+        self.flights.resend(&self.view);
+        while self.flights.has_room() {
             let changes = self.next(numbers);
             if changes.is_empty() {
                 return;
@@ -324,7 +321,7 @@ impl Desk<'_> {
             .find(|(key, (_, _, seen))| reserved.frees(key, seen.modified));
         let due = due
             .map(|(_, (due_ms, _, _))| *due_ms)
-            .filter(|_| self.flights.len() < FLIGHTS_MAX);
+            .filter(|_| self.flights.has_room());
         let until_due = due.map_or(TICK, |due| {
             Duration::from_millis(due.saturating_sub(self.post.store.now_ms()))
         });
