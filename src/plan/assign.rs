@@ -171,15 +171,19 @@ fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> 
         .collect()
 }
 
-/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing.
+/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing. A queue waits while it is read what comes first in
+/// one of its lanes.
 fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecDeque<Queue<'a>> {
     let mut queues: BTreeMap<&Name, Vec<(&Lane, Head<'_>)>> = BTreeMap::new();
+    let mut awaited: BTreeSet<&Name> = BTreeSet::new();
     for (lane, window) in &view.lanes {
         let taken = view
             .nodes
             .values()
             .any(|node| node.record.kinds.contains(&lane.kind));
-        if taken && !window.is_empty() {
+        if taken && window.is_awaited() {
+            awaited.insert(&lane.queue);
+        } else if taken && !window.is_empty() {
             let free = window
                 .iter()
                 .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
@@ -192,6 +196,7 @@ fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecD
         name,
         lanes,
     };
+    queues.retain(|name, _| !awaited.contains(name));
     let mut queues: Vec<Queue<'_>> = queues.into_iter().map(queue).collect();
     queues.sort_unstable_by_key(|queue| (queue.last, queue.name));
     queues.into()
