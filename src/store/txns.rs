@@ -441,14 +441,13 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
 /// Writes the leadership history. The leader's.
 ///
 /// Guards   none of its own: the term's fence is around it.
-/// Writes   this term's record; the former one's end; old ones gone.
+/// Writes   this term's record; the ends of former ones; old ones gone.
 /// Refused  never alone.
 fn record(keys: &Keys, term: &Term) -> Txn {
     let txn = Txn::new().put(keys.term(term.term), encode(&term.record));
-    let txn = match &term.former {
-        Some((former, record)) => txn.put(keys.term(*former), encode(record)),
-        None => txn,
-    };
+    let txn = term.formers.iter().fold(txn, |txn, (former, record)| {
+        txn.put(keys.term(*former), encode(record))
+    });
     term.forget
         .iter()
         .fold(txn, |txn, old| txn.delete(keys.term(*old)))

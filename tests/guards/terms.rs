@@ -24,7 +24,7 @@ fn line(term: i64) -> Change {
     Change::Record(Line {
         term,
         record: record(),
-        former: Some((term - 1, closed())),
+        formers: vec![(term - 1, closed()), (term - 2, closed())],
         forget: vec![1],
     })
 }
@@ -99,20 +99,23 @@ async fn fenced_loses_by_term_where_another_leads() {
 async fn record_writes_its_term_closes_the_former_and_forgets_the_old() {
     let lab = Lab::start().await;
     let keys = lab.keys().clone();
-    for term in [1, 8] {
+    for term in [1, 7, 8] {
         let old = Line {
             term,
             record: record(),
-            former: None,
+            formers: Vec::new(),
             forget: Vec::new(),
         };
         lab.done(&Change::Record(old)).await;
     }
     let writes = lab.writes(&line(9)).await;
-    let expected = Writes::of(&[keys.term(9)], &[keys.term(8)], &[keys.term(1)]);
+    let again = [keys.term(7), keys.term(8)];
+    let expected = Writes::of(&[keys.term(9)], &again, &[keys.term(1)]);
     assert_eq!(writes, expected);
-    let former = lab.seen::<TermRecord>(&keys.term(8)).await.value;
-    assert_eq!(former.ended_by, Some(EndedBy::Resigned));
+    for key in again {
+        let former = lab.seen::<TermRecord>(&key).await.value;
+        assert_eq!(former.ended_by, Some(EndedBy::Resigned));
+    }
 }
 
 #[tokio::test]
