@@ -171,8 +171,8 @@ fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> 
         .collect()
 }
 
-/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing. A queue waits while it is read what comes first in
-/// one of its lanes.
+/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing. A queue waits while it is not known what
+/// comes first in one of its lanes, unless it cannot be read.
 fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecDeque<Queue<'a>> {
     let mut queues: BTreeMap<&Name, Vec<(&Lane, Head<'_>)>> = BTreeMap::new();
     let mut awaited: BTreeSet<&Name> = BTreeSet::new();

@@ -13,6 +13,8 @@ pub struct Window<T> {
     span_ms: Option<u64>,
     /// While what is behind the edge is read: what happened there since.
     meanwhile: Option<Meanwhile<T>>,
+    /// Whether the last read failed.
+    failed: bool,
 }
 
 /// What happened behind the edge since a read of it began, which is of the revision of its beginning.
@@ -33,6 +35,7 @@ impl<T> Window<T> {
             max: max.max(1),
             span_ms: None,
             meanwhile: None,
+            failed: false,
         }
     }
 
@@ -110,11 +113,12 @@ impl<T> Window<T> {
     /// The read failed.
     pub fn abandon(&mut self) {
         self.meanwhile = None;
+        self.failed = true;
     }
 
-    /// Whether it is not known yet what comes first: it is being read.
+    /// Whether it is not known yet what comes first, and the last read of it did not fail.
     pub fn is_awaited(&self) -> bool {
-        self.items.is_empty() && self.meanwhile.is_some()
+        self.items.is_empty() && self.edge.is_some() && !self.failed
     }
 
     /// How many more fit.
@@ -129,6 +133,7 @@ impl<T> Window<T> {
             Some(meanwhile) => (meanwhile.keys, meanwhile.until),
             None => (BTreeMap::new(), None),
         };
+        self.failed = false;
         self.edge = [edge, until].into_iter().flatten().min();
         for (key, item) in read {
             if !newer.contains_key(&key) {
