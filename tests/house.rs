@@ -36,9 +36,9 @@ const IMPORTS: &[(&str, &str)] = &[
         "api",
         "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
-    ("leader", "plan store metrics task tenure_cluster"),
-    ("worker", "plan store metrics task tenure_cluster"),
-    ("plan", "store task"),
+    ("leader", "plan store metrics task planted tenure_cluster"),
+    ("worker", "plan store metrics task planted tenure_cluster"),
+    ("plan", "store task planted"),
     // The view is folded from events; plan sends nothing.
     (
         "plan",
