@@ -15,8 +15,44 @@ use crate::many::{Ran, alone};
 /// 200 seeds: a bug that they do not find counts as not found.
 const WITHIN: u64 = 200;
 
-/// The bugs, the first seed that finds each, and one of the properties that are broken there.
-const FOUND_BY: &[(Bug, u64, Property)] = &[];
+/// The bugs, the first seed that finds each, and one of the properties that are broken there; `planted --find` prints such lines.
+const FOUND_BY: &[(Bug, u64, Property)] = &[
+    (Bug::WriteWithoutTerm, 81, Property::OneActingLeader),
+    (Bug::LeadOutOfTurn, 0, Property::OneActingLeader),
+    (Bug::AcknowledgedFirst, 0, Property::AcceptedNeverLost),
+    (Bug::SubmitUnknownIsDone, 3, Property::AcceptedNeverLost),
+    (Bug::KeyNotCompared, 1, Property::Idempotency),
+    (Bug::LaneUnmarked, 7, Property::Heals),
+    (Bug::LaneUnread, 0, Property::Heals),
+    (Bug::DueUnread, 1, Property::Heals),
+    (Bug::WindowForgets, 5, Property::Heals),
+    (Bug::WatchFromNow, 6, Property::Heals),
+    (Bug::StopsNotLoaded, 47, Property::ReclaimBounded),
+    (Bug::LowestFirst, 3, Property::PriorityOrder),
+    (Bug::AssignWithoutRecord, 16, Property::AcceptedNeverLost),
+    (Bug::AssignWithoutNode, 155, Property::ReclaimBounded),
+    (Bug::PromoteWithoutRecord, 6, Property::AcceptedNeverLost),
+    (Bug::PromotedEarly, 0, Property::OneTerminalState),
+    (Bug::ForeignClaims, 9, Property::ConcurrentRuns),
+    (Bug::HandBackDrops, 4, Property::Heals),
+    (Bug::HandBackIsDone, 4, Property::NothingFromNowhere),
+    (Bug::ReportWithoutClaim, 3, Property::StaleReportRefused),
+    (Bug::ReportWithoutStop, 137, Property::CancelHolds),
+    (Bug::ReportUnknownIsDone, 15, Property::ConcurrentRuns),
+    (Bug::ReportRenumbered, 22, Property::StaleReportRefused),
+    (Bug::RetriesUnbounded, 0, Property::AttemptsBounded),
+    (Bug::NumbersAnew, 0, Property::AttemptsBounded),
+    (Bug::ReclaimWithoutClaim, 9, Property::StaleReportRefused),
+    (Bug::ReclaimKeepsAttempt, 0, Property::AttemptsBounded),
+    (Bug::ReclaimIgnoresStop, 2, Property::CancelHolds),
+    (Bug::DeathNotCharged, 4, Property::AttemptsBounded),
+    (Bug::ActWithoutRecord, 7, Property::AcceptedNeverLost),
+    (Bug::CancelUnknownIsDone, 16, Property::CancelHolds),
+    (Bug::CancelUnmarked, 4, Property::Bounded),
+    (Bug::ReviveKeepsFailures, 0, Property::AttemptsBounded),
+    (Bug::RetentionIgnored, 4, Property::Bounded),
+    (Bug::DeadIsEnded, 4, Property::AcceptedNeverLost),
+];
 
 /// Runs recorded seeds with their bugs and without, or looks for them anew.
 pub(crate) fn run(find: bool, only: Option<Bug>) -> anyhow::Result<ExitCode> {
@@ -122,4 +158,48 @@ fn at_once(bugs: &[Bug], work: impl Fn(Bug) -> Result<String, String> + Sync) ->
         }
     });
     wrong.into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The table of the page stands between these.
+    const BEGIN: &str = "<!-- planted bugs: begin -->\n";
+    const END: &str = "<!-- planted bugs: end -->\n";
+
+    fn table() -> String {
+        let head = "| bug | what it does | found by | seeds to find |\n|---|---|---|---|\n";
+        let rows = FOUND_BY.iter().map(|(bug, seed, by)| {
+            format!("| `{bug}` | {} | `{by}` | {} |\n", bug.what(), seed + 1)
+        });
+        std::iter::once(head.to_owned()).chain(rows).collect()
+    }
+
+    #[test]
+    fn every_bug_has_its_seed() {
+        let recorded: Vec<Bug> = FOUND_BY.iter().map(|(bug, ..)| *bug).collect();
+        assert_eq!(recorded, Bug::ALL);
+        assert!(FOUND_BY.iter().all(|(_, seed, _)| *seed < WITHIN));
+    }
+
+    /// With `TENURE_UPDATE_DOCS=1` the table is written instead.
+    #[test]
+    fn the_page_has_the_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guarantees.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
+        let (_, after) = rest.split_once(END).expect("the table's end");
+        let expected = format!("{before}{BEGIN}{}{END}{after}", table());
+        if std::env::var_os("TENURE_UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+            return;
+        }
+        assert!(
+            page == expected,
+            "docs/guarantees.md differs from the table: TENURE_UPDATE_DOCS=1 rewrites it"
+        );
+    }
 }
