@@ -37,7 +37,7 @@ macro_rules! bugs {
 bugs! {
     WriteWithoutTerm "write-without-term" "A leader's batch does not compare the leader's key.",
     LeadOutOfTurn "lead-out-of-turn" "A candidate leads although an older one is there.",
-    AcknowledgedFirst "acknowledged-first" "A batch is acknowledged before it is committed.",
+    AcknowledgedFirst "acknowledged-first" "A batch is acknowledged once it is sent, whatever becomes of it.",
     SubmitUnknownIsDone "submit-unknown-is-done" "A batch whose outcome is unknown is acknowledged.",
     KeyNotCompared "key-not-compared" "A submit does not compare its idempotency keys.",
     LaneUnmarked "lane-unmarked" "Submits do not mark their lanes.",
@@ -64,12 +64,23 @@ bugs! {
     ReclaimKeepsAttempt "reclaim-keeps-attempt" "A lost attempt is not counted.",
     ReclaimIgnoresStop "reclaim-ignores-stop" "What was to be stopped goes on after its node's death.",
     DeathNotCharged "death-not-charged" "No task is charged with its node's death.",
-    ActWithoutRecord "act-without-record" "A cancel or retry does not compare the record.",
+    ActWithoutRecord "act-without-record" "A cancel, a retry or a touch does not compare the record.",
     CancelUnknownIsDone "cancel-unknown-is-done" "A cancel whose outcome is unknown is acknowledged.",
     CancelUnmarked "cancel-unmarked" "A cancel does not mark that its pack may have ended.",
     ReviveKeepsFailures "revive-keeps-failures" "A retry of a dead task begins with its old failures.",
     RetentionIgnored "retention-ignored" "A pack is collected as soon as it has ended.",
     DeadIsEnded "dead-is-ended" "A pack is collected although a task of it is among the dead letters.",
+}
+
+impl Bug {
+    /// The one that leaves out this guard of a record.
+    pub(crate) fn without(guard: &str) -> Self {
+        match guard {
+            "ready" => Self::AssignWithoutRecord,
+            "due" => Self::PromoteWithoutRecord,
+            _ => Self::ActWithoutRecord,
+        }
+    }
 }
 
 impl fmt::Display for Bug {

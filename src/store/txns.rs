@@ -265,17 +265,19 @@ fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
 fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
     let run = keys.run(&lost.node, lost.claim);
     let stop = keys.stop(&lost.node, lost.claim);
-    let mut txn = Txn::new()
+    let mut txn = Txn::new();
+    if !planted::is(Bug::ReclaimWithoutClaim) {
+        txn = txn.guard(Guard::modified_at("run", &run, lost.modified));
+    }
+    let txn = txn
         .guard(Guard::modified_at("stop", &stop, lost.stop))
         .guard(Guard::not_created_at(
             "node",
             keys.node(&lost.node),
             lost.gone,
-        ));
-    if !planted::is(Bug::ReclaimWithoutClaim) {
-        txn = txn.guard(Guard::modified_at("run", &run, lost.modified));
-    }
-    let txn = txn.delete(run).delete(stop);
+        ))
+        .delete(run)
+        .delete(stop);
     settle(
         keys,
         txn,
@@ -467,12 +469,7 @@ fn put(key: String, value: Vec<u8>) -> Op {
 }
 
 fn guarded(name: &'static str, keys: &Keys, waiting: &Waiting) -> Txn {
-    let planted = match name {
-        "ready" => Bug::AssignWithoutRecord,
-        "due" => Bug::PromoteWithoutRecord,
-        _ => Bug::ActWithoutRecord,
-    };
-    if planted::is(planted) {
+    if planted::is(Bug::without(name)) {
         return Txn::new();
     }
     Txn::new().guard(Guard::modified_at(
