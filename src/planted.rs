@@ -119,7 +119,7 @@ pub(crate) fn is(bug: Bug) -> bool {
 
 /// Whether this bug is planted: never in this build, and the compiler knows.
 #[cfg(not(feature = "planted"))]
-#[inline(always)]
+#[inline]
 pub(crate) const fn is(bug: Bug) -> bool {
     tenure_cluster::planted::is(bug.name())
 }

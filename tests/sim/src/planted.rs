@@ -85,7 +85,9 @@ fn again(bugs: &[Bug]) -> usize {
             .ok_or("it has no recorded seed: look for one with --find")?;
         let found = broken(*seed, bug)?;
         if !found.contains(by) {
-            return Err(format!("seed {seed} does not break {by}: {found:?}"));
+            return Err(format!(
+                "seed {seed} does not break {by} any more ({found:?}): look for another with --find"
+            ));
         }
         if !sound.holds(*seed)? {
             return Err(format!("seed {seed} fails without it too"));
