@@ -12,7 +12,7 @@ use super::change::{
 };
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
-use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
+use super::records::{Attempt, Idem, Next, Outcomes, Record, Run, Stop, encode};
 use crate::planted::{self, Bug};
 use crate::task::{ClaimId, Outcome, Pack, PackId, Tally, Which};
 
@@ -104,7 +104,8 @@ fn accept(keys: &Keys, submit: &Submit) -> Txn {
         ))
         .guard(Guard::absent(GuardName::Pack.name(), keys.pack(*first)))
         .or_get(keys.pack(*first));
-    for (key, _) in &submit.idem {
+    let compared = |_: &&(String, Idem)| !planted::is(Bug::KeyNotCompared);
+    for (key, _) in submit.idem.iter().filter(compared) {
         txn = txn
             .guard(Guard::absent(GuardName::Idem.name(), keys.idem(key)))
             .or_get(keys.idem(key));
@@ -192,13 +193,12 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             ready_ms: record.since_ms,
             inline: record.inline.clone(),
         };
-        txn = txn
-            .guard(Guard::created_at(
-                GuardName::Node.name(),
-                keys.node(&take.node),
-                take.session,
-            ))
-            .put(keys.run(&take.node, take.claim), encode(&run));
+        if !planted::is(Bug::AssignWithoutNode) {
+            let node = keys.node(&take.node);
+            let name = GuardName::Node.name();
+            txn = txn.guard(Guard::created_at(name, node, take.session));
+        }
+        txn = txn.put(keys.run(&take.node, take.claim), encode(&run));
     }
     txn.op(less(keys, from, taken))
 }
@@ -234,7 +234,7 @@ fn report(keys: &Keys, done: &Report) -> Txn {
             done.modified,
         ));
     }
-    if !done.settled.records.is_empty() {
+    if !done.settled.records.is_empty() && !planted::is(Bug::ReportWithoutStop) {
         txn = txn.guard(Guard::modified_at(GuardName::Stop.name(), &stop, done.stop));
     }
     txn = match &done.rest {
@@ -275,12 +275,12 @@ fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
 fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
     let run = keys.run(&lost.node, lost.claim);
     let stop = keys.stop(&lost.node, lost.claim);
-    let txn = Txn::new()
-        .guard(Guard::modified_at(
-            GuardName::Run.name(),
-            &run,
-            lost.modified,
-        ))
+    let mut txn = Txn::new();
+    if !planted::is(Bug::ReclaimWithoutClaim) {
+        let name = GuardName::Run.name();
+        txn = txn.guard(Guard::modified_at(name, &run, lost.modified));
+    }
+    let txn = txn
         .guard(Guard::modified_at(GuardName::Stop.name(), &stop, lost.stop))
         .guard(Guard::not_created_at(
             GuardName::Node.name(),
@@ -305,13 +305,16 @@ fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
 /// Refused  waiting: it was moved or made less, look again.
 fn cancel(keys: &Keys, act: &Act) -> Txn {
     let id = act.from.id;
-    guarded(GuardName::Waiting, keys, &act.from)
+    let txn = guarded(GuardName::Waiting, keys, &act.from)
         .op(less(keys, &act.from, act.which))
         .put(
             keys.result(id.pack, Origin::Act(act.act), 0),
             outcome(act, Outcome::Cancelled, None),
-        )
-        .put(keys.gc(act.from.now_ms, id.pack), Vec::new())
+        );
+    if planted::is(Bug::CancelUnmarked) {
+        return txn;
+    }
+    txn.put(keys.gc(act.from.now_ms, id.pack), Vec::new())
 }
 
 /// Makes dead tasks ready again, with new budgets. Anyone's.
@@ -330,6 +333,7 @@ fn revive(keys: &Keys, act: &Act) -> Txn {
         which: act.which,
         tally: Tally {
             attempts: dead.tally.attempts,
+            failures: u32::from(planted::is(Bug::ReviveKeepsFailures)) * dead.tally.failures,
             ..Tally::default()
         },
         since_ms: act.from.now_ms,
@@ -487,6 +491,9 @@ fn put(key: String, value: Vec<u8>) -> Op {
 }
 
 fn guarded(name: GuardName, keys: &Keys, waiting: &Waiting) -> Txn {
+    if planted::is(Bug::without(name.name())) {
+        return Txn::new();
+    }
     Txn::new().guard(Guard::modified_at(
         name.name(),
         waiting.key(keys),
