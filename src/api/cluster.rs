@@ -69,7 +69,7 @@ fn ended_by(ended: EndedBy) -> TermEnd {
 /// Ends the present term, whoever leads; another node is elected at once.
 #[utoipa::path(post, path = "/v1/leader/resign", tag = "leader",
     responses((status = 200, body = Resigned), (status = 409, description = "`leader_changed`"),
-        (status = 503, description = "`no_leader`")))]
+        (status = 503, description = "`no_leader`"), (status = 504, description = "`outcome_unknown`")))]
 pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resigned>, ApiError> {
     let store = &room.door.store;
     let (leader, revision) = store.leader().await?;

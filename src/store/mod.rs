@@ -26,7 +26,9 @@ pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, Listener, News, news};
-pub use overview::{COUNTED_RECORDS_MAX, Candidacy, Count, Leader, NodeSeen, QueueSeen, TERMS_MAX};
+pub use overview::{
+    COUNTED_RECORDS_MAX, Candidacy, Count, DismissError, Leader, NodeSeen, QueueSeen, TERMS_MAX,
+};
 pub use records::{
     Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Record, Run, Seen, Stop,
     TermRecord, decode, encode,

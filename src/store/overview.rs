@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenure_cluster::{KeyValue, Outcome, Range, ReadError};
+use tenure_cluster::{Failure, KeyValue, Outcome, Range, ReadError};
 
 use super::change::Term;
 use super::commit::Store;
@@ -77,6 +77,17 @@ pub struct QueueSeen {
     pub oldest_pending_ms: Option<u64>,
 }
 
+/// Why a leader was not dismissed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DismissError {
+    /// It may or may not have been.
+    #[error("outcome unknown: {0}")]
+    Unknown(Failure),
+    /// It was not.
+    #[error("not done: {0}")]
+    Unavailable(Failure),
+}
+
 impl Store {
     /// Who leads now; none where nobody does.
     ///
@@ -141,8 +152,8 @@ impl Store {
     /// Ends this leader's term from any node. True where it was ended, false where it had ended before; nobody else's is.
     ///
     /// # Errors
-    /// [`LookError`]; an unknown outcome is [`LookError::Failure`], and calling again is harmless.
-    pub async fn dismiss(&self, leader: &Leader, now_ms: u64) -> Result<(bool, i64), LookError> {
+    /// [`DismissError`]; calling again with this leader is harmless.
+    pub async fn dismiss(&self, leader: &Leader, now_ms: u64) -> Result<(bool, i64), DismissError> {
         let record = leader.record.clone().unwrap_or_else(|| TermRecord {
             node: leader.candidate.node.clone(),
             address: leader.candidate.address.clone(),
@@ -156,7 +167,8 @@ impl Store {
         match self.connection().commit(&txn).await {
             Outcome::Committed(done) => Ok((true, done.revision)),
             Outcome::Refused(refused) => Ok((false, refused.revision)),
-            Outcome::Unknown(failure) | Outcome::Unavailable(failure) => Err(failure.into()),
+            Outcome::Unknown(failure) => Err(DismissError::Unknown(failure)),
+            Outcome::Unavailable(failure) => Err(DismissError::Unavailable(failure)),
         }
     }
 
@@ -308,9 +320,8 @@ fn decoded(kvs: &[KeyValue]) -> Result<Vec<Record>, LookError> {
         .collect::<Result<_, _>>()?)
 }
 
-/// So that a compacted read can be told apart.
 impl LookError {
-    /// Whether the revision asked for is gone.
+    /// So that a compacted read can be told apart: whether the revision asked for is gone.
     pub fn is_compacted(&self) -> bool {
         matches!(self, Self::Read(ReadError::Compacted { .. }))
     }

@@ -3,7 +3,7 @@
 use tenure_cluster::ReadError;
 
 use super::ApiError;
-use crate::store::{ActError, LookError, SubmitError};
+use crate::store::{ActError, DismissError, LookError, SubmitError};
 
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
@@ -49,6 +49,15 @@ impl From<ActError> for ApiError {
             ActError::Unknown(failure) => Self::Unknown(failure),
             ActError::Unavailable(failure) => Self::Unavailable(failure),
             ActError::Busy(id) => Self::Moving(id),
+        }
+    }
+}
+
+impl From<DismissError> for ApiError {
+    fn from(error: DismissError) -> Self {
+        match error {
+            DismissError::Unknown(failure) => Self::Unknown(failure),
+            DismissError::Unavailable(failure) => Self::Unavailable(failure),
         }
     }
 }
