@@ -188,14 +188,15 @@ impl Placed {
         }
     }
 
-    /// Works until `stop`, see [`Node::run`].
+    /// Works until `stop`, see [`Node::run`]. Where a part of it ends before, it hands over as if told to stop.
     ///
     /// # Errors
-    /// As [`Node::run`].
+    /// As [`Node::run`], and why a part ended.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { parts, shared } = self;
+        let Self { mut parts, shared } = self;
         info!(node = %shared.name, address = shared.address, "started");
-        let ended = shared.live(&stop).await;
+        let stop = stop.child_token();
+        let ended = parts.beside(Box::pin(shared.live(&stop)), &stop).await;
         parts.close().await;
         ended
     }
