@@ -4,6 +4,7 @@ mod address;
 mod built_in;
 mod embedded;
 mod join;
+mod leave;
 mod parts;
 pub mod signals;
 mod watchman;
@@ -276,13 +277,16 @@ impl Shared {
                 // Told to stop, and leads no more: say so, and let the runs end.
                 self.ready.send_modify(|ready| ready.draining = true);
                 // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
-                let leaving = store::encode(&self.record(true));
-                tokio::select! {
-                    _ = session.publish(leaving) => {}
+                let told = tokio::select! {
+                    told = self.tell_leaving(session) => told,
                     () = &mut work => return Ended::Stopped,
-                }
+                };
                 drain.cancel();
-                work.await;
+                // The grace bounds the worker, and so what is tried beside it.
+                tokio::select! {
+                    () = self.repeat_leaving(session), if !told => work.await,
+                    () = &mut work => {}
+                }
                 Ended::Stopped
             }
         }
