@@ -87,17 +87,17 @@ impl OwnEtcd {
         Ok(Connection::open(options)?)
     }
 
-    /// Lives as long as its nodes do, and ends after them; where it can write no more, they end at once.
+    /// Lives as long as its nodes do, and ends after them; where it can write or answer no more, they end at once.
     ///
     /// # Errors
-    /// Theirs, or why nothing can be written.
+    /// Theirs, or why it has failed.
     pub async fn during<T>(
         self,
         nodes: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let ended = tokio::select! {
             biased;
-            why = self.server.failed() => Err(anyhow!("data-dir: {} can write no more: {why}", self.place)),
+            why = self.server.failed() => Err(anyhow!("{} has failed: {why}", self.place)),
             ended = nodes => ended,
         };
         let closed = tokio::time::timeout(CLOSING, self.server.shutdown()).await;
