@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::janitor::Janitor;
-use crate::keeper::{Keeper, keep};
+use crate::keeper::{Keeper, keep, over, unless_it_panics};
 use crate::lifetime::Lifetime;
 use crate::read::KeyValue;
 use crate::txn::{Answer, Guard, Outcome, Refused, Txn};
@@ -76,7 +77,7 @@ pub enum LostReason {
     LeaseGone,
     /// The session's key was deleted or taken from its lease, though the lease lives.
     KeyDeleted,
-    /// [`Session::close`] was called, or the session was dropped.
+    /// [`Session::close`] was called, the session was dropped, or a task of it panicked.
     Closed,
 }
 
@@ -202,8 +203,7 @@ impl Session {
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         let (janitor, sweeping) = Janitor::new(connection.clone(), lost.clone());
-        tasks.spawn(sweeping);
-        tasks.spawn(keep(Keeper {
+        let keeping = keep(Keeper {
             connection: connection.clone(),
             key: key.clone(),
             lease,
@@ -213,7 +213,10 @@ impl Session {
             state: Arc::clone(&state),
             lost: lost.clone(),
             stop: stop.clone(),
-        }));
+        });
+        for task in [sweeping.boxed(), keeping.boxed()] {
+            tasks.spawn(unless_it_panics(task, Arc::clone(&state), lost.clone()));
+        }
         let (ttl, candidacies) = (lifetime.ttl, AtomicU64::new(0));
         Self {
             connection,
@@ -298,14 +301,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // The tasks are aborted with their set; who relies on the session must know.
-        self.lost.cancel();
-        self.state.send_if_modified(|state| match state {
-            State::Live { .. } | State::Suspect { .. } => {
-                *state = State::Lost(LostReason::Closed);
-                true
-            }
-            State::Lost(_) => false,
-        });
+        over(&self.state, &self.lost);
     }
 }
 

@@ -181,7 +181,10 @@ mod tests {
         let options = tenure_cluster::Options::in_process([("etcd".to_owned(), etcd.channel())]);
         let connection = tenure_cluster::Connection::open(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut placed = Node::new(config).unwrap().place(listener, connection).unwrap();
+        let mut placed = Node::new(config)
+            .unwrap()
+            .place(listener, connection)
+            .unwrap();
         placed.parts.add("one more", part);
 
         let ended = timeout(Duration::from_mins(1), placed.run(CancellationToken::new())).await;

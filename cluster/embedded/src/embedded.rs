@@ -118,7 +118,8 @@ impl Embedded {
         let core = Arc::clone(&self.core);
         self.tasks().spawn(async move {
             if let Err(error) = server.await {
-                core.gate.fail(&format!("it no longer listens on {at}: {error}"));
+                core.gate
+                    .fail(&format!("it no longer listens on {at}: {error}"));
             }
         });
         Ok(at)
