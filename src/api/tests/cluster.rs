@@ -107,4 +107,13 @@ async fn a_page_of_running_tasks_reads_the_claims_once(backend: Backend) {
     assert!(items.iter().all(|task| task["attempts"][0]["node"] == "n1"));
     // The page and the claims; for each task its pack, its outcomes, its record and its stop.
     assert_eq!(ranges(&recorder) as u64, 2 + 4 * TASKS);
+
+    let before = ranges(&recorder);
+    let stats = api.get("/v1/stats").await;
+    assert_eq!(
+        (&stats.body["tasks"]["running"], &stats.body["slots"]),
+        (&json!(TASKS), &json!({"total": 2, "busy": 2}))
+    );
+    // Nodes, candidates, lanes and the one of them, claims, due and dead; the revision is asked for by another call.
+    assert!(ranges(&recorder) - before <= 8, "claims are read again");
 }
