@@ -23,7 +23,7 @@ impl From<SubmitError> for ApiError {
 impl From<LookError> for ApiError {
     fn from(error: LookError) -> Self {
         match error {
-            LookError::Read(ReadError::Compacted { .. }) => Self::CursorExpired,
+            LookError::Read(ReadError::Compacted { at }) => Self::Outpaced { at },
             LookError::Read(ReadError::Unavailable(failure) | ReadError::Definite(failure))
             | LookError::Failure(failure) => Self::Unavailable(failure),
             LookError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
