@@ -1,12 +1,16 @@
 //! The rules, each a function from sources to what breaks it, as `file:line: what`.
 
 use crate::source::{Source, climbs, is_word, lex, paths, places};
-use crate::{FILE_LINES_MAX, IMPORTS, KEYS, READERS, TEST_LINES_MAX, TXNS};
+use crate::{FILE_LINES_MAX, IMPORTS, KEYS, PRINTERS, READERS, TEST_LINES_MAX, TOOLS, TXNS};
 
 /// Arrows the other way.
 pub(crate) fn imports(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for source in sources.iter().filter(|source| !source.is_test()) {
+    let tools = |source: &Source| TOOLS.iter().any(|dir| source.path.starts_with(dir));
+    for source in sources
+        .iter()
+        .filter(|source| !source.is_test() && !tools(source))
+    {
         let ours = source.path.starts_with("src/");
         if ours && source.room() == "lib" {
             continue;
@@ -201,7 +205,8 @@ pub(crate) fn long_files(sources: &[Source], longer: &[(&str, usize, &str)]) -> 
 /// What would write to standard output past the one place that may.
 pub(crate) fn prints(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
-    for source in sources {
+    let printer = |source: &Source| PRINTERS.iter().any(|dir| source.path.starts_with(dir));
+    for source in sources.iter().filter(|source| !printer(source)) {
         let code = lex(source.product()).code;
         for word in ["println!", "print!"] {
             wrong.extend(places(&code, word).map(|(_, line)| source.at(line, word)));
