@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::janitor::Janitor;
 use crate::keeper::{Keeper, keep, over, unless_it_panics};
 use crate::lifetime::Lifetime;
 use crate::read::KeyValue;
-use crate::txn::{Answer, Guard, Outcome, Refused, Txn};
+use crate::txn::{Guard, Outcome, Txn};
 
 /// 200 ms between attempts to put the key where the outcome is not known.
 const RETRY: Duration = Duration::from_millis(200);
@@ -320,10 +320,14 @@ async fn claim(
     loop {
         let failure = match connection.commit(&txn).await {
             Outcome::Committed(committed) => return Ok(committed.revision),
-            Outcome::Refused(refused) => match holder(refused) {
+            Outcome::Refused(refused) => match refused.found() {
                 Some(kv) if kv.lease == lease => return Ok(kv.create_revision),
                 Some(holder) => return Err(taken(connection, holder).await),
-                None => continue,
+                None => Failure::new(
+                    FailureKind::Transport,
+                    "etcd",
+                    "a key is there and was not read",
+                ),
             },
             Outcome::Unknown(failure) => failure,
             Outcome::Unavailable(failure) if failure.kind.blames_member() => failure,
@@ -334,17 +338,6 @@ async fn claim(
         }
         sleep(RETRY).await;
     }
-}
-
-fn holder(refused: Refused) -> Option<KeyValue> {
-    refused
-        .reads
-        .into_iter()
-        .next()
-        .and_then(|answer| match answer {
-            Answer::Kvs(kvs) => kvs.into_iter().next(),
-            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
-        })
 }
 
 async fn taken(connection: &Connection, holder: KeyValue) -> OpenError {
