@@ -20,7 +20,7 @@ use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::{cluster, front, health, openapi, submit, tasks};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The whole API.
 ///
@@ -99,6 +99,9 @@ pub async fn serve(
     let served = axum::serve(listener, router).with_graceful_shutdown(told);
     tokio::select! {
         served = served.into_future() => served,
-        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => Ok(()),
+        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {
+            tracing::warn!("requests were still open after {CLOSE_WITHIN:?}, closing them");
+            Ok(())
+        }
     }
 }

@@ -22,8 +22,9 @@ use crate::telemetry;
 /// 5 s between the recorder's upkeeps, as its documentation advises.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// 5 s for open requests once the node has handed over: longer than a commit takes, shorter than a supervisor waits.
-const CLOSING: Duration = Duration::from_secs(5);
+/// 6 s for the parts to end once the node has handed over: a second more than the API gives its open requests, which are
+/// given longer than a commit takes and shorter than a supervisor waits.
+const CLOSING: Duration = api::CLOSE_WITHIN.saturating_add(Duration::from_secs(1));
 
 /// The parts of a node that run. Dropping them ends them.
 pub(super) struct Parts {
@@ -145,7 +146,7 @@ impl Parts {
             while tasks.join_next().await.is_some() {}
         });
         if closed.await.is_err() {
-            warn!("requests were still open after {CLOSING:?}, closing them");
+            warn!("parts of the node still ran after {CLOSING:?}, ending them");
         }
         tasks.shutdown().await;
     }
