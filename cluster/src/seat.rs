@@ -38,7 +38,7 @@ impl Seat {
     }
 
     /// Deletes the key with what else is to happen. Where that is not answered well, deletes it alone, again
-    /// and again until the request timeout; then the janitor goes on.
+    /// and again until twice the request timeout; then the janitor goes on.
     pub(crate) async fn leave(&mut self, connection: &Connection, also: Vec<Op>) -> Outcome {
         let created = self.created.unwrap_or(0);
         let alone = Txn::new()
