@@ -76,15 +76,15 @@ impl OwnEtcd {
 
     /// Another way to it, within the process.
     ///
-    /// # Errors
-    /// None: a channel is all it takes.
-    pub fn connection(&self) -> anyhow::Result<Connection> {
+    /// # Panics
+    /// Never: a channel is all it takes.
+    pub fn connection(&self) -> Connection {
         let channel = (self.place.clone(), self.server.channel());
         let options = Options {
             request_timeout: bounds::ETCD_TIMEOUT,
             ..Options::in_process([channel])
         };
-        Ok(Connection::open(options)?)
+        Connection::open(options).expect("a channel is all it takes")
     }
 
     /// Lives as long as its nodes do, and ends after them; where it can write or answer no more, they end at once.

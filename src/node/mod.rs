@@ -109,7 +109,7 @@ impl Node {
             .await
             .with_context(|| format!("listen: {listen} cannot be bound"))?;
         if let Some(own) = OwnEtcd::open(&self.config).await? {
-            let placed = self.place(listener, own.connection()?)?;
+            let placed = self.place(listener, own.connection())?;
             return own.during(Box::pin(placed.run(stop))).await;
         }
         let etcd = self
