@@ -79,8 +79,9 @@ const LONGER: &[(&str, usize, &str)] = &[
     ),
 ];
 
-/// Tools that put the product together from its parts, so that no row would say anything: their imports are theirs. The other
-/// members import nothing of ours, as whoever judges or measures must not.
+/// Tools that put the product together from its parts, so that no row would say anything: their imports are theirs. They look at
+/// its keys as an operator does, who spells them himself. The other members import nothing of ours, as whoever judges or measures
+/// must not.
 const TOOLS: [&str; 2] = ["tests/kit/src/", "tests/sim/src/"];
 
 /// Programs beside the product that print their results.
