@@ -72,7 +72,20 @@ const LONGER: &[(&str, usize, &str)] = &[
         560,
         "one file of keys, with the tests that take every key apart",
     ),
+    (
+        "tests/model/src/plan.rs",
+        430,
+        "one function for each thing that may be sent, and what they look at; apart, two files would share every helper",
+    ),
 ];
+
+/// Tools that put the product together from its parts, so that no row would say anything: their imports are theirs. They look at
+/// its keys as an operator does, who spells them himself. The other members import nothing of ours, as whoever judges or measures
+/// must not.
+const TOOLS: [&str; 2] = ["tests/kit/src/", "tests/sim/src/"];
+
+/// Programs beside the product that print their results.
+const PRINTERS: [&str; 1] = ["tests/sim/src/"];
 
 /// All that manifests say of the feature with which bugs can be planted: who has it, and that only the simulation asks for it.
 const PLANTED: [(&str, &str); 3] = [

@@ -1,13 +1,15 @@
 //! What a leader does beside scheduling: the leadership history, compaction of etcd's history, collection of ended packs, counts
 //! for metrics. Never touches a task that has not ended.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tenure_cluster::{Ended, Guard, Predecessor, Room, Term};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::{Post, collect};
 use crate::metrics;
@@ -30,6 +32,9 @@ const PRESSURE: f64 = 0.5;
 /// 5 s between looks at etcd's size.
 const PRESSURE_EVERY: Duration = Duration::from_secs(5);
 
+/// 15 s before work that panicked begins again: seldom enough to be read in the log.
+const AGAIN: Duration = Duration::from_secs(15);
+
 /// Starts the work of a term; it ends when the set is dropped or shut down.
 pub(super) fn start(post: Arc<Post>, term: &Term, record: TermRecord) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
@@ -37,12 +42,31 @@ pub(super) fn start(post: Arc<Post>, term: &Term, record: TermRecord) -> JoinSet
     let before = term.succeeded().cloned();
     let history = (Arc::clone(&post), fence.clone());
     tasks.spawn(async move { write(&history.0, history.1, number, record, before).await });
-    tasks.spawn(count(Arc::clone(&post)));
-    tasks.spawn(collect::run(Arc::clone(&post), fence));
+    let counted = Arc::clone(&post);
+    tasks.spawn(kept("counts", AGAIN, move || count(Arc::clone(&counted))));
+    let collected = Arc::clone(&post);
+    tasks.spawn(kept("collection", AGAIN, move || {
+        collect::run(Arc::clone(&collected), fence.clone())
+    }));
     if let Some(every) = post.compaction {
-        tasks.spawn(compact(post, every));
+        tasks.spawn(kept("compaction", AGAIN, move || {
+            compact(Arc::clone(&post), every)
+        }));
     }
     tasks
+}
+
+/// Work that ends with the term only: where it panics it is told and begun again. The term goes on, for what makes it panic is
+/// likely there under the next leader as well, and scheduling needs none of this.
+async fn kept<Work: Future<Output = ()>>(
+    what: &'static str,
+    again: Duration,
+    work: impl Fn() -> Work,
+) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        error!(what, "panicked, beginning again");
+        tokio::time::sleep(again).await;
+    }
 }
 
 /// What is known of a term when it begins.
@@ -188,6 +212,8 @@ fn shown(name: &str, queue: &store::QueueSeen, now_ms: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn record(from_ms: u64, until_ms: Option<u64>) -> TermRecord {
@@ -243,5 +269,18 @@ mod tests {
         assert_eq!(line.formers.len(), FORMERS_MAX);
         assert_eq!(line.forget.len(), TERMS_MAX);
         assert_eq!(line.forget.first(), Some(&201));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_begins_again() {
+        let runs = AtomicUsize::new(0);
+
+        kept("counts", Duration::ZERO, || async {
+            let before = runs.fetch_add(1, Ordering::Relaxed);
+            assert!(before == 2, "on purpose");
+        })
+        .await;
+
+        assert_eq!(runs.load(Ordering::Relaxed), 3);
     }
 }

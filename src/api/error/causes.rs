@@ -5,7 +5,7 @@ use tracing::error;
 
 use super::ApiError;
 use crate::api::wire::FieldError;
-use crate::store::{ActError, LookError, SubmitError};
+use crate::store::{ActError, DismissError, LookError, SubmitError};
 
 impl From<SubmitError> for ApiError {
     fn from(failed: SubmitError) -> Self {
@@ -34,7 +34,7 @@ impl From<SubmitError> for ApiError {
 impl From<LookError> for ApiError {
     fn from(error: LookError) -> Self {
         match error {
-            LookError::Read(ReadError::Compacted { .. }) => Self::CursorExpired,
+            LookError::Read(ReadError::Compacted { at }) => Self::Outpaced { at },
             LookError::Read(ReadError::Unavailable(failure) | ReadError::Definite(failure))
             | LookError::Failure(failure) => Self::Unavailable(failure),
             LookError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
@@ -60,6 +60,15 @@ impl From<ActError> for ApiError {
             ActError::Unknown(failure) => Self::Unknown(failure),
             ActError::Unavailable(failure) => Self::Unavailable(failure),
             ActError::Busy(id) => Self::Moving(id),
+        }
+    }
+}
+
+impl From<DismissError> for ApiError {
+    fn from(error: DismissError) -> Self {
+        match error {
+            DismissError::Unknown(failure) => Self::Unknown(failure),
+            DismissError::Unavailable(failure) => Self::Unavailable(failure),
         }
     }
 }

@@ -18,6 +18,7 @@ mod one;
 mod planted;
 mod recorder;
 mod scenario;
+mod weather;
 mod work;
 mod world;
 
