@@ -11,7 +11,10 @@ use tracing::{debug, error, warn};
 
 use super::Post;
 use crate::metrics;
-use crate::store::{Change, Collect, Corrupt, Keys, Outcomes, Raise, Verdict, batches, decode};
+use crate::planted::{self, Bug};
+use crate::store::{
+    Change, Collect, Corrupt, Keys, Next, Outcomes, Raise, Verdict, batches, decode,
+};
 use crate::task::{Outcome, Pack, PackId, Which};
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
@@ -61,7 +64,10 @@ struct Swept {
 /// Works off the oldest marks from this key on.
 async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadError> {
     let keys = post.store.keys();
-    let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
+    let mut retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
+    if planted::is(Bug::RetentionIgnored) {
+        retention_ms = 0;
+    }
     let old_ms = post.store.now_ms().saturating_sub(retention_ms);
     let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
     let marks = post.store.connection().range(&range).await?;
@@ -147,8 +153,10 @@ fn ended(pack: Option<&KeyValue>, results: &[KeyValue]) -> Result<(bool, Vec<Str
     for kv in results {
         let outcomes: Outcomes = decode(&kv.key, &kv.value)?;
         let done = outcomes.of.iter().filter(|attempt| {
-            attempt.next.is_none()
-                && matches!(attempt.outcome, Outcome::Succeeded | Outcome::Cancelled)
+            let dead = matches!(attempt.next, Some(Next::Dead { .. }));
+            dead && planted::is(Bug::DeadIsEnded)
+                || attempt.next.is_none()
+                    && matches!(attempt.outcome, Outcome::Succeeded | Outcome::Cancelled)
         });
         finished = done.fold(finished, |all, attempt| all.or(attempt.which));
     }
