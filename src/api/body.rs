@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -33,35 +34,40 @@ impl AtMost {
     }
 }
 
-/// How many bytes of JSON come at most, by what the headers announce.
-pub(super) fn announced(headers: &HeaderMap, at_most: AtMost) -> Result<usize, ApiError> {
+/// Whether the headers announce JSON, and no more than may come.
+pub(super) fn may_come(headers: &HeaderMap, at_most: AtMost) -> Result<(), ApiError> {
     is_json(headers)?;
-    let length = headers
+    let announced: Option<usize> = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    match length {
-        Some(length) if length > at_most.max => Err(at_most.too_large()),
-        Some(length) => Ok(length),
-        None => Ok(at_most.max),
+    if announced.is_some_and(|length| length > at_most.max) {
+        return Err(at_most.too_large());
     }
+    Ok(())
 }
 
-/// The body.
-pub(super) async fn read(body: Body, at_most: AtMost) -> Result<Bytes, ApiError> {
-    let read = timeout(ARRIVES_WITHIN, axum::body::to_bytes(body, at_most.max)).await;
-    let Ok(read) = read else {
-        let late = format!("it took longer than {} s", ARRIVES_WITHIN.as_secs());
-        return Err(ApiError::Body(late));
-    };
-    read.map_err(|error| {
-        // The limit is told by a type of http-body-util, which is not ours to name; its text is stable enough to tell.
-        let limit = std::error::Error::source(&error)
-            .is_some_and(|cause| cause.to_string().contains("limit"));
-        if limit {
-            at_most.too_large()
-        } else {
-            ApiError::Body(error.to_string())
+/// The body. `came` is told of each part's length before it is kept, and may refuse it.
+pub(super) async fn read(
+    body: Body,
+    at_most: AtMost,
+    mut came: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
+    let read = timeout(ARRIVES_WITHIN, async {
+        let mut parts = body.into_data_stream();
+        let mut bytes = BytesMut::new();
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|problem| ApiError::Body(problem.to_string()))?;
+            if bytes.len() + part.len() > at_most.max {
+                return Err(at_most.too_large());
+            }
+            came(part.len())?;
+            bytes.extend_from_slice(&part);
         }
+        Ok(bytes.freeze())
+    });
+    read.await.unwrap_or_else(|_| {
+        let late = format!("it took longer than {} s", ARRIVES_WITHIN.as_secs());
+        Err(ApiError::Body(late))
     })
 }
 

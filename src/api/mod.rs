@@ -7,7 +7,7 @@ mod answer;
 mod auth;
 mod body;
 mod cluster;
-mod cut;
+mod connections;
 mod error;
 mod front;
 mod health;

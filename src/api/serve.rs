@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::Tokens;
-use super::cut::Cut;
+use super::connections::Connections;
 use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::{cluster, front, health, openapi, submit, tasks};
@@ -80,26 +79,10 @@ pub async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        // Answers are small and awaited: without this some wait for an acknowledgement. It fails only on closed ones.
-        let _ = stream.set_nodelay(true);
-    });
-    let (closing, gone) = (shutdown.clone(), CancellationToken::new());
-    let _gone_when_dropped = gone.clone().drop_guard();
-    let listener = Cut {
-        listener,
-        gone: gone.clone(),
-    };
-    let told = async move {
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = gone.cancelled() => {}
-        }
-    };
-    let served = axum::serve(listener, router).with_graceful_shutdown(told);
+    let mut connections = Connections::new(listener, router);
     tokio::select! {
-        served = served.into_future() => served,
-        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {
+        served = connections.serve(shutdown.clone()) => served,
+        () = async { shutdown.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {
             tracing::warn!("requests were still open after {CLOSE_WITHIN:?}, closing them");
             Ok(())
         }

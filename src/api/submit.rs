@@ -160,9 +160,10 @@ async fn arrived(
 ) -> Result<(HeaderMap, Sent), ApiError> {
     has_room(room)?;
     let (parts, sent) = request.into_parts();
-    let announced = body::announced(&parts.headers, at_most)?;
-    let space = room.door.submitter.space(announced)?;
-    let bytes = body::read(sent, at_most).await?;
+    body::may_come(&parts.headers, at_most)?;
+    let mut space = room.door.submitter.space(0)?;
+    // By what has come, not by what is announced: who announces much and sends nothing takes nothing from others.
+    let bytes = body::read(sent, at_most, |came| Ok(space.grow(came)?)).await?;
     let sent = Sent {
         bytes,
         _space: space,

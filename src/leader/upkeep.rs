@@ -154,19 +154,21 @@ fn ended_by(ended: Ended) -> EndedBy {
 }
 
 /// Compacts up to where etcd was one interval ago, so that a watch that lags or a page that is read has as long to finish; at once
-/// where the database fills up.
+/// where the database fills up: then up to the last look, so that a watch that is not behind goes on.
 async fn compact(post: Arc<Post>, every: Duration) {
     let mut mark = post.store.connection().seen_revision();
     let mut marked = Instant::now();
+    let mut before = mark;
     let mut ticks = interval_at(Instant::now() + PRESSURE_EVERY, PRESSURE_EVERY.min(every));
     loop {
         ticks.tick().await;
         let now = post.store.connection().seen_revision();
+        let last_look = std::mem::replace(&mut before, now);
         let pressed = under_pressure(&post).await;
         if !pressed && marked.elapsed() < every {
             continue;
         }
-        let to = if pressed { now } else { mark };
+        let to = if pressed { last_look } else { mark };
         if to > 0 {
             match post.store.connection().compact(to).await {
                 Ok(()) => debug!(to, pressed, "history compacted"),

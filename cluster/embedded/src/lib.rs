@@ -42,6 +42,8 @@
 //! - A progress request is answered when the stream has caught up; etcd drops it where it has not.
 //! - Sizes in the status are of keys, values and history in memory: 0 where there is nothing yet, and they
 //!   shrink when history is compacted. The quota is held against them.
+//! - The alarm about space is lowered by itself where the quota raised it and a tenth of it is free again; while it is raised,
+//!   history is dropped at once. etcd waits for an operator.
 //! - Hashes are of the same keys, but not etcd's function.
 //! - A request above 2 MiB is refused by the transport with `OutOfRange`, not `ResourceExhausted`.
 //! - Lease ids chosen by the server are counted up, not random.

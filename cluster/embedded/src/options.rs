@@ -10,8 +10,8 @@ const PROGRESS_EVERY: Duration = Duration::from_mins(10);
 /// How an embedded server is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bytes of keys, values and history from which puts and grants are refused until an operator lowers
-    /// the alarm. Default none.
+    /// Bytes of keys, values and history from which puts and grants are refused until a tenth is free again.
+    /// Default none.
     pub quota_bytes: Option<usize>,
     /// Whether old history is dropped where no client compacts: what is older than 5 min and not among the
     /// last 10,000 revisions, and all but the last 500,000. Default yes.

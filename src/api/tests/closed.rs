@@ -300,6 +300,24 @@ async fn submits_over_the_budget_of_bytes_are_told_to_come_again_and_nothing_is_
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_and_does_not_come_takes_nothing_from_others() {
+    let stage = closed();
+    let length = (1 << 20).to_string();
+    let never = Body::from_stream(futures::stream::pending::<
+        Result<bytes::Bytes, std::io::Error>,
+    >());
+    let request = Request::post("/v1/tasks/batch")
+        .header("content-type", "application/json")
+        .header("content-length", length)
+        .body(never)
+        .unwrap();
+    let mut submit = Box::pin(stage.send(request));
+    assert!(futures::poll!(&mut submit).is_pending());
+
+    assert!(stage.submitter.space(IN_FLIGHT_BYTES_MAX).is_ok());
+}
+
+#[tokio::test]
 async fn a_submit_whose_caller_went_away_keeps_its_space_until_it_is_answered() {
     let (stage, coalescer, _) = stage(NOWHERE, &[]);
     let body = json!({"kind": "noop"});

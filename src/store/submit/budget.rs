@@ -20,7 +20,7 @@ pub(super) struct Budget(Arc<Semaphore>);
 /// A part of it; given back when dropped.
 #[derive(Debug)]
 pub struct Space {
-    _held: OwnedSemaphorePermit,
+    held: OwnedSemaphorePermit,
 }
 
 impl Budget {
@@ -33,11 +33,27 @@ impl Budget {
     /// # Errors
     /// [`SubmitError::Busy`].
     pub(super) fn take(&self, bytes: usize) -> Result<Space, SubmitError> {
-        let bytes = u32::try_from(bytes).map_err(|_| SubmitError::Busy)?;
-        let held = Arc::clone(&self.0).try_acquire_many_owned(bytes);
-        held.map(|held| Space { _held: held })
-            .map_err(|_| SubmitError::Busy)
+        let held = taken(&self.0, bytes)?;
+        Ok(Space { held })
     }
+}
+
+impl Space {
+    /// So many bytes more, at once or not at all: for what is still arriving.
+    ///
+    /// # Errors
+    /// [`SubmitError::Busy`]; what was held before stays.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), SubmitError> {
+        let more = taken(self.held.semaphore(), bytes)?;
+        self.held.merge(more);
+        Ok(())
+    }
+}
+
+fn taken(of: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, SubmitError> {
+    let bytes = u32::try_from(bytes).map_err(|_| SubmitError::Busy)?;
+    let taken = Arc::clone(of).try_acquire_many_owned(bytes);
+    taken.map_err(|_| SubmitError::Busy)
 }
 
 /// What a task takes while it waits, in bytes.
@@ -63,6 +79,12 @@ mod tests {
         let rest = budget.take(100).unwrap();
         assert!(matches!(budget.take(1), Err(SubmitError::Busy)));
         drop(rest);
+        let mut small = budget.take(0).unwrap();
+        small.grow(60).unwrap();
+        assert!(matches!(small.grow(41), Err(SubmitError::Busy)));
+        small.grow(40).unwrap();
+        assert!(matches!(budget.take(1), Err(SubmitError::Busy)));
+        drop(small);
         assert!(budget.take(100).is_ok());
         drop(most);
         assert!(budget.take(IN_FLIGHT_BYTES_MAX).is_ok());

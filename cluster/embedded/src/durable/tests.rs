@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use etcd_client::proto::{PbKeyValue, PbPutRequest, PbRangeRequest};
+use etcd_client::proto::{PbKeyValue, PbLeaseGrantRequest, PbPutRequest, PbRangeRequest};
 use redb::backends::InMemoryBackend;
 use redb::{Builder, StorageBackend};
 
@@ -139,7 +139,10 @@ fn while_too_much_waits_for_the_disk_only_leases_are_renewed() {
         .unwrap();
 
     let disk = held.lock().expect("nobody panics while holding it");
-    let mut renewal = Box::pin(core.renew(|engine, now| Ok(engine.keep_alive(now, 1))));
+    let granted = core.control(|engine, now| {
+        let request = PbLeaseGrantRequest { ttl: 5, id: 7 };
+        engine.grant(now, &request).unwrap().id
+    });
     let (waiting, refused, refused_read) = runtime.block_on(async {
         let mut waiting = Vec::new();
         // What the thread has taken for its next commit does not count, so some more than the bound.
@@ -151,7 +154,17 @@ fn while_too_much_waits_for_the_disk_only_leases_are_renewed() {
             }
         };
         let refused_read = core.apply(|engine, _| engine.range(&read)).await;
-        assert!(futures::poll!(&mut renewal).is_pending(), "not its turn");
+        let renewal = std::pin::pin!(core.keep_alive(granted));
+        let Poll::Ready(Ok(renewed)) = futures::poll!(renewal) else {
+            panic!("a renewal writes nothing and waits for nothing")
+        };
+        assert_eq!(renewed.ttl, 5);
+        assert_eq!(renewed.header.unwrap().revision, 1, "what may be shown");
+        let gone = std::pin::pin!(core.keep_alive(8));
+        assert!(
+            futures::poll!(gone).is_pending(),
+            "that it is gone is told when it is written"
+        );
         (waiting, refused, refused_read)
     });
     drop(disk);
@@ -166,7 +179,6 @@ fn while_too_much_waits_for_the_disk_only_leases_are_renewed() {
         for answer in waiting {
             answer.await.unwrap();
         }
-        renewal.await.unwrap();
         put(1).await.unwrap();
     });
     core.close();

@@ -6,10 +6,13 @@ use etcd_client::proto::{
 };
 use etcd_client::{AlarmAction, AlarmType};
 
-use super::{Effect, Engine, Error};
+use super::{Alarm, Effect, Engine, Error};
 
 /// The etcd whose answers these are.
 pub(crate) const VERSION: &str = "3.5.30";
+
+/// A tenth of the quota is free before the alarm is lowered: less would be full again at once.
+const FREE_SHARE: usize = 10;
 
 /// FNV-1a, 32 bits.
 const HASH_START: u32 = 0x811c_9dc5;
@@ -25,7 +28,7 @@ impl Engine {
         };
         let mine = request.member_id == self.identity.member;
         let named = match request.action() {
-            AlarmAction::Get => meant && self.no_space,
+            AlarmAction::Get => meant && self.no_space.is_some(),
             AlarmAction::Activate => {
                 if meant {
                     self.raise_no_space();
@@ -33,7 +36,7 @@ impl Engine {
                 meant
             }
             AlarmAction::Deactivate => {
-                let lowered = meant && mine && self.no_space;
+                let lowered = meant && mine && self.no_space.is_some();
                 if lowered {
                     self.lower_no_space();
                 }
@@ -48,17 +51,33 @@ impl Engine {
 
     /// Refuses puts and grants from now on.
     pub(crate) fn raise_no_space(&mut self) {
-        if !self.no_space {
-            self.no_space = true;
+        self.alarmed(Alarm::Asked);
+    }
+
+    pub(super) fn alarmed(&mut self, by: Alarm) {
+        if self.no_space.is_none() {
+            self.no_space = Some(by);
             self.effect(|| Effect::NoSpace(true));
         }
     }
 
     /// Accepts them again.
     pub(crate) fn lower_no_space(&mut self) {
-        if self.no_space {
-            self.no_space = false;
+        if self.no_space.take().is_some() {
             self.effect(|| Effect::NoSpace(false));
+        }
+    }
+
+    /// Whether a write did not fit, and nothing has been accepted since.
+    pub(crate) fn full(&self) -> bool {
+        self.no_space == Some(Alarm::Quota)
+    }
+
+    /// Accepts them again where a write that did not fit raised the alarm, and a tenth of the quota is free by now.
+    pub(crate) fn lower_where_room(&mut self) {
+        let quota = self.identity.quota_bytes.unwrap_or(usize::MAX);
+        if self.full() && self.store.bytes() < quota - quota / FREE_SHARE {
+            self.lower_no_space();
         }
     }
 
@@ -68,7 +87,7 @@ impl Engine {
         let member = self.identity.member;
         let errors = self
             .no_space
-            .then(|| format!("memberID:{member} alarm:NOSPACE "));
+            .map(|_| format!("memberID:{member} alarm:NOSPACE "));
         let quota = self.identity.quota_bytes.map(i64::try_from);
         PbStatusResponse {
             header: Some(self.header()),

@@ -74,13 +74,22 @@ pub(crate) struct Identity {
     pub(crate) lease_seed: u32,
 }
 
+/// Who raised the alarm about space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    /// A write that did not fit: it is lowered when there is room again.
+    Quota,
+    /// A client: it is lowered by one.
+    Asked,
+}
+
 /// The state machine.
 #[derive(Debug)]
 pub(crate) struct Engine {
     store: Store,
     lessor: Lessor,
     identity: Identity,
-    no_space: bool,
+    no_space: Option<Alarm>,
     /// Requests that changed something, as raft would count them.
     index: u64,
     term: u64,
@@ -99,7 +108,7 @@ impl Engine {
             store: Store::default(),
             lessor: Lessor::default(),
             identity,
-            no_space: false,
+            no_space: None,
             index: 0,
             term: FIRST_TERM,
             leases_chosen: 0,
@@ -118,7 +127,7 @@ impl Engine {
             index: store.revision().unsigned_abs(),
             store,
             lessor,
-            no_space,
+            no_space: no_space.then_some(Alarm::Quota),
             effects: Some(Vec::new()),
             ..Self::new(identity)
         }
@@ -270,14 +279,14 @@ impl Engine {
     fn charge(&mut self, bytes: usize) -> Result<(), Error> {
         let full = self.identity.quota_bytes;
         if bytes > 0 && full.is_some_and(|quota| self.store.bytes() + bytes >= quota) {
-            self.raise_no_space();
+            self.alarmed(Alarm::Quota);
             return Err(Error::NoSpace);
         }
         Ok(())
     }
 
     fn refuse_full(&self, bytes: usize) -> Result<(), Error> {
-        if self.no_space && bytes > 0 {
+        if self.no_space.is_some() && bytes > 0 {
             return Err(Error::NoSpace);
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use etcd_client::proto::PbLeaseKeepAliveResponse;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -63,17 +64,6 @@ impl Core {
         if self.journal.as_ref().is_some_and(Journal::full) {
             return Err(too_many());
         }
-        self.renew(request).await
-    }
-
-    /// As [`apply`](Self::apply), also while much waits for the disk: a lease must not end for that.
-    ///
-    /// # Errors
-    /// It is refused, or the server is closed.
-    pub(crate) async fn renew<T>(
-        &self,
-        request: impl FnOnce(&mut Engine, Duration) -> Result<T, Error>,
-    ) -> Result<T, Status> {
         let (answer, ticket) = {
             // Before, for after a panic there is nothing to hold; and again, for it may have closed meanwhile.
             self.gate.refuse_closed()?;
@@ -88,6 +78,28 @@ impl Core {
         answer.map_err(status)
     }
 
+    /// Renews a lease, and answers at once: a renewal writes nothing, and a lease must not end for what waits for the disk. One
+    /// that is over is ended by it; that is answered when it is on disk.
+    ///
+    /// # Errors
+    /// The server is closed.
+    pub(crate) async fn keep_alive(&self, id: i64) -> Result<PbLeaseKeepAliveResponse, Status> {
+        let (answer, ticket) = {
+            let mut state = self.lock();
+            self.gate.refuse_closed()?;
+            // As in etcd, the revision before the renewal; of what may be shown, where more is on its way to the disk.
+            let header = state.engine.header_at(self.gate.visible());
+            let ttl = state.engine.keep_alive(self.now(), id);
+            let ticket = self.applied(&mut state.engine).filter(|_| ttl == 0);
+            let header = Some(header);
+            (PbLeaseKeepAliveResponse { header, id, ttl }, ticket)
+        };
+        if let Some(ticket) = ticket {
+            self.gate.settled(ticket).await?;
+        }
+        Ok(answer)
+    }
+
     /// What the clock does every 500 ms: ends leases that are over, drops history that is old.
     pub(crate) fn tick(&self) {
         let mut state = self.lock();
@@ -99,6 +111,7 @@ impl Core {
         if let Some(history) = history {
             history.keep(engine, now);
         }
+        engine.lower_where_room();
         self.applied(engine);
     }
 

@@ -21,11 +21,18 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct History {
     seen: VecDeque<(Duration, i64)>,
     next: Duration,
+    /// The last revision at the look before, as often as the clock ticks.
+    before: i64,
 }
 
 impl History {
-    /// Compacts what is neither young nor among the last, every 10 s.
+    /// Compacts what is neither young nor among the last, every 10 s. Where there is no space, at every tick all that was there at
+    /// the last: nobody else can, where its only client cannot get a lease.
     pub(crate) fn keep(&mut self, engine: &mut Engine, now: Duration) {
+        let before = std::mem::replace(&mut self.before, engine.store().revision());
+        if engine.full() {
+            compact(engine, before);
+        }
         if now < self.next {
             return;
         }
@@ -46,15 +53,20 @@ impl History {
         let upto = old
             .min(revision - REVISIONS_MIN)
             .max(revision - REVISIONS_MAX);
-        if upto > engine.store().compacted().max(1) {
-            let request = PbCompactionRequest {
-                revision: upto,
-                physical: false,
-            };
-            engine
-                .compact(&request)
-                .expect("between the compacted revision and the last");
-        }
+        compact(engine, upto);
+    }
+}
+
+/// Drops history before a revision, where there is any.
+fn compact(engine: &mut Engine, revision: i64) {
+    if revision > engine.store().compacted().max(1) {
+        let request = PbCompactionRequest {
+            revision,
+            physical: false,
+        };
+        engine
+            .compact(&request)
+            .expect("between the compacted revision and the last");
     }
 }
 
@@ -77,10 +89,14 @@ mod tests {
     }
 
     fn engine() -> Engine {
+        within(None)
+    }
+
+    fn within(quota_bytes: Option<usize>) -> Engine {
         Engine::new(Identity {
             member: 1,
             cluster: 2,
-            quota_bytes: None,
+            quota_bytes,
             lease_seed: 1,
         })
     }
@@ -116,5 +132,39 @@ mod tests {
 
         let dropped = engine.store().revision() - REVISIONS_MAX;
         assert_eq!(engine.store().compacted(), dropped);
+    }
+    #[test]
+    fn a_store_full_of_history_makes_room_by_itself_and_accepts_writes_again() {
+        let (mut engine, mut history) = (within(Some(100_000)), History::default());
+        let put = |engine: &mut Engine| {
+            engine.put(PbPutRequest {
+                key: b"a".to_vec(),
+                value: vec![0; 10_000],
+                ..PbPutRequest::default()
+            })
+        };
+        while put(&mut engine).is_ok() {}
+        engine.lower_where_room();
+        assert!(engine.full(), "nothing has gone yet");
+
+        history.keep(&mut engine, Duration::ZERO);
+        engine.lower_where_room();
+        assert!(engine.full(), "what was there a tick ago is still readable");
+        history.keep(&mut engine, Duration::from_millis(500));
+        engine.lower_where_room();
+
+        assert!(put(&mut engine).is_ok());
+    }
+
+    #[test]
+    fn an_alarm_that_a_client_raised_is_not_lowered_by_itself() {
+        let mut engine = within(Some(100_000));
+        engine.raise_no_space();
+        engine.lower_where_room();
+        let request = PbPutRequest {
+            key: b"a".to_vec(),
+            ..PbPutRequest::default()
+        };
+        assert!(engine.put(request).is_err());
     }
 }

@@ -103,15 +103,6 @@ impl KeepAlive {
                 () = changed => {}
             }
         };
-        let answer = self.core.renew(|engine, now| {
-            // As in etcd, the revision before the renewal.
-            let header = engine.header();
-            Ok(PbLeaseKeepAliveResponse {
-                header: Some(header),
-                id,
-                ttl: engine.keep_alive(now, id),
-            })
-        });
-        answer.await.map(Some)
+        self.core.keep_alive(id).await.map(Some)
     }
 }
