@@ -180,3 +180,29 @@ async fn a_batch_of_a_thousand_mixed_tasks_keeps_its_order() {
     }
     cluster.until_all(&ids, State::Succeeded).await;
 }
+
+#[tokio::test]
+async fn copies_of_one_submit_are_answered_by_the_first_without_a_commit_each() {
+    let cluster = Cluster::start().await;
+    cluster.submit(task("noop", "{}")).await;
+
+    let one = |digest| {
+        let key = Some(idem("k", digest));
+        cluster.submitter.one(task("noop", "{}"), key, now_ms())
+    };
+    let began = cluster.revision().await;
+    let (same, others) = tokio::join!(
+        join_all((0..200).map(|_| one("d"))),
+        join_all((0..50).map(|_| one("e")))
+    );
+
+    let same: Vec<_> = same.into_iter().map(Result::unwrap).collect();
+    let new = same.iter().filter(|answer| !answer.repeated).count();
+    assert_eq!(new, 1);
+    assert!(same.iter().all(|answer| answer.tasks == same[0].tasks));
+    let taken = |answer: &Result<_, SubmitError>| matches!(answer, Err(SubmitError::KeyTaken(_)));
+    assert!(others.iter().all(taken));
+    // One commit for the first, and one more where not all of them met in its round.
+    let commits = cluster.revision().await - began;
+    assert!(commits <= 2, "{commits} commits");
+}

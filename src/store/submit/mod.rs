@@ -120,6 +120,8 @@ struct Waiter {
     idem: Option<IdemKey>,
     now_ms: u64,
     answer: oneshot::Sender<Result<Accepted, SubmitError>>,
+    /// Those after it in the line that have its idempotency key: its fate answers them too.
+    twins: Vec<Waiter>,
     /// Held until it is answered, also where its caller went away.
     _space: Space,
 }
@@ -167,6 +169,7 @@ impl Submitter {
             idem,
             now_ms,
             answer,
+            twins: Vec::new(),
             _space: space,
         };
         self.line
