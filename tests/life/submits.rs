@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use tenure::store::{IdemKey, SubmitError, decode};
+use tenure::store::{IdemKey, NewTask, SUBMIT_BYTES_MAX, SubmitError, decode};
 use tenure::task::{Pack, State};
 
-use super::common::{Cluster, now_ms, task, with_priority};
+use super::common::{Cluster, name, now_ms, task, with_attempts, with_priority};
 
 fn idem(key: &str, digest: &str) -> IdemKey {
     IdemKey {
@@ -205,4 +205,34 @@ async fn copies_of_one_submit_are_answered_by_the_first_without_a_commit_each() 
     // One commit for the first, and one more where not all of them met in its round.
     let commits = cluster.revision().await - began;
     assert!(commits <= 2, "{commits} commits");
+}
+
+/// A thousand tasks that share nothing, their names as long as may be, with so many payloads of 200 KB.
+fn apart(payloads: u32) -> Vec<NewTask> {
+    let long = "q".repeat(64);
+    let one = |i| {
+        let payload = if i < payloads {
+            format!("\"{}\"", "x".repeat(200_000))
+        } else {
+            "null".to_owned()
+        };
+        let mut one = with_attempts(task(&long, &payload), i + 1);
+        one.routing.queue = name(&long);
+        one
+    };
+    (0..1_000).map(one).collect()
+}
+
+#[tokio::test]
+async fn a_batch_that_etcd_would_not_take_is_refused_by_its_size() {
+    let cluster = Cluster::start().await;
+
+    let small = cluster.submitter.batch(apart(1), None, now_ms()).await;
+    let large = cluster.submitter.batch(apart(4), None, now_ms()).await;
+
+    assert_eq!(small.unwrap().tasks.len(), 1_000);
+    match large {
+        Err(SubmitError::TooLarge(bytes)) => assert!(bytes > SUBMIT_BYTES_MAX),
+        other => panic!("not refused by its size: {other:?}"),
+    }
 }

@@ -3,13 +3,19 @@
 use tenure_cluster::ReadError;
 
 use super::ApiError;
-use crate::store::{ActError, LookError, SubmitError};
+use crate::store::{ActError, LookError, SUBMIT_BYTES_MAX, SubmitError};
 
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::KeyTaken(key) => Self::KeyReused(key),
             SubmitError::Busy => Self::Busy,
+            SubmitError::TooLarge(bytes) => Self::TooLarge {
+                what: format!("the batch takes {bytes} bytes as it would be stored"),
+                max: SUBMIT_BYTES_MAX,
+                unit: "bytes",
+                pointer: None,
+            },
             SubmitError::Unavailable(failure) => Self::Unavailable(failure),
             SubmitError::Unknown(failure) => Self::Unknown(failure),
             SubmitError::ClockBehind => Self::ClockBehind,

@@ -36,6 +36,10 @@ const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
 /// 100 ms before a submit of unknown outcome is repeated: a full etcd answers at once, and would be asked without end.
 const REPEAT: Duration = Duration::from_millis(100);
 
+/// 1,500,000 bytes to a submit, by our count, which is rounded up: etcd's request limit is 1,572,864 (`--max-request-bytes`). A batch
+/// of 1 MiB whose tasks share no policy passes it, for each is a pack with names of its own.
+pub const SUBMIT_BYTES_MAX: usize = 1_500_000;
+
 /// A submit whose answer did not come in time.
 fn late() -> Failure {
     Failure {
@@ -87,6 +91,11 @@ pub enum SubmitError {
     /// As many submits are in flight as this node takes.
     #[error("{WAITING_MAX} submits or {IN_FLIGHT_BYTES_MAX} bytes of them are in flight already")]
     Busy,
+    /// A batch is larger than etcd takes in one transaction.
+    #[error(
+        "the batch takes {0} bytes as it would be stored, at most {SUBMIT_BYTES_MAX} are taken"
+    )]
+    TooLarge(usize),
     /// It was not accepted.
     #[error("not accepted: {0}")]
     Unavailable(Failure),
@@ -219,6 +228,10 @@ impl Submitter {
             idem: entry.collect(),
             inline,
         })];
+        let bytes = txns::txn(self.store.keys(), &change[0]).bytes();
+        if bytes > SUBMIT_BYTES_MAX {
+            return Err(SubmitError::TooLarge(bytes));
+        }
         let deadline = Instant::now() + SUBMIT_DEADLINE;
         let mut sent_before = false;
         loop {
