@@ -154,20 +154,14 @@ impl<'a> Footprint<'a> {
     /// The first key they contend for.
     pub fn conflicts(&self, other: &Footprint<'_>) -> Result<(), Violation> {
         for (one, two) in [(self, other), (other, self)] {
-            if let Some(key) = one.puts.iter().find(|key| two.writes(key)) {
-                return Err(Violation::Overlap {
-                    key: (*key).to_owned(),
-                });
+            if let Some(key) = two.written_of(&one.puts) {
+                return Err(Violation::Overlap { key });
             }
-            let guarded = one.guarded.iter().find(|key| two.writes(key));
-            let prefix = one
-                .guarded_prefixes
-                .iter()
-                .find(|prefix| two.writes_under(prefix));
-            if let Some(key) = guarded.or(prefix) {
-                return Err(Violation::GuardOfWritten {
-                    key: (*key).to_owned(),
-                });
+            let guarded = two.written_of(&one.guarded);
+            let mut prefixes = one.guarded_prefixes.iter();
+            let prefix = prefixes.find(|prefix| two.writes_under(prefix));
+            if let Some(key) = guarded.or(prefix.map(|prefix| (*prefix).to_owned())) {
+                return Err(Violation::GuardOfWritten { key });
             }
         }
         Ok(())
@@ -203,13 +197,15 @@ impl<'a> Footprint<'a> {
         self.guarded_prefixes.extend(other.guarded_prefixes);
     }
 
-    fn writes(&self, key: &str) -> bool {
-        self.puts.contains(key)
-            || self.deletes.contains(key)
-            || self
-                .deleted_prefixes
-                .iter()
-                .any(|prefix| key.starts_with(prefix))
+    /// The first of these keys that is written here. Many keys against few cost what the few do.
+    fn written_of(&self, keys: &BTreeSet<&str>) -> Option<String> {
+        let prefixes = self.deleted_prefixes.iter();
+        [shared(keys, &self.puts), shared(keys, &self.deletes)]
+            .into_iter()
+            .chain(prefixes.map(|prefix| under(keys, prefix)))
+            .flatten()
+            .min()
+            .map(str::to_owned)
     }
 
     fn writes_under(&self, prefix: &str) -> bool {
@@ -224,9 +220,21 @@ impl<'a> Footprint<'a> {
 }
 
 fn begins(keys: &BTreeSet<&str>, prefix: &str) -> bool {
-    keys.range(prefix..)
-        .next()
-        .is_some_and(|key| key.starts_with(prefix))
+    under(keys, prefix).is_some()
+}
+
+/// The first of these keys that begins so.
+fn under<'k>(keys: &BTreeSet<&'k str>, prefix: &'k str) -> Option<&'k str> {
+    let first = keys.range(prefix..).next().copied();
+    first.filter(|key| key.starts_with(prefix))
+}
+
+/// The first key of both.
+fn shared<'k>(keys: &BTreeSet<&'k str>, others: &BTreeSet<&'k str>) -> Option<&'k str> {
+    if keys.len() <= others.len() {
+        return keys.iter().copied().find(|key| others.contains(key));
+    }
+    others.iter().find_map(|key| keys.get(key).copied())
 }
 
 fn not_empty(key: &str) -> Result<&str, Violation> {

@@ -1,9 +1,11 @@
 //! The task behind a session: sends keepalives, watches the session's own key, tells how it stands.
 //! Never reads a keepalive's answer as proof: the deadline and the key decide as well.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -52,6 +54,31 @@ pub(crate) async fn keep(mut keeper: Keeper) {
     meter::lease_lost(reason.code());
     tracing::warn!(key = %keeper.key, lease = keeper.lease, reason = reason.code(), "session lost");
     keeper.give_back().await;
+}
+
+/// Runs a task of a session, and ends the session where it panics: without keepalives it is lost, and a candidate's key that
+/// nobody deletes would keep others from leading as long as it lives.
+pub(crate) async fn unless_it_panics(
+    task: impl Future<Output = ()>,
+    state: Arc<watch::Sender<State>>,
+    lost: CancellationToken,
+) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        tracing::error!("a task of the session panicked, the session is over");
+        over(&state, &lost);
+    }
+}
+
+/// Says that a session is over that nobody has lost before.
+pub(crate) fn over(state: &watch::Sender<State>, lost: &CancellationToken) {
+    lost.cancel();
+    state.send_if_modified(|state| match state {
+        State::Live { .. } | State::Suspect { .. } => {
+            *state = State::Lost(LostReason::Closed);
+            true
+        }
+        State::Lost(_) => false,
+    });
 }
 
 impl Keeper {
@@ -184,5 +211,27 @@ async fn read_again(connection: &Connection, key: &str, lease: i64, created: i64
                 tokio::time::sleep(RETRY).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_its_session() {
+        let until = Instant::now() + Duration::from_secs(10);
+        let state = Arc::new(watch::Sender::new(State::Live { until }));
+        let lost = CancellationToken::new();
+
+        unless_it_panics(
+            async { panic!("on purpose") },
+            Arc::clone(&state),
+            lost.clone(),
+        )
+        .await;
+
+        assert!(lost.is_cancelled());
+        assert_eq!(*state.borrow(), State::Lost(LostReason::Closed));
     }
 }

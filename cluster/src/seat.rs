@@ -10,9 +10,8 @@ use crate::connection::Connection;
 use crate::election::StandError;
 use crate::failure::FailureKind;
 use crate::janitor::{Janitor, Orphan};
-use crate::read::KeyValue;
 use crate::session::Session;
-use crate::txn::{Answer, Guard, Op, Outcome, Refused, Txn};
+use crate::txn::{Guard, Op, Outcome, Txn};
 
 /// 200 ms between attempts that were not answered well.
 const RETRY: Duration = Duration::from_millis(200);
@@ -39,7 +38,7 @@ impl Seat {
     }
 
     /// Deletes the key with what else is to happen. Where that is not answered well, deletes it alone, again
-    /// and again until the request timeout; then the janitor goes on.
+    /// and again until twice the request timeout; then the janitor goes on.
     pub(crate) async fn leave(&mut self, connection: &Connection, also: Vec<Op>) -> Outcome {
         let created = self.created.unwrap_or(0);
         let alone = Txn::new()
@@ -96,11 +95,10 @@ pub(crate) async fn take_seat(
             Outcome::Refused(refused) if refused.lost.contains(&"session") => {
                 return Err(StandError::SessionLost);
             }
-            Outcome::Refused(refused) => {
-                if let Some(kv) = found(refused) {
-                    return Ok(kv.create_revision);
-                }
-            }
+            Outcome::Refused(refused) => match refused.found() {
+                Some(kv) => return Ok(kv.create_revision),
+                None => sleep(RETRY).await,
+            },
             Outcome::Unknown(failure) if failure.kind == FailureKind::Space => {
                 return Err(failure.into());
             }
@@ -110,15 +108,4 @@ pub(crate) async fn take_seat(
             Outcome::Unknown(_) | Outcome::Unavailable(_) => sleep(RETRY).await,
         }
     }
-}
-
-fn found(refused: Refused) -> Option<KeyValue> {
-    refused
-        .reads
-        .into_iter()
-        .next()
-        .and_then(|answer| match answer {
-            Answer::Kvs(kvs) => kvs.into_iter().next(),
-            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
-        })
 }

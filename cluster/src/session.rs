@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::janitor::Janitor;
-use crate::keeper::{Keeper, keep};
+use crate::keeper::{Keeper, keep, over, unless_it_panics};
 use crate::lifetime::Lifetime;
 use crate::read::KeyValue;
-use crate::txn::{Answer, Guard, Outcome, Refused, Txn};
+use crate::txn::{Guard, Outcome, Txn};
 
 /// 200 ms between attempts to put the key where the outcome is not known.
 const RETRY: Duration = Duration::from_millis(200);
@@ -76,7 +77,7 @@ pub enum LostReason {
     LeaseGone,
     /// The session's key was deleted or taken from its lease, though the lease lives.
     KeyDeleted,
-    /// [`Session::close`] was called, or the session was dropped.
+    /// [`Session::close`] was called, the session was dropped, or a task of it panicked.
     Closed,
 }
 
@@ -202,8 +203,7 @@ impl Session {
         let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         let (janitor, sweeping) = Janitor::new(connection.clone(), lost.clone());
-        tasks.spawn(sweeping);
-        tasks.spawn(keep(Keeper {
+        let keeping = keep(Keeper {
             connection: connection.clone(),
             key: key.clone(),
             lease,
@@ -213,7 +213,10 @@ impl Session {
             state: Arc::clone(&state),
             lost: lost.clone(),
             stop: stop.clone(),
-        }));
+        });
+        for task in [sweeping.boxed(), keeping.boxed()] {
+            tasks.spawn(unless_it_panics(task, Arc::clone(&state), lost.clone()));
+        }
         let (ttl, candidacies) = (lifetime.ttl, AtomicU64::new(0));
         Self {
             connection,
@@ -298,14 +301,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // The tasks are aborted with their set; who relies on the session must know.
-        self.lost.cancel();
-        self.state.send_if_modified(|state| match state {
-            State::Live { .. } | State::Suspect { .. } => {
-                *state = State::Lost(LostReason::Closed);
-                true
-            }
-            State::Lost(_) => false,
-        });
+        over(&self.state, &self.lost);
     }
 }
 
@@ -324,10 +320,14 @@ async fn claim(
     loop {
         let failure = match connection.commit(&txn).await {
             Outcome::Committed(committed) => return Ok(committed.revision),
-            Outcome::Refused(refused) => match holder(refused) {
+            Outcome::Refused(refused) => match refused.found() {
                 Some(kv) if kv.lease == lease => return Ok(kv.create_revision),
                 Some(holder) => return Err(taken(connection, holder).await),
-                None => continue,
+                None => Failure::new(
+                    FailureKind::Transport,
+                    "etcd",
+                    "a key is there and was not read",
+                ),
             },
             Outcome::Unknown(failure) => failure,
             Outcome::Unavailable(failure) if failure.kind.blames_member() => failure,
@@ -338,17 +338,6 @@ async fn claim(
         }
         sleep(RETRY).await;
     }
-}
-
-fn holder(refused: Refused) -> Option<KeyValue> {
-    refused
-        .reads
-        .into_iter()
-        .next()
-        .and_then(|answer| match answer {
-            Answer::Kvs(kvs) => kvs.into_iter().next(),
-            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
-        })
 }
 
 async fn taken(connection: &Connection, holder: KeyValue) -> OpenError {

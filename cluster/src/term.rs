@@ -170,6 +170,8 @@ async fn guard_term(
     lost: CancellationToken,
     why: Arc<Mutex<Option<TermLoss>>>,
 ) {
+    // Also where this panics, the term is over: nobody would see its end any more.
+    let lost = lost.drop_guard();
     let key_gone = async {
         while mirror
             .kvs()
@@ -185,6 +187,6 @@ async fn guard_term(
         () = key_gone => TermLoss::KeyDeleted,
     };
     *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-    lost.cancel();
+    drop(lost);
     tracing::warn!(%key, ?reason, "term lost");
 }

@@ -373,6 +373,16 @@ impl Op {
     }
 }
 
+impl Refused {
+    /// The key that was read instead, where it was one and is there.
+    pub(crate) fn found(self) -> Option<KeyValue> {
+        match self.reads.into_iter().next()? {
+            Answer::Kvs(kvs) => kvs.into_iter().next(),
+            Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,
+        }
+    }
+}
+
 impl Outcome {
     /// The commit, where it committed.
     pub fn committed(&self) -> Option<&Committed> {

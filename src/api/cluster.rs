@@ -12,7 +12,7 @@ use super::wire::{
     EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
     Stats, TaskCounts, Term, TermEnd, Time,
 };
-use crate::store::{EndedBy, NodeSeen, QueueSeen, Store, TermRecord};
+use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
 use crate::task::Name;
 
 /// Who leads.
@@ -69,7 +69,7 @@ fn ended_by(ended: EndedBy) -> TermEnd {
 /// Ends the present term, whoever leads; another node is elected at once.
 #[utoipa::path(post, path = "/v1/leader/resign", tag = "leader",
     responses((status = 200, body = Resigned), (status = 409, description = "`leader_changed`"),
-        (status = 503, description = "`no_leader`")))]
+        (status = 503, description = "`no_leader`"), (status = 504, description = "`outcome_unknown`")))]
 pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resigned>, ApiError> {
     let store = &room.door.store;
     let (leader, revision) = store.leader().await?;
@@ -134,13 +134,17 @@ pub(super) async fn queues(State(room): State<Arc<Room>>) -> Result<Answer<Queue
     ))
 }
 
-/// The cluster on one page. Read in parts; `revision` is that of the oldest part.
+/// The cluster on one page.
 #[utoipa::path(get, path = "/v1/stats", tag = "queues", responses((status = 200, body = Stats)))]
 pub(super) async fn stats(State(room): State<Arc<Room>>) -> Result<Answer<Stats>, ApiError> {
-    let store = &room.door.store;
-    let (queues, revision) = store.queues().await?;
-    let (nodes, _) = known(store).await?;
-    let (leader, _) = leading(store).await?;
+    let Overview {
+        nodes,
+        leader,
+        queues,
+        revision,
+    } = room.door.store.overview().await?;
+    let nodes = told_nodes(nodes, leader.as_ref(), revision);
+    let leader = told_leader(leader, revision);
     let sum = |part: fn(&Node) -> u32| nodes.iter().map(part).sum();
     let stats = Stats {
         tasks: counts(&queues),
@@ -205,32 +209,30 @@ fn queue(name: &Name, seen: &QueueSeen) -> Queue {
 /// Who leads: holds the lowest election key and has opened its term's record.
 pub(super) async fn leading(store: &Store) -> Result<(Option<Leader>, i64), ApiError> {
     let (leader, revision) = store.leader().await?;
+    Ok((told_leader(leader, revision), revision))
+}
+
+fn told_leader(leader: Option<store::Leader>, revision: i64) -> Option<Leader> {
     let opened = leader.and_then(|leader| leader.record.map(|record| (leader.term, record)));
-    let leader = opened.map(|(term, record)| Leader {
+    opened.map(|(term, record)| Leader {
         node: record.node.to_string(),
         term,
         since: time(record.from_ms),
         address: record.address,
         revision,
-    });
-    Ok((leader, revision))
+    })
 }
 
 /// The live nodes, and which of them leads at the same revision.
 async fn known(store: &Store) -> Result<(Vec<Node>, i64), ApiError> {
-    let (nodes, revision) = store.nodes().await?;
-    let leader = store.leader_at(revision).await?;
-    let leads = |id: &Name| {
-        let leader = leader.as_ref();
-        leader.is_some_and(|leader| leader.candidate.node == *id)
-    };
-    Ok((
-        nodes
-            .into_iter()
-            .map(|node| told_node(leads(&node.id), node, revision))
-            .collect(),
-        revision,
-    ))
+    let (nodes, leader, revision) = store.nodes_led().await?;
+    Ok((told_nodes(nodes, leader.as_ref(), revision), revision))
+}
+
+fn told_nodes(nodes: Vec<NodeSeen>, leader: Option<&store::Leader>, revision: i64) -> Vec<Node> {
+    let leads = |id: &Name| leader.is_some_and(|leader| leader.candidate.node == *id);
+    let told = |node: NodeSeen| told_node(leads(&node.id), node, revision);
+    nodes.into_iter().map(told).collect()
 }
 
 fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {

@@ -98,6 +98,12 @@ pub enum ApiError {
     /// The pages' revision is compacted.
     #[error("the revision of this cursor has been compacted: list again without a cursor")]
     CursorExpired,
+    /// Compaction overtook every look.
+    #[error("etcd compacted revision {at} while it was read, again and again: try later")]
+    Outpaced {
+        /// The last revision that was read at.
+        at: i64,
+    },
     /// The idempotency key was used for another request.
     #[error(
         "idempotency key `{0}` was used for another request; use a new key, or repeat that request unchanged"
@@ -173,6 +179,11 @@ impl ApiError {
             Self::NoLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_leader", "Nobody leads"),
             Self::LeaderChanged => (StatusCode::CONFLICT, "leader_changed", "The leader changed"),
             Self::CursorExpired => (StatusCode::GONE, "cursor_expired", "Cursor expired"),
+            Self::Outpaced { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "history_compacted",
+                "History compacted",
+            ),
             Self::KeyReused(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
@@ -221,6 +232,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u16> {
         match self {
             Self::Busy
+            | Self::Outpaced { .. }
             | Self::Unavailable(_)
             | Self::NoLeader { .. }
             | Self::Closing
@@ -278,6 +290,7 @@ impl ApiError {
             | Self::NoLeader { .. }
             | Self::LeaderChanged
             | Self::CursorExpired
+            | Self::Outpaced { .. }
             | Self::KeyReused(_)
             | Self::Busy
             | Self::NearlyFull(_)

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::auth::Need;
 use super::error::ApiError;
-use super::routes::{self, Route};
+use super::routes::{self, Log, Route};
 use super::state::Room;
 use super::wire::{PROBLEM_MEDIA_TYPE, Problem};
 use crate::metrics;
@@ -29,21 +29,18 @@ pub(super) async fn front(State(room): State<Arc<Room>>, request: Request, next:
     let started = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let id = named(&room, request.headers().get(REQUEST_ID));
-    let matched = request.extensions().get::<MatchedPath>();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let matched = matched.as_ref();
     let route = matched.and_then(|path| routes::find(&method, path.as_str()));
 
-    let need = route.map_or(Need::Open, |route| route.need);
-    let asked = (&method, &uri, request.headers());
-    let admitted = room
-        .tokens
-        .admit(need, request.headers())
-        .and_then(|()| room.ours.admit(need, asked));
-    let mut response = match admitted {
-        Ok(()) => AssertUnwindSafe(next.run(request))
+    let mut response = match route.map(|route| admit(&room, route.need, &request)) {
+        Some(Ok(())) => AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
             .unwrap_or_else(panicked),
-        Err(refused) => refused.into_response(),
+        Some(Err(refused)) => refused.into_response(),
+        // What the table does not name is as if it were not there, whatever is mounted.
+        None => absent(matched.map_or("", MatchedPath::as_str)),
     };
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -51,6 +48,25 @@ pub(super) async fn front(State(room): State<Arc<Room>>, request: Request, next:
     }
     told(&method, route, uri.path(), &id, response.status(), started);
     response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn admit(room: &Room, need: Need, request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    room.tokens.admit(need, headers)?;
+    room.ours
+        .admit(need, (request.method(), request.uri(), headers))
+}
+
+/// The answer to what is in no row of the table: the path's methods where there are some, else that there is nothing.
+fn absent(path: &str) -> Response {
+    let methods = routes::methods(path);
+    if methods.is_empty() {
+        return ApiError::NoRoute.into_response();
+    }
+    let mut response = ApiError::Method.into_response();
+    let methods = HeaderValue::try_from(methods).expect("methods are visible ASCII");
+    response.headers_mut().insert(header::ALLOW, methods);
     response
 }
 
@@ -91,7 +107,7 @@ fn write(response: &mut Response, mut problem: Problem, path: &str) {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
 }
 
-/// Metrics of every request; a log line of what went wrong on our side, and of every act but a submit.
+/// Metrics of every request; a log line as its route has it.
 fn told(
     method: &Method,
     route: Option<&'static Route>,
@@ -108,16 +124,15 @@ fn told(
         digits(status),
         took,
     );
-    if route.is_some_and(|route| !route.logged) {
+    let log = route.map_or(Log::Faults, |route| route.log);
+    if log == Log::Nothing {
         return;
     }
     let (id, status) = (id.to_str().unwrap_or_default(), status.as_u16());
-    let acts =
-        *method == Method::POST && !path.starts_with("/v1/tasks/batch") && path != "/v1/tasks";
     let took_ms = took.as_secs_f64() * 1e3;
     if status >= 500 {
         tracing::warn!(%method, path, status, took_ms, request_id = id, "request failed");
-    } else if acts && status < 300 {
+    } else if log == Log::Acts && status < 300 {
         tracing::info!(%method, path, status, took_ms, request_id = id, "request");
     } else {
         tracing::debug!(%method, path, status, took_ms, request_id = id, "request");

@@ -21,7 +21,7 @@ mod tasks;
 pub mod wire;
 
 pub use error::ApiError;
-pub use serve::{router, serve};
+pub use serve::{CLOSE_WITHIN, router, serve};
 pub use state::{Door, Readiness, Usage};
 
 #[cfg(test)]

@@ -11,8 +11,18 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) need: Need,
-    /// Whether its requests are logged: not those that supervisors send all day.
-    pub(super) logged: bool,
+    pub(super) log: Log,
+}
+
+/// Which requests of a route are worth a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Log {
+    /// None: supervisors send them all day.
+    Nothing,
+    /// Those that went wrong on our side.
+    Faults,
+    /// Those, and each that was done: people act rarely.
+    Acts,
 }
 
 const fn open(path: &'static str) -> Route {
@@ -20,7 +30,7 @@ const fn open(path: &'static str) -> Route {
         method: "GET",
         path,
         need: Need::Open,
-        logged: false,
+        log: Log::Nothing,
     }
 }
 
@@ -29,30 +39,39 @@ const fn read(path: &'static str) -> Route {
         method: "GET",
         path,
         need: Need::Role(Role::Read),
-        logged: true,
+        log: Log::Faults,
     }
 }
 
-const fn post(path: &'static str, role: Role) -> Route {
+const fn submit(path: &'static str) -> Route {
+    Route {
+        method: "POST",
+        path,
+        need: Need::Role(Role::Submit),
+        log: Log::Faults,
+    }
+}
+
+const fn act(path: &'static str, role: Role) -> Route {
     Route {
         method: "POST",
         path,
         need: Need::Role(role),
-        logged: true,
+        log: Log::Acts,
     }
 }
 
 /// All routes; the busiest first, for they are searched in order.
 pub(super) const TABLE: &[Route] = &[
-    post("/v1/tasks", Role::Submit),
+    submit("/v1/tasks"),
     read("/v1/tasks/{id}"),
-    post("/v1/tasks/batch", Role::Submit),
+    submit("/v1/tasks/batch"),
     read("/v1/tasks"),
-    post("/v1/tasks/{id}/cancel", Role::Submit),
-    post("/v1/tasks/{id}/retry", Role::Admin),
+    act("/v1/tasks/{id}/cancel", Role::Submit),
+    act("/v1/tasks/{id}/retry", Role::Admin),
     read("/v1/leader"),
     read("/v1/leader/history"),
-    post("/v1/leader/resign", Role::Admin),
+    act("/v1/leader/resign", Role::Admin),
     read("/v1/nodes"),
     read("/v1/nodes/{id}"),
     read("/v1/queues"),
@@ -65,11 +84,21 @@ pub(super) const TABLE: &[Route] = &[
         method: "GET",
         path: "/metrics",
         need: Need::Role(Role::Read),
-        logged: false,
+        log: Log::Nothing,
     },
 ];
 
-/// The route that a request takes; none where the path is not known or takes other methods.
+/// The methods that a path takes, as the header Allow has them; empty where the path is not in the table.
+pub(super) fn methods(path: &str) -> String {
+    let of_path = TABLE.iter().filter(|route| route.path == path);
+    let words = of_path.map(|route| match route.method {
+        "GET" => "GET,HEAD",
+        other => other,
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
+/// The route that a request takes; none where the path is not known or takes other methods: then it is refused.
 pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
     let method = if *method == Method::HEAD {
         "GET"

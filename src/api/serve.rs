@@ -15,20 +15,24 @@ use utoipa_axum::routes;
 
 use super::auth::Tokens;
 use super::cut::Cut;
-use super::error::ApiError;
 use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::{cluster, front, health, openapi, submit, tasks};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The whole API.
 ///
 /// # Panics
 /// Never: its description has string keys, so it encodes.
 pub fn router(door: Door) -> Router {
-    let (router, api) = OpenApiRouter::with_openapi(openapi::begun())
+    fronted(routed(), door)
+}
+
+/// Every route there is; a row of [`super::routes::TABLE`] opens each.
+pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
+    OpenApiRouter::with_openapi(openapi::begun())
         .routes(routes!(submit::one, tasks::list))
         .routes(routes!(submit::batch))
         .routes(routes!(tasks::get))
@@ -46,7 +50,11 @@ pub fn router(door: Door) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
-        .split_for_parts();
+}
+
+/// Routes behind what every request passes.
+pub(super) fn fronted(mounted: OpenApiRouter<Arc<Room>>, door: Door) -> Router {
+    let (router, api) = mounted.split_for_parts();
     let api = openapi::finished(api);
     let room = Arc::new(Room {
         tokens: Tokens::new(&door.tokens),
@@ -59,8 +67,6 @@ pub fn router(door: Door) -> Router {
         door,
     });
     router
-        .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(async || ApiError::Method)
         .layer(from_fn_with_state(Arc::clone(&room), front::front))
         .with_state(room)
 }
@@ -93,6 +99,9 @@ pub async fn serve(
     let served = axum::serve(listener, router).with_graceful_shutdown(told);
     tokio::select! {
         served = served.into_future() => served,
-        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => Ok(()),
+        () = async { closing.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {
+            tracing::warn!("requests were still open after {CLOSE_WITHIN:?}, closing them");
+            Ok(())
+        }
     }
 }

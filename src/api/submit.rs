@@ -27,7 +27,7 @@ mod spec;
 /// The header that says the same as the field `idempotency_key`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// 50 different pairs of queue and kind to a batch: each may cost a marker of its own, and etcd takes 128 operations to a list.
+/// 50 different pairs of queue and kind to a batch: each may cost a mark of its own, 32 to a transaction, before the batch is sent.
 const BATCH_LANES_MAX: usize = 50;
 
 /// 64 KiB for what a single submit has beside its payload: 32 labels, 16 KiB of metadata, names and numbers.
@@ -40,7 +40,7 @@ const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
         "queue": "mail", "kind": "http", "payload": {"url": "https://example.org/hook", "method": "POST"},
         "priority": 7, "max_attempts": 3, "labels": {"customer": "42"}})),
     responses((status = 201, body = Submitted), (status = 200, description = "The key was used for this request before", body = Submitted),
-        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request`, `idempotency_key_reused`"),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a pair of queue and kind beyond the cluster's 4,096), `idempotency_key_reused`"),
         (status = 429, description = "`busy`: come again after Retry-After"),
         (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
@@ -109,7 +109,7 @@ async fn answered(
     request_body(content = BatchRequest, example = json!({
         "tasks": [{"kind": "noop"}, {"kind": "sleep", "payload": {"ms": 100}}]})),
     responses((status = 201, body = BatchSubmitted), (status = 200, description = "The key was used for this request before", body = BatchSubmitted),
-        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request`, `idempotency_key_reused`"),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a pair of queue and kind beyond the cluster's 4,096), `idempotency_key_reused`"),
         (status = 429, description = "`busy`: come again after Retry-After"),
         (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]

@@ -84,7 +84,15 @@ pub(super) async fn list(
     let cursor = cursor
         .ok_or_else(|| parameter("cursor", "is not a next_cursor of a list with this filter"))?;
 
-    let page = store.list(&filter, cursor, limit).await?;
+    let pinned = cursor.is_some();
+    let page = store.list(&filter, cursor, limit).await;
+    let page = page.map_err(|problem| {
+        if pinned && problem.is_compacted() {
+            ApiError::CursorExpired
+        } else {
+            problem.into()
+        }
+    })?;
 
     let around = Surroundings::of(store, &page.tasks).await?;
     let items = page

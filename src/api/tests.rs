@@ -24,6 +24,7 @@ mod origin;
 /// The API of a node that tests hold in their hands.
 struct Stage {
     router: axum::Router,
+    door: Door,
     store: Store,
     submitter: Submitter,
     ready: watch::Sender<Readiness>,
@@ -62,7 +63,8 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
     };
     (
         Stage {
-            router: router(door),
+            router: router(door.clone()),
+            door,
             store,
             submitter,
             ready,

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::table::{bytes, table};
 use super::{Exit, Failure, Global, Output, out, settings};
 use crate::clock;
-use crate::config::{Config, Embedded, Flags};
+use crate::config::{Config, Embedded, Flags, Invalid};
 use crate::store::Keys;
 use crate::task::NameError;
 
@@ -68,7 +68,7 @@ pub(super) async fn run(global: &Global, flags: &Flags) -> Result<Exit, Failure>
         ));
     }
     let options = config.etcd_options();
-    let options = options.map_err(|fault| Failure::usage(fault.problem))?;
+    let options = options.map_err(|fault| Failure::usage(Invalid(vec![fault]).to_string()))?;
     let connection =
         Connection::open(options).map_err(|error| Failure::usage(error.to_string()))?;
     let members = connection.status().await;

@@ -70,12 +70,12 @@ impl Cluster {
             nodes: JoinSet::new(),
             names: Vec::new(),
             ready: Vec::new(),
-            drain: Drain::new(etcd.connection()?, &config.cluster)?,
+            drain: Drain::new(etcd.connection(), &config.cluster)?,
         };
         for (number, listener) in (1..).zip(listeners) {
             let config = one_of(config, number, listener.local_addr()?);
             let (name, url) = (config.node_name.clone(), config.advertise.clone());
-            let placed = Node::new(config)?.place(listener, etcd.connection()?)?;
+            let placed = Node::new(config)?.place(listener, etcd.connection())?;
             cluster.ready.push(Box::pin(placed.ready()));
             let life = placed.run(stop.clone());
             let of = name.clone();

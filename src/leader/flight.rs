@@ -4,26 +4,34 @@
 //! it away twice. An assignment of unknown outcome is settled by touching its record, which conflicts with it; the others compare
 //! mod revisions and are simply sent again.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use tenure_cluster::Guard;
+use tenure_cluster::{Failure, FailureKind, Guard};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::metrics;
-use crate::plan::Reserved;
-use crate::store::{Change, Keys, Place, Store, Verdict, Waiting, batches};
+use crate::plan::{Reserved, View};
+use crate::store::{Change, GuardName, Keys, Lane, Place, Store, Verdict, Waiting, batches};
 use crate::task::{ClaimId, Name};
+
+/// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next. Others wait for one to land.
+const FLIGHTS_MAX: usize = 4;
 
 /// 250 ms: how long what was refused stays reserved where the view hears nothing more.
 const REFUSED_HELD: Duration = Duration::from_millis(250);
+
+/// 10 s: how long what etcd will never take is left alone before it is planned again.
+const INVALID_HELD: Duration = Duration::from_secs(10);
 
 /// A change that was sent, and what it reserves.
 struct Sent {
     change: Change,
     hold: Hold,
+    /// Whether it goes in a batch of its own: one that it shared was invalid.
+    alone: bool,
 }
 
 /// What must not be given away meanwhile.
@@ -50,6 +58,8 @@ pub(super) struct Flights {
     store: Store,
     fence: Guard,
     air: JoinSet<(Vec<Sent>, Vec<Verdict>)>,
+    /// Batches that wait for one to land, in order.
+    ready: VecDeque<Vec<Sent>>,
     reserved: Reserved,
     /// Landed at this revision, not yet seen by the view; what was refused is given free after a while even so, for the revision of
     /// a refusal may bring the view nothing, and a plan on an old view is only refused again.
@@ -64,15 +74,16 @@ impl Flights {
             store,
             fence,
             air: JoinSet::new(),
+            ready: VecDeque::new(),
             reserved: Reserved::default(),
             landed: Vec::new(),
             unsettled: Vec::new(),
         }
     }
 
-    /// How many batches are in flight.
-    pub(super) fn len(&self) -> usize {
-        self.air.len()
+    /// Whether more may be planned: a batch would leave at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.air.len() + self.ready.len() < FLIGHTS_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,46 +97,59 @@ impl Flights {
 
     /// Sends changes, as many batches as they need.
     pub(super) fn send(&mut self, changes: Vec<Change>) {
-        let keys = self.store.keys().clone();
-        for batch in batches(&keys, changes) {
-            let sent: Vec<Sent> = batch
-                .into_iter()
-                .map(|change| Sent {
-                    hold: Hold::of(&keys, &change),
-                    change,
-                })
-                .collect();
-            for sent in &sent {
-                sent.hold.take(&mut self.reserved);
-            }
-            self.launch(sent);
+        let keys = self.store.keys();
+        let sent = |change| Sent {
+            hold: Hold::of(keys, &change),
+            change,
+            alone: false,
+        };
+        let sent: Vec<Sent> = changes.into_iter().map(sent).collect();
+        for sent in &sent {
+            sent.hold.take(&mut self.reserved);
         }
+        self.queue(sent);
+        self.launch();
     }
 
-    /// Sends again what is unsettled.
-    pub(super) fn resend(&mut self) {
+    /// Sends again what is unsettled, but for touches of records that have moved on: what they were to settle is settled by that.
+    pub(super) fn resend(&mut self, view: &View) {
         let again = std::mem::take(&mut self.unsettled);
-        let mut by_change: BTreeMap<usize, Sent> = again.into_iter().enumerate().collect();
-        let changes: Vec<Change> = by_change.values().map(|sent| sent.change.clone()).collect();
-        let mut nth = 0;
+        let (settled, again): (Vec<_>, Vec<_>) = again
+            .into_iter()
+            .partition(|sent| has_moved_on(view, &sent.change));
+        for sent in settled {
+            sent.hold.give(&mut self.reserved);
+        }
+        let (alone, together): (Vec<_>, Vec<_>) = again.into_iter().partition(|sent| sent.alone);
+        self.ready.extend(alone.into_iter().map(|sent| vec![sent]));
+        self.queue(together);
+        self.launch();
+    }
+
+    /// Puts changes in line, as many batches as they need.
+    fn queue(&mut self, sent: Vec<Sent>) {
+        let changes = sent.iter().map(|sent| sent.change.clone()).collect();
+        let mut sent = sent.into_iter();
         for batch in batches(self.store.keys(), changes) {
-            let sent = (nth..nth + batch.len())
-                .filter_map(|i| by_change.remove(&i))
-                .collect();
-            nth += batch.len();
-            self.launch(sent);
+            self.ready
+                .push_back(sent.by_ref().take(batch.len()).collect());
         }
     }
 
-    fn launch(&mut self, sent: Vec<Sent>) {
-        let (store, fence) = (self.store.clone(), self.fence.clone());
-        self.air.spawn(async move {
-            let began = Instant::now();
-            let changes: Vec<Change> = sent.iter().map(|sent| sent.change.clone()).collect();
-            let verdicts = store.commit_batch(Some(&fence), &changes, &[]).await;
-            metrics::dispatched(began.elapsed(), assigned(&changes));
-            (sent, verdicts)
-        });
+    /// The one gate: as many batches leave as there is room for.
+    fn launch(&mut self) {
+        while self.air.len() < FLIGHTS_MAX
+            && let Some(sent) = self.ready.pop_front()
+        {
+            let (store, fence) = (self.store.clone(), self.fence.clone());
+            self.air.spawn(async move {
+                let began = Instant::now();
+                let changes: Vec<Change> = sent.iter().map(|sent| sent.change.clone()).collect();
+                let verdicts = store.commit_batch(Some(&fence), &changes).await;
+                metrics::dispatched(began.elapsed(), assigned(&changes));
+                (sent, verdicts)
+            });
+        }
     }
 
     /// Waits for a batch to land. Cancel-safe.
@@ -135,8 +159,10 @@ impl Flights {
             Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
             None => return Landed::Well,
         };
-        let mut how = Landed::Well;
-        for (sent, verdict) in sent.into_iter().zip(verdicts) {
+        self.launch();
+        let (mut how, alone) = (Landed::Well, sent.len() == 1);
+        for (mut sent, verdict) in sent.into_iter().zip(verdicts) {
+            sent.alone |= alone;
             how = match (self.landed(sent, verdict), how) {
                 (Landed::TermLost, _) | (_, Landed::TermLost) => Landed::TermLost,
                 (Landed::Badly, _) | (_, Landed::Badly) => Landed::Badly,
@@ -152,12 +178,16 @@ impl Flights {
                 self.landed.push((revision, None, sent.hold));
                 Landed::Well
             }
-            Verdict::Refused { lost, .. } if lost.contains(&"term") => Landed::TermLost,
+            Verdict::Refused { lost, .. } if lost.contains(&GuardName::Term) => Landed::TermLost,
             Verdict::Refused { lost, revision, .. } => {
                 debug!(op = sent.change.word(), ?lost, "refused, planned again");
                 self.landed
                     .push((revision, Some(Instant::now() + REFUSED_HELD), sent.hold));
                 Landed::Well
+            }
+            Verdict::Unavailable(failure) if failure.kind == FailureKind::Invalid => {
+                self.invalid(sent, &failure);
+                Landed::Badly
             }
             Verdict::Unavailable(failure) => {
                 warn!(op = sent.change.word(), %failure, "not sent");
@@ -186,12 +216,26 @@ impl Flights {
                     | Change::Unmark(_)
                     | Change::Record(_) => sent.change.clone(),
                 };
-                self.unsettled.push(Sent {
-                    change,
-                    hold: sent.hold,
-                });
+                self.unsettled.push(Sent { change, ..sent });
                 Landed::Badly
             }
+        }
+    }
+
+    /// etcd will never take the transaction. What shared it goes alone; one that is alone is left for a while, and planned anew.
+    fn invalid(&mut self, sent: Sent, failure: &Failure) {
+        if !sent.alone {
+            debug!(op = sent.change.word(), %failure, "invalid together, sent alone");
+            let alone = true;
+            return self.unsettled.push(Sent { alone, ..sent });
+        }
+        error!(op = sent.change.word(), %failure, "etcd calls a change invalid");
+        if matches!(sent.change, Change::Touch(_)) {
+            // The assignment it is to settle may still commit: until its record moves on.
+            self.unsettled.push(sent);
+        } else {
+            let until = Instant::now() + INVALID_HELD;
+            self.landed.push((i64::MAX, Some(until), sent.hold));
         }
     }
 
@@ -283,6 +327,18 @@ fn record(keys: &Keys, place: Place, from: &Waiting) -> (String, i64) {
     (key, from.seen.modified)
 }
 
+/// Whether this is a touch of a record that the view has at a later revision than the touch compares: neither it nor what it was to
+/// settle can commit any more, and where that was committed, the view has it.
+fn has_moved_on(view: &View, change: &Change) -> bool {
+    let Change::Touch(of) = change else {
+        return false;
+    };
+    let (key, modified) = record(view.keys(), of.place, of);
+    let window = view.lanes.get(&Lane::of(of.routing()));
+    let there = window.and_then(|window| window.get(&key));
+    there.is_some_and(|(_, seen)| seen.modified > modified)
+}
+
 /// How many tasks these changes give to nodes.
 fn assigned(changes: &[Change]) -> u64 {
     let tasks = changes.iter().map(|change| {
@@ -294,3 +350,7 @@ fn assigned(changes: &[Change]) -> u64 {
     });
     tasks.sum()
 }
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;

@@ -20,9 +20,7 @@ use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
-
-/// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next.
-const FLIGHTS_MAX: usize = 4;
+use refill::{Compacted, Refills};
 
 /// 60 records to one round of assignments: what fits one batch.
 const ROUND: Bounds = Bounds {
@@ -162,8 +160,8 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             view,
             watch,
             flights,
+            refills: Refills::new(post.store.clone()),
             pause: None,
-            refill_after: None,
             looked_at: None,
             turn: Turn::default(),
         };
@@ -186,9 +184,8 @@ struct Desk<'a> {
     view: View,
     watch: Watch,
     flights: &'a mut Flights,
+    refills: Refills,
     pause: Option<Instant>,
-    /// No window is read before this.
-    refill_after: Option<Instant>,
     /// The count of node changes that orphans were last looked for at, and when: a reclaim that was refused is looked for again,
     /// however busy the loop is.
     looked_at: Option<(u64, Instant)>,
@@ -199,9 +196,7 @@ struct Desk<'a> {
 impl Desk<'_> {
     async fn run(mut self, numbers: &mut Numbers) -> Round {
         loop {
-            if self.refill().await == Some(Round::Resync) {
-                return Round::Resync;
-            }
+            self.refills.start(&mut self.view);
             self.plan(numbers);
             let idle = self.idle();
             tokio::select! {
@@ -215,29 +210,16 @@ impl Desk<'_> {
                     flight::Landed::Badly => self.pause = Some(Instant::now() + PAUSE),
                     flight::Landed::TermLost => return Round::TermLost,
                 },
+                read = self.refills.next(), if !self.refills.is_empty() => {
+                    let folded = read.map(|read| self.refills.fold(&mut self.view, read));
+                    if folded == Some(Err(Compacted)) {
+                        return Round::Resync;
+                    }
+                }
                 () = tokio::time::sleep(idle) => self.looked_at = None,
             }
             self.flights.release(self.view.revision);
         }
-    }
-
-    /// Reads what the windows want. What cannot be read now is tried again after a pause; planning goes on with what is there.
-    async fn refill(&mut self) -> Option<Round> {
-        if self
-            .refill_after
-            .is_some_and(|after| Instant::now() < after)
-        {
-            return None;
-        }
-        match refill::refill(&self.post.store, &mut self.view).await {
-            Ok(()) => self.refill_after = None,
-            Err(problem) if problem.is_compacted() => return Some(Round::Resync),
-            Err(problem) => {
-                warn!(%problem, "a window could not be refilled");
-                self.refill_after = Some(Instant::now() + PAUSE);
-            }
-        }
-        None
     }
 
     /// False where the watch fell behind compaction.
@@ -270,8 +252,8 @@ impl Desk<'_> {
             return;
         }
         self.pause = None;
-        self.flights.resend();
-        while self.flights.len() < FLIGHTS_MAX {
+        self.flights.resend(&self.view);
+        while self.flights.has_room() {
             let changes = self.next(numbers);
             if changes.is_empty() {
                 return;
@@ -329,7 +311,7 @@ impl Desk<'_> {
             .find(|(key, (_, _, seen))| reserved.frees(key, seen.modified));
         let due = due
             .map(|(_, (due_ms, _, _))| *due_ms)
-            .filter(|_| self.flights.len() < FLIGHTS_MAX);
+            .filter(|_| self.flights.has_room());
         let until_due = due.map_or(TICK, |due| {
             Duration::from_millis(due.saturating_sub(self.post.store.now_ms()))
         });

@@ -76,28 +76,28 @@ impl OwnEtcd {
 
     /// Another way to it, within the process.
     ///
-    /// # Errors
-    /// None: a channel is all it takes.
-    pub fn connection(&self) -> anyhow::Result<Connection> {
+    /// # Panics
+    /// Never: a channel is all it takes.
+    pub fn connection(&self) -> Connection {
         let channel = (self.place.clone(), self.server.channel());
         let options = Options {
             request_timeout: bounds::ETCD_TIMEOUT,
             ..Options::in_process([channel])
         };
-        Ok(Connection::open(options)?)
+        Connection::open(options).expect("a channel is all it takes")
     }
 
-    /// Lives as long as its nodes do, and ends after them; where it can write no more, they end at once.
+    /// Lives as long as its nodes do, and ends after them; where it can write or answer no more, they end at once.
     ///
     /// # Errors
-    /// Theirs, or why nothing can be written.
+    /// Theirs, or why it has failed.
     pub async fn during<T>(
         self,
         nodes: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let ended = tokio::select! {
             biased;
-            why = self.server.failed() => Err(anyhow!("data-dir: {} can write no more: {why}", self.place)),
+            why = self.server.failed() => Err(anyhow!("{} has failed: {why}", self.place)),
             ended = nodes => ended,
         };
         let closed = tokio::time::timeout(CLOSING, self.server.shutdown()).await;

@@ -4,6 +4,7 @@ mod address;
 mod built_in;
 mod embedded;
 mod join;
+mod leave;
 mod parts;
 pub mod signals;
 mod watchman;
@@ -108,7 +109,7 @@ impl Node {
             .await
             .with_context(|| format!("listen: {listen} cannot be bound"))?;
         if let Some(own) = OwnEtcd::open(&self.config).await? {
-            let placed = self.place(listener, own.connection()?)?;
+            let placed = self.place(listener, own.connection())?;
             return own.during(Box::pin(placed.run(stop))).await;
         }
         let etcd = self
@@ -188,14 +189,15 @@ impl Placed {
         }
     }
 
-    /// Works until `stop`, see [`Node::run`].
+    /// Works until `stop`, see [`Node::run`]. Where a part of it ends before, it hands over as if told to stop.
     ///
     /// # Errors
-    /// As [`Node::run`].
+    /// As [`Node::run`], and why a part ended.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { parts, shared } = self;
+        let Self { mut parts, shared } = self;
         info!(node = %shared.name, address = shared.address, "started");
-        let ended = shared.live(&stop).await;
+        let stop = stop.child_token();
+        let ended = parts.beside(Box::pin(shared.live(&stop)), &stop).await;
         parts.close().await;
         ended
     }
@@ -275,13 +277,16 @@ impl Shared {
                 // Told to stop, and leads no more: say so, and let the runs end.
                 self.ready.send_modify(|ready| ready.draining = true);
                 // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
-                let leaving = store::encode(&self.record(true));
-                tokio::select! {
-                    _ = session.publish(leaving) => {}
+                let told = tokio::select! {
+                    told = self.tell_leaving(session) => told,
                     () = &mut work => return Ended::Stopped,
-                }
+                };
                 drain.cancel();
-                work.await;
+                // The grace bounds the worker, and so what is tried beside it.
+                tokio::select! {
+                    () = self.repeat_leaving(session), if !told => work.await,
+                    () = &mut work => {}
+                }
                 Ended::Stopped
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::Peekable;
 
 use super::view::{Node, Reserved, View};
+use crate::planted::{self, Bug};
 use crate::store::{Assign, Lane, Place, Record, RecordId, Seen, Take, Waiting};
 use crate::task::{ClaimId, Name, Which};
 
@@ -103,7 +104,8 @@ struct Queue<'a> {
     lanes: Vec<(&'a Lane, Head<'a>)>,
 }
 
-type Head<'a> = Peekable<Box<dyn Iterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
+type Head<'a> =
+    Peekable<Box<dyn DoubleEndedIterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
 
 /// What to assign now.
 pub fn assign(
@@ -171,20 +173,28 @@ fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> 
         .collect()
 }
 
-/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing.
+/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing. A queue waits while it is not known what
+/// comes first in one of its lanes, unless it cannot be read.
 fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecDeque<Queue<'a>> {
     let mut queues: BTreeMap<&Name, Vec<(&Lane, Head<'_>)>> = BTreeMap::new();
+    let mut awaited: BTreeSet<&Name> = BTreeSet::new();
     for (lane, window) in &view.lanes {
         let taken = view
             .nodes
             .values()
             .any(|node| node.record.kinds.contains(&lane.kind));
-        if taken && !window.is_empty() {
+        if taken && window.is_awaited() {
+            awaited.insert(&lane.queue);
+        } else if taken && !window.is_empty() {
             let free = window
                 .iter()
                 .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
-            let head: Head<'_> = (Box::new(free) as Box<dyn Iterator<Item = _>>).peekable();
-            queues.entry(&lane.queue).or_default().push((lane, head));
+            let mut head: Box<dyn DoubleEndedIterator<Item = _>> = Box::new(free);
+            if planted::is(Bug::LowestFirst) {
+                head = Box::new(head.rev());
+            }
+            let of = queues.entry(&lane.queue).or_default();
+            of.push((lane, head.peekable()));
         }
     }
     let queue = |(name, lanes)| Queue {
@@ -192,6 +202,7 @@ fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecD
         name,
         lanes,
     };
+    queues.retain(|name, _| !awaited.contains(name));
     let mut queues: Vec<Queue<'_>> = queues.into_iter().map(queue).collect();
     queues.sort_unstable_by_key(|queue| (queue.last, queue.name));
     queues.into()

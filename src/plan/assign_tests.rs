@@ -40,6 +40,29 @@ fn higher_priority_goes_first_across_kinds_then_age() {
 }
 
 #[test]
+fn a_queue_waits_until_it_is_known_what_comes_first_in_each_of_its_lanes() {
+    let mut world = World::new();
+    world.node("a", 10, &["x", "y"]);
+    let low = world.ready("q", "x", 1, 1, 1);
+    let other = world.ready("r", "x", 1, 2, 1);
+    let of = |kind| Lane {
+        queue: name("q"),
+        kind: name(kind),
+    };
+    // Of one of its lanes, and of one of a kind that nobody runs, nothing has been read yet.
+    world.view.unread(of("y"));
+    world.view.unread(of("nobody"));
+    assert_eq!(packs(&plan(&world)), [other]);
+
+    world.view.lanes.get_mut(&of("y")).unwrap().abandon();
+    assert_eq!(
+        packs(&plan(&world)),
+        [low, other],
+        "what cannot be read holds up nothing"
+    );
+}
+
+#[test]
 fn queues_take_turns_whatever_their_priorities() {
     let mut world = World::new();
     world.node("a", 3, &["k"]);

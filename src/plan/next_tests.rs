@@ -71,10 +71,12 @@ fn what_is_lost_goes_before_what_is_due_and_that_before_what_is_ready() {
     }
 }
 
+/// How many lost, due and ready; the first change of each round.
+type Rounds = ((usize, usize, usize), &'static [&'static str]);
+
 #[test]
 fn what_is_due_and_what_is_ready_take_turns_and_what_is_lost_goes_before_both() {
-    // How many lost, due and ready; the first change of each round.
-    let cases: &[((usize, usize, usize), &[&str])] = &[
+    let cases: &[Rounds] = &[
         ((0, 9, 9), &["promote", "assign", "promote", "assign"]),
         ((0, 9, 0), &["promote", "promote", "promote", "promote"]),
         ((0, 0, 9), &["assign", "assign", "assign", "assign"]),

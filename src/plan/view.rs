@@ -7,6 +7,7 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::pace::Pace;
 use super::window::Window;
+use crate::planted::{self, Bug};
 use crate::store::{
     Corrupt, Keys, Lane, Live, NodeRecord, Origin, Record, RecordId, Run, Seen, Stop,
 };
@@ -21,6 +22,9 @@ pub struct Node {
     pub record: NodeRecord,
 }
 
+/// The head of a lane.
+type LaneWindow = Window<(RecordId, Seen<Record>)>;
+
 /// Everything the leader decides from, at one revision.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -33,7 +37,7 @@ pub struct View {
     /// Stops and their mod revisions.
     pub stops: BTreeMap<(Name, ClaimId), Seen<Stop>>,
     /// The heads of the lanes.
-    pub lanes: BTreeMap<Lane, Window<(RecordId, Seen<Record>)>>,
+    pub lanes: BTreeMap<Lane, LaneWindow>,
     /// The earliest scheduled records.
     pub due: Window<(u64, RecordId, Seen<Record>)>,
     /// How fast nodes get through work.
@@ -96,7 +100,8 @@ impl Reserved {
     }
 }
 
-/// 32,768 records in all lanes' windows together; a lane has its share of it, at least [`LANE_RECORDS_MIN`].
+/// 32,768 records in all lanes' windows together; a lane has its share of it, which gets less as lanes are born, but not less than
+/// [`LANE_RECORDS_MIN`]: beyond 512 lanes that is more, 262,144 with the 4,096 lanes that a cluster takes.
 const WINDOWS_RECORDS_MAX: usize = 32_768;
 
 /// 64 records: below this a lane would be read for every commit.
@@ -105,7 +110,10 @@ const LANE_RECORDS_MIN: usize = 64;
 impl View {
     /// Nothing known, at this revision; `window_max` bounds each window, in records.
     pub fn new(keys: Keys, revision: i64, window_max: usize) -> Self {
-        let due = Window::unread(window_max, keys.due_prefix());
+        let mut due = Window::unread(window_max, keys.due_prefix());
+        if planted::is(Bug::DueUnread) {
+            due = Window::new(window_max);
+        }
         Self {
             revision,
             nodes: BTreeMap::new(),
@@ -199,11 +207,12 @@ impl View {
 
     /// Adds a lane of which nothing has been read, as a leader that takes over finds it.
     pub fn unread(&mut self, lane: Lane) {
-        let max = self.lane_max();
+        if planted::is(Bug::LaneUnread) {
+            self.lane(lane);
+            return;
+        }
         let from = self.keys.ready_lane(&lane);
-        self.lanes
-            .entry(lane)
-            .or_insert_with(|| Window::unread(max, from));
+        self.window(lane, |max| Window::unread(max, from));
     }
 
     /// Tasks that a node holds, by kind.
@@ -225,14 +234,21 @@ impl View {
     }
 
     /// A lane born after this view: its window is complete from the start.
-    fn lane(&mut self, lane: Lane) -> &mut Window<(RecordId, Seen<Record>)> {
-        let max = self.lane_max();
-        self.lanes.entry(lane).or_insert_with(|| Window::new(max))
+    fn lane(&mut self, lane: Lane) -> &mut LaneWindow {
+        self.window(lane, Window::new)
     }
 
-    fn lane_max(&self) -> usize {
-        let share = WINDOWS_RECORDS_MAX / (self.lanes.len() + 1);
-        share.max(LANE_RECORDS_MIN).min(self.window_max)
+    /// The window of a lane; where it is a new one, all have their share of what is left to each.
+    fn window(&mut self, lane: Lane, new: impl FnOnce(usize) -> LaneWindow) -> &mut LaneWindow {
+        let mut max = self.window_max;
+        if !self.lanes.contains_key(&lane) {
+            let share = WINDOWS_RECORDS_MAX / (self.lanes.len() + 1);
+            max = share.max(LANE_RECORDS_MIN).min(max);
+            self.lanes
+                .values_mut()
+                .for_each(|window| window.resize(max));
+        }
+        self.lanes.entry(lane).or_insert_with(|| new(max))
     }
 
     fn put_node(&mut self, id: Name, seen: Seen<NodeRecord>) {

@@ -289,3 +289,36 @@ fn what_goes_back_untried_is_told_from_what_ended() {
         assert_eq!(ahead, may, "{again} again after {attempts}, left {rest:?}");
     }
 }
+
+#[test]
+fn the_windows_of_all_lanes_together_have_a_bound_whatever_was_born_first() {
+    let keys = crate::store::Keys::new(&"c".parse().unwrap());
+    let mut view = View::new(keys.clone(), 1, 1_024);
+    for nth in 0..100_u64 {
+        for pack in 0..1_024 {
+            let routing = Routing {
+                queue: format!("q{nth}").parse().unwrap(),
+                ..routing(0)
+            };
+            let id = RecordId::submitted(PackId::floor(pack));
+            let kv = KeyValue {
+                key: keys.record(Place::Ready, &routing, &id),
+                value: encode(&record(0, 1)).into(),
+                create_revision: 1,
+                mod_revision: 1,
+                version: 1,
+                lease: 0,
+            };
+            view.put(&kv, 0).unwrap();
+        }
+    }
+
+    let held: usize = view.lanes.values().map(Window::len).sum();
+
+    assert!(held <= WINDOWS_RECORDS_MAX, "{held}");
+    assert!(
+        view.lanes
+            .values()
+            .all(|window| window.len() >= LANE_RECORDS_MIN)
+    );
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::planted::{self, Bug};
+
 /// The smallest keys of a range and what they hold. Complete up to `edge`: every key of the range below it is here, none at or
 /// above it.
 #[derive(Clone, Debug)]
@@ -11,6 +13,19 @@ pub struct Window<T> {
     max: usize,
     /// How much time of keys to read next; none while the range behind the edge is short.
     span_ms: Option<u64>,
+    /// While what is behind the edge is read: what happened there since.
+    meanwhile: Option<Meanwhile<T>>,
+    /// Whether the last read failed.
+    failed: bool,
+}
+
+/// What happened behind the edge since a read of it began, which is of the revision of its beginning.
+#[derive(Clone, Debug)]
+struct Meanwhile<T> {
+    /// What was written, or none for what was deleted; no more than the window holds.
+    keys: BTreeMap<String, Option<T>>,
+    /// What happened at or above this was not kept.
+    until: Option<String>,
 }
 
 impl<T> Window<T> {
@@ -21,6 +36,8 @@ impl<T> Window<T> {
             edge: None,
             max: max.max(1),
             span_ms: None,
+            meanwhile: None,
+            failed: false,
         }
     }
 
@@ -32,26 +49,78 @@ impl<T> Window<T> {
         }
     }
 
-    /// Folds a write. A key behind the edge is left to a later [`Self::extend`].
+    /// Folds a write. A key behind the edge is left to [`Self::extend`].
     pub fn put(&mut self, key: String, item: T) {
-        if self.edge.as_ref().is_some_and(|edge| key >= *edge) {
-            return;
+        if self.is_behind(&key) {
+            return self.note(key, Some(item));
         }
         self.items.insert(key, item);
-        if self.items.len() > self.max {
-            self.edge = self.items.pop_last().map(|(key, _)| key);
-        }
+        self.shrink();
     }
 
     /// Folds a deletion.
     pub fn delete(&mut self, key: &str) {
+        if self.is_behind(key) {
+            return self.note(key.to_owned(), None);
+        }
         self.items.remove(key);
     }
 
-    /// Where to read on, when less than a quarter is left and there is more behind the edge.
+    /// Holds at most so many from now on, at least 1. What is over it is behind the edge then.
+    pub fn resize(&mut self, max: usize) {
+        self.max = max.max(1);
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        while self.items.len() > self.max
+            && let Some((key, item)) = self.items.pop_last()
+        {
+            self.edge = Some(key.clone()).filter(|_| !planted::is(Bug::WindowForgets));
+            self.note(key, Some(item));
+        }
+    }
+
+    fn is_behind(&self, key: &str) -> bool {
+        self.edge.as_deref().is_some_and(|edge| key >= edge)
+    }
+
+    /// Keeps what happened behind the edge, where that is being read.
+    fn note(&mut self, key: String, item: Option<T>) {
+        let Some(meanwhile) = &mut self.meanwhile else {
+            return;
+        };
+        if meanwhile.until.as_ref().is_none_or(|until| key < *until) {
+            meanwhile.keys.insert(key, item);
+        }
+        if meanwhile.keys.len() > self.max {
+            meanwhile.until = meanwhile.keys.pop_last().map(|(key, _)| key);
+        }
+    }
+
+    /// Where to read on, when less than a quarter is left, there is more behind the edge, and nobody reads it yet.
     pub fn wants(&self) -> Option<&str> {
-        let low = self.items.len() <= self.max / 4;
+        let low = self.items.len() <= self.max / 4 && self.meanwhile.is_none();
         self.edge.as_deref().filter(|_| low)
+    }
+
+    /// A read from the edge on begins, of the revision that the window has now. [`Self::extend`] or [`Self::abandon`] follows.
+    pub fn begin(&mut self) {
+        self.meanwhile = Some(Meanwhile {
+            keys: BTreeMap::new(),
+            until: None,
+        });
+    }
+
+    /// The read failed.
+    pub fn abandon(&mut self) {
+        self.meanwhile = None;
+        self.failed = true;
+    }
+
+    /// Whether it is not known yet what comes first, and the last read of it did not fail.
+    pub fn is_awaited(&self) -> bool {
+        self.items.is_empty() && self.edge.is_some() && !self.failed
     }
 
     /// How many more fit.
@@ -59,11 +128,24 @@ impl<T> Window<T> {
         self.max - self.items.len()
     }
 
-    /// Adds what was read from the edge on, and moves the edge: none when the range ended.
+    /// Adds what was read from the edge on, and moves the edge: none when the range ended. Where the read was begun, what happened
+    /// since is newer than what it found.
     pub fn extend(&mut self, read: impl IntoIterator<Item = (String, T)>, edge: Option<String>) {
-        self.edge = edge;
+        let (newer, until) = match self.meanwhile.take() {
+            Some(meanwhile) => (meanwhile.keys, meanwhile.until),
+            None => (BTreeMap::new(), None),
+        };
+        self.failed = false;
+        self.edge = [edge, until].into_iter().flatten().min();
         for (key, item) in read {
-            self.put(key, item);
+            if !newer.contains_key(&key) {
+                self.put(key, item);
+            }
+        }
+        for (key, item) in newer {
+            if let Some(item) = item {
+                self.put(key, item);
+            }
         }
     }
 
@@ -78,7 +160,7 @@ impl<T> Window<T> {
     }
 
     /// What it holds, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&String, &T)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &T)> {
         self.items.iter()
     }
 
@@ -105,8 +187,6 @@ impl<T> Window<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use proptest::prelude::*;
 
@@ -114,14 +194,22 @@ mod tests {
     enum Step {
         Put(u8),
         Delete(u8),
-        Refill,
+        /// A read begins, where the window wants one.
+        Begin,
+        /// It lands: nothing that happened since is in it.
+        Land,
+        Abandon,
+        Resize(u8),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            any::<u8>().prop_map(Step::Put),
-            any::<u8>().prop_map(Step::Delete),
-            Just(Step::Refill),
+            4 => any::<u8>().prop_map(Step::Put),
+            4 => any::<u8>().prop_map(Step::Delete),
+            2 => Just(Step::Begin),
+            2 => Just(Step::Land),
+            1 => Just(Step::Abandon),
+            1 => (4_u8..12).prop_map(Step::Resize),
         ]
     }
 
@@ -130,30 +218,43 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, the window is the head of the true set, and never more than its bound.
+        /// Whatever happens, the window is the head of the true set with its newest values, and never more than its bound.
         #[test]
         fn a_window_is_the_head_of_the_range(steps in proptest::collection::vec(step(), 0..400)) {
-            let mut all: BTreeSet<String> = BTreeSet::new();
-            let mut window = Window::new(8);
-            for step in steps {
+            let mut all: BTreeMap<String, usize> = BTreeMap::new();
+            let (mut window, mut max) = (Window::new(8), 8);
+            let mut read = None;
+            for (now, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Put(n) => {
-                        all.insert(key(n));
-                        window.put(key(n), ());
+                        all.insert(key(n), now);
+                        window.put(key(n), now);
                     }
                     Step::Delete(n) => {
                         all.remove(&key(n));
                         window.delete(&key(n));
                     }
-                    Step::Refill => if let Some(edge) = window.wants().map(str::to_owned) {
-                        let mut rest = all.range(edge..).cloned();
-                        let read: Vec<_> = rest.by_ref().take(window.room()).map(|key| (key, ())).collect();
-                        window.extend(read, rest.next());
+                    Step::Begin => if let Some(edge) = window.wants().map(str::to_owned) {
+                        window.begin();
+                        let mut rest = all.range(edge..).map(|(key, at)| (key.clone(), *at));
+                        let page: Vec<_> = rest.by_ref().take(window.room()).collect();
+                        read = Some((page, rest.next().map(|(key, _)| key)));
                     },
+                    Step::Land => if let Some((page, edge)) = read.take() {
+                        window.extend(page, edge);
+                    },
+                    Step::Abandon => {
+                        read = None;
+                        window.abandon();
+                    }
+                    Step::Resize(to) => {
+                        max = usize::from(to);
+                        window.resize(max);
+                    }
                 }
-                prop_assert!(window.len() <= 8);
-                let held: Vec<_> = window.iter().map(|(key, ())| key.clone()).collect();
-                let head: Vec<_> = all.iter().take(held.len()).cloned().collect();
+                prop_assert!(window.len() <= max);
+                let held: Vec<_> = window.iter().collect();
+                let head: Vec<_> = all.iter().take(held.len()).collect();
                 prop_assert_eq!(&held, &head);
                 prop_assert!(!window.is_complete() || held.len() == all.len());
             }

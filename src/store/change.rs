@@ -202,8 +202,8 @@ pub struct Term {
     pub term: i64,
     /// What is known of it.
     pub record: TermRecord,
-    /// A former term that this one saw end, with its record.
-    pub former: Option<(i64, TermRecord)>,
+    /// Former terms that were open still, with their records closed.
+    pub formers: Vec<(i64, TermRecord)>,
     /// Terms to forget: the history is bounded.
     pub forget: Vec<i64>,
 }

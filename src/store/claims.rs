@@ -65,13 +65,14 @@ impl<'a> Claims<'a> {
     }
 
     async fn read(&self) -> Result<BTreeMap<PackId, Vec<KeyValue>>, LookError> {
-        let range = Range::prefix(self.store.keys().runs()).at(self.revision);
-        let page = self.store.connection().range(&range).await?;
         let mut of: BTreeMap<PackId, Vec<KeyValue>> = BTreeMap::new();
-        for kv in page.kvs {
+        let runs = self.store.keys().runs();
+        let file = |kv: KeyValue| {
             let head: Head = decode(&kv.key, &kv.value)?;
             of.entry(head.pack).or_default().push(kv);
-        }
+            Ok(())
+        };
+        self.store.each(&runs, self.revision, file).await?;
         Ok(of)
     }
 }

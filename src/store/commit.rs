@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure_cluster::{Answer, Branch, Connection, Failure, Guard, Outcome, Range, ReadError, Txn};
+use tenure_cluster::{
+    Answer, Branch, Connection, Failure, Footprint, Guard, Outcome, Range, ReadError, Txn,
+};
 
 use super::change::{Change, Settled};
-use super::keys::{Keys, Lane};
+use super::guard::GuardName;
+use super::keys::Keys;
 use super::records::Next;
 use super::txns;
 use crate::clock::Clock;
@@ -42,8 +45,8 @@ pub enum Verdict {
     },
     /// It was refused and never will be done: a guard had lost.
     Refused {
-        /// The names of the lost guards; `term` means that we no longer lead.
-        lost: Vec<&'static str>,
+        /// The lost guards, at least one; [`GuardName::Term`] means that we no longer lead.
+        lost: Vec<GuardName>,
         /// What the transaction read instead.
         reads: Vec<Answer>,
         /// The revision it was refused at.
@@ -108,15 +111,9 @@ impl Store {
     }
 
     /// Sends changes as one transaction, each with guards of its own; under the leader's fence where there is one. The
-    /// verdicts come in the order of the changes. The changes must fit one batch, see [`batches`], and not touch each
-    /// other's keys.
-    pub async fn commit_batch(
-        &self,
-        fence: Option<&Guard>,
-        changes: &[Change],
-        lanes: &[Lane],
-    ) -> Vec<Verdict> {
-        let txn = batch(&self.keys, fence, changes, lanes);
+    /// verdicts come in the order of the changes, which must be a batch of [`batches`].
+    pub async fn commit_batch(&self, fence: Option<&Guard>, changes: &[Change]) -> Vec<Verdict> {
+        let txn = batch(&self.keys, fence, changes);
         let verdicts = split(self.connection.commit(&txn).await, changes.len());
         for (change, verdict) in changes.iter().zip(&verdicts) {
             observed(change, verdict);
@@ -125,9 +122,8 @@ impl Store {
     }
 }
 
-/// One transaction of many changes. Lanes come first, and a put of the outer list where there are submits: etcd checks its
-/// quota for that one only.
-fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane]) -> Txn {
+/// One transaction of many changes, and a put of the outer list where there are submits: etcd checks its quota for that one only.
+fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change]) -> Txn {
     let submits = changes
         .iter()
         .any(|change| matches!(change, Change::Submit(_)));
@@ -146,9 +142,6 @@ fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change], lanes: &[Lane])
         Some(fence) => txns::fenced(fence.clone(), nested),
         None => nested.into_iter().fold(Txn::new(), Txn::nest),
     };
-    let outer = lanes
-        .iter()
-        .fold(outer, |outer, lane| outer.nest(txns::lane(keys, lane)));
     let outer = shared
         .into_iter()
         .fold(outer, |outer, mark| outer.nest(txns::mark(mark)));
@@ -168,18 +161,26 @@ fn shared_marks(keys: &Keys, changes: &[Change]) -> BTreeSet<String> {
     marks.filter(|mark| !seen.insert(mark.clone())).collect()
 }
 
-/// Divides changes into batches that fit one transaction, in order.
+/// Divides changes into batches that fit one transaction, in order: those that touch each other's keys are apart.
 pub fn batches(keys: &Keys, changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let txns: Vec<Txn> = changes.iter().map(|change| bare(keys, change)).collect();
     let mut batches: Vec<Vec<Change>> = Vec::new();
-    let (mut ops, mut bytes) = (0, 0);
-    for change in changes {
-        let txn = txns::txn(keys, &change);
-        let (more_ops, more_bytes) = (txn.ops(), txn.bytes());
+    let (mut ops, mut bytes, mut touched) = (0, 0, Footprint::default());
+    for (change, txn) in changes.into_iter().zip(&txns) {
+        let mark = txns::mark_of(keys, &change);
+        let more_ops = txn.ops() + mark.iter().len();
+        let more_bytes = txn.bytes() + mark.map_or(0, |key| key.len());
         let fits = ops + more_ops <= BATCH_OPS_MAX && bytes + more_bytes <= BATCH_BYTES_MAX;
+        // One that contradicts itself goes on, to be told invalid when it is sent.
+        let of = || Footprint::of(txn).unwrap_or_default();
         match batches.last_mut() {
-            Some(batch) if fits && batch.len() < BATCH_CHANGES_MAX => batch.push(change),
+            Some(batch)
+                if fits && batch.len() < BATCH_CHANGES_MAX && touched.merge(of()).is_ok() =>
+            {
+                batch.push(change);
+            }
             Some(_) | None => {
-                (ops, bytes) = (0, 0);
+                (ops, bytes, touched) = (0, 0, of());
                 batches.push(vec![change]);
             }
         }
@@ -189,19 +190,32 @@ pub fn batches(keys: &Keys, changes: Vec<Change>) -> Vec<Vec<Change>> {
     batches
 }
 
+/// The transaction of a change without its mark, which changes of one batch may share.
+fn bare(keys: &Keys, change: &Change) -> Txn {
+    match txns::mark_of(keys, change) {
+        Some(_) => txns::txn(keys, &change.unmarked()),
+        None => txns::txn(keys, change),
+    }
+}
+
 fn whole(outcome: Outcome) -> Verdict {
     match outcome {
         Outcome::Committed(done) => Verdict::Committed {
             revision: done.revision,
         },
         Outcome::Refused(no) => Verdict::Refused {
-            lost: no.lost,
+            lost: named(&no.lost),
             reads: no.reads,
             revision: no.revision,
         },
         Outcome::Unknown(failure) => Verdict::Unknown(failure),
         Outcome::Unavailable(failure) => Verdict::Unavailable(failure),
     }
+}
+
+fn named(lost: &[&str]) -> Vec<GuardName> {
+    let name = |name: &&str| GuardName::of(name).expect("only what `txns` makes is sent");
+    lost.iter().map(name).collect()
 }
 
 /// The verdict of each nested transaction; where the outer one was refused, all were.
@@ -213,7 +227,7 @@ fn split(outcome: Outcome, changes: usize) -> Vec<Verdict> {
     let branch = |answer| match answer {
         Answer::Nested(Branch::Held(_)) => Verdict::Committed { revision },
         Answer::Nested(Branch::Lost { lost, reads }) => Verdict::Refused {
-            lost,
+            lost: named(&lost),
             reads,
             revision,
         },
@@ -230,8 +244,8 @@ fn observed(change: &Change, verdict: &Verdict) {
         (Verdict::Committed { .. }, Change::Report(done)) => counted(&done.settled, &done.routing),
         (Verdict::Committed { .. }, Change::Reclaim(lost)) => counted(&lost.settled, &lost.routing),
         (Verdict::Refused { lost, .. }, _) => {
-            let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&"run");
-            if claim_gone || lost.contains(&"term") {
+            let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&GuardName::Run);
+            if claim_gone || lost.contains(&GuardName::Term) {
                 metrics::fencing_rejected(change.word());
             }
             metrics::txn_conflict(change.word());
@@ -266,8 +280,8 @@ fn counted(settled: &Settled, routing: &Routing) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Raise, Report, Settled};
-    use crate::task::{ClaimId, Name, PackId};
+    use crate::store::{Place, Record, RecordId, Report, Seen, Settled, Waiting};
+    use crate::task::{ClaimId, Name, PackId, Tally, Which};
     use tenure_cluster::Op;
 
     #[test]
@@ -294,7 +308,7 @@ mod tests {
             })
         };
         let reports = [report(1, 7), report(2, 7), report(3, 8)];
-        let txn = batch(&keys, None, &reports, &[]);
+        let txn = batch(&keys, None, &reports);
         assert!(txn.check().is_ok(), "{:?}", txn.check());
         let marks = |txn: &Txn| {
             txn.then
@@ -320,19 +334,52 @@ mod tests {
     #[test]
     fn a_batch_has_its_changes_first_and_fits_etcds_lists() {
         let keys = Keys::new(&"c".parse::<Name>().unwrap());
-        let raise = |ms| {
-            Change::Raise(Raise {
-                horizon: PackId::floor(ms),
-            })
-        };
-        let all = batches(&keys, (1..=150).map(raise).collect());
+        let touch = |pack| Change::Touch(waiting(pack, 5));
+        let all = batches(&keys, (1..=150).map(touch).collect());
         assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [60, 60, 30]);
-        let lane = Lane {
-            queue: "q".parse().unwrap(),
-            kind: "k".parse().unwrap(),
-        };
-        let txn = batch(&keys, None, &all[2], &[lane]);
-        assert_eq!(txn.then.len(), 31);
+        let txn = batch(&keys, None, &all[2]);
+        assert_eq!(txn.then.len(), 30);
         assert!(txn.then.iter().all(|op| matches!(op, Op::Nested(_))));
+    }
+
+    #[test]
+    fn changes_that_touch_one_key_are_in_different_batches() {
+        let keys = Keys::new(&"c".parse::<Name>().unwrap());
+        let touch = |pack, modified| Change::Touch(waiting(pack, modified));
+        let changes = vec![touch(1, 5), touch(2, 5), touch(1, 7), touch(3, 7)];
+
+        let all = batches(&keys, changes);
+
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        for some in &all {
+            let txn = batch(&keys, None, some);
+            assert_eq!(txn.check(), Ok(()));
+        }
+    }
+
+    fn waiting(pack: u64, modified: i64) -> Waiting {
+        let record = Record {
+            routing: Routing {
+                queue: "q".parse().unwrap(),
+                kind: "k".parse().unwrap(),
+                priority: crate::task::Priority::default(),
+            },
+            which: Which::only(0),
+            size: 1,
+            tally: Tally::default(),
+            since_ms: 0,
+            why: None,
+            inline: None,
+        };
+        Waiting {
+            id: RecordId::submitted(PackId::floor(pack)),
+            place: Place::Ready,
+            seen: Seen {
+                value: record,
+                created: 1,
+                modified,
+            },
+            now_ms: 0,
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::commit::Store;
 use super::keys::{Keys, Lane, Live};
 use super::locate::{Found, LookError};
 use super::records::{Outcomes, Record, Run, decode};
+use super::scan::looked;
 use crate::task::{Name, Outcome, Pack, PackId, State, Which};
 
 /// 256 keys to one read of a list.
@@ -65,6 +66,18 @@ impl Store {
     /// # Errors
     /// [`LookError`].
     pub async fn list(
+        &self,
+        filter: &Filter,
+        from: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Listing, LookError> {
+        if from.is_some() {
+            return self.page(filter, from, limit).await;
+        }
+        looked(|| self.page(filter, None, limit)).await
+    }
+
+    async fn page(
         &self,
         filter: &Filter,
         from: Option<Cursor>,

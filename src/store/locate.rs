@@ -8,10 +8,8 @@ use super::claims::Claims;
 use super::commit::Store;
 use super::keys::{Keys, Origin, Place, RecordId};
 use super::records::{Attempt, Corrupt, Next, Outcomes, Record, Run, Seen, Stop, decode};
+use super::scan::looked;
 use crate::task::{ClaimId, Name, Outcome, Pack, PackId, State, TaskId, Which};
-
-/// 3 looks at one task: compaction overtakes a look once in a while, never three in a row unless something is wrong.
-const LOOKS_MAX: usize = 3;
 
 /// Why something could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -76,17 +74,9 @@ impl Store {
     /// # Errors
     /// [`LookError`]: etcd's failures, or a store that breaks its promises.
     pub async fn task(&self, id: TaskId) -> Result<(Option<Found>, i64), LookError> {
-        let mut looks = 0;
-        loop {
-            looks += 1;
-            let look = self.pack_tasks(id.pack(), |index| index == id.index());
-            match look.await {
-                Ok((mut found, revision)) => return Ok((found.pop(), revision)),
-                // etcd compacted the revision between two of the reads: look again at a newer one.
-                Err(problem) if problem.is_compacted() && looks < LOOKS_MAX => {}
-                Err(problem) => return Err(problem),
-            }
-        }
+        let look = || self.pack_tasks(id.pack(), |index| index == id.index());
+        let (mut found, revision) = looked(look).await?;
+        Ok((found.pop(), revision))
     }
 
     /// Those tasks of a pack that are wanted, by index.

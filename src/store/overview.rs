@@ -1,44 +1,23 @@
-//! What the cluster looks like: nodes, leader, leadership history, queues and counts; reads only, each at one revision.
+//! What the cluster looks like: nodes, queues and counts, each answer at one revision; reads only.
 
 use std::collections::BTreeMap;
 
-use tenure_cluster::{KeyValue, Outcome, Range, ReadError};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tenure_cluster::{KeyValue, Range, ReadError};
 
-use super::change::Term;
 use super::commit::Store;
 use super::keys::{Lane, Live};
+use super::leaders::Leader;
 use super::locate::LookError;
-use super::records::{EndedBy, NodeRecord, Record, Run, Seen, TermRecord, decode};
-use super::txns;
-use crate::task::Name;
+use super::records::{NodeRecord, Record, Seen, decode};
+use super::scan::looked;
+use crate::task::{Name, Routing, Which};
 
 /// 1,000 records are read to count the tasks of a lane; beyond, the rest is estimated from them.
 pub const COUNTED_RECORDS_MAX: i64 = 1_000;
 
-/// 100 terms of leadership are kept.
-pub const TERMS_MAX: usize = 100;
-
-/// Who leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// The term: create revision of the election key.
-    pub term: i64,
-    /// The election key.
-    pub key: String,
-    /// Its record in the history; none for the moment between winning and writing it.
-    pub record: Option<TermRecord>,
-    /// What the candidate said of itself.
-    pub candidate: Candidacy,
-}
-
-/// The value of an election key.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Candidacy {
-    /// The node.
-    pub node: Name,
-    /// Where its API answers.
-    pub address: String,
-}
+/// 16 lanes are counted at once.
+const LANES_AT_ONCE: usize = 16;
 
 /// A node and what it holds.
 #[derive(Clone, Debug)]
@@ -77,116 +56,59 @@ pub struct QueueSeen {
     pub oldest_pending_ms: Option<u64>,
 }
 
+/// The cluster at one revision.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The live nodes.
+    pub nodes: Vec<NodeSeen>,
+    /// Who leads.
+    pub leader: Option<Leader>,
+    /// All queues that have had work, by name.
+    pub queues: BTreeMap<Name, QueueSeen>,
+    /// The revision.
+    pub revision: i64,
+}
+
+/// How many tasks are claimed.
+#[derive(Default)]
+struct Claimed {
+    by_node: BTreeMap<Name, usize>,
+    by_queue: BTreeMap<Name, u64>,
+}
+
+/// What of a claim's record is counted.
+#[derive(serde::Deserialize)]
+struct Head {
+    routing: Routing,
+    which: Which,
+}
+
 impl Store {
-    /// Who leads now; none where nobody does.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub async fn leader(&self) -> Result<(Option<Leader>, i64), LookError> {
-        let prefix = self.keys().elect_prefix();
-        let (lowest, revision) = tenure_cluster::leader(self.connection(), &prefix).await?;
-        Ok((self.elected(lowest, revision).await?, revision))
-    }
-
-    /// Who led at this revision.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub async fn leader_at(&self, revision: i64) -> Result<Option<Leader>, LookError> {
-        let candidates = Range::prefix(self.keys().elect_prefix()).at(revision);
-        let candidates = self.connection().range(&candidates).await?.kvs;
-        let lowest = candidates.into_iter().min_by_key(|kv| kv.create_revision);
-        self.elected(lowest, revision).await
-    }
-
-    /// The leader whose election key this is, with its record.
-    async fn elected(
-        &self,
-        lowest: Option<KeyValue>,
-        revision: i64,
-    ) -> Result<Option<Leader>, LookError> {
-        let Some(kv) = lowest else {
-            return Ok(None);
-        };
-        let range = Range::key(self.keys().term(kv.create_revision)).at(revision);
-        let record = self.connection().range(&range).await?.kvs.pop();
-        let record = record.map(|kv| decode(&kv.key, &kv.value)).transpose()?;
-        let candidate = decode(&kv.key, &kv.value)?;
-        Ok(Some(Leader {
-            term: kv.create_revision,
-            key: kv.key,
-            record,
-            candidate,
-        }))
-    }
-
-    /// The leadership history, newest first.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub async fn terms(&self) -> Result<(Vec<(i64, TermRecord)>, i64), LookError> {
-        let page = self
-            .connection()
-            .range(&Range::prefix(self.keys().term_prefix()))
-            .await?;
-        let mut terms = Vec::new();
-        for kv in page.kvs.iter().rev() {
-            if let Some(term) = self.keys().term_of(&kv.key) {
-                terms.push((term, decode(&kv.key, &kv.value)?));
-            }
-        }
-        Ok((terms, page.revision))
-    }
-
-    /// Ends this leader's term from any node. True where it was ended, false where it had ended before; nobody else's is.
-    ///
-    /// # Errors
-    /// [`LookError`]; an unknown outcome is [`LookError::Failure`], and calling again is harmless.
-    pub async fn dismiss(&self, leader: &Leader, now_ms: u64) -> Result<(bool, i64), LookError> {
-        let record = leader.record.clone().unwrap_or_else(|| TermRecord {
-            node: leader.candidate.node.clone(),
-            address: leader.candidate.address.clone(),
-            from_ms: now_ms,
-            until_ms: None,
-            ended_by: None,
-            gap_ms: None,
-        });
-        let record = Term::closed(record, now_ms, EndedBy::Resigned);
-        let txn = txns::dismiss(self.keys(), &leader.key, leader.term, &record);
-        match self.connection().commit(&txn).await {
-            Outcome::Committed(done) => Ok((true, done.revision)),
-            Outcome::Refused(refused) => Ok((false, refused.revision)),
-            Outcome::Unknown(failure) | Outcome::Unavailable(failure) => Err(failure.into()),
-        }
-    }
-
     /// The live nodes and how many tasks each holds.
     ///
     /// # Errors
     /// [`LookError`].
     pub async fn nodes(&self) -> Result<(Vec<NodeSeen>, i64), LookError> {
-        let page = self
-            .connection()
-            .range(&Range::prefix(self.keys().node_prefix()))
-            .await?;
-        let runs = self.runs_at(page.revision).await?;
-        let mut nodes = Vec::new();
-        for kv in &page.kvs {
-            let Some(Live::Node(id)) = self.keys().live(&kv.key) else {
-                continue;
-            };
-            let tasks = runs
-                .iter()
-                .filter(|(node, _)| *node == id)
-                .map(|(_, run)| run.which.len())
-                .sum();
-            nodes.push(NodeSeen {
-                id,
-                seen: Seen::of(kv)?,
-                tasks,
-            });
-        }
-        Ok((nodes, page.revision))
+        looked(|| async {
+            let revision = self.revision().await?;
+            let claimed = self.claimed(revision).await?;
+            Ok((self.nodes_at(revision, &claimed).await?, revision))
+        })
+        .await
+    }
+
+    /// The same, and who leads.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub async fn nodes_led(&self) -> Result<(Vec<NodeSeen>, Option<Leader>, i64), LookError> {
+        looked(|| async {
+            let revision = self.revision().await?;
+            let claimed = self.claimed(revision).await?;
+            let nodes = self.nodes_at(revision, &claimed).await?;
+            Ok((nodes, self.leader_at(revision).await?, revision))
+        })
+        .await
     }
 
     /// All queues that have had work, by name.
@@ -194,41 +116,91 @@ impl Store {
     /// # Errors
     /// [`LookError`].
     pub async fn queues(&self) -> Result<(BTreeMap<Name, QueueSeen>, i64), LookError> {
-        let keys = self.keys();
-        let lanes = self
-            .connection()
-            .range(&Range::prefix(keys.lane_prefix()))
-            .await?;
-        let revision = lanes.revision;
-        let mut queues: BTreeMap<Name, QueueSeen> = BTreeMap::new();
-        for kv in &lanes.kvs {
-            let Some(Live::Lane(lane)) = keys.live(&kv.key) else {
+        looked(|| async {
+            let revision = self.revision().await?;
+            let claimed = self.claimed(revision).await?;
+            Ok((self.queues_at(revision, &claimed).await?, revision))
+        })
+        .await
+    }
+
+    /// All of this.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub async fn overview(&self) -> Result<Overview, LookError> {
+        looked(|| async {
+            let revision = self.revision().await?;
+            let claimed = self.claimed(revision).await?;
+            Ok(Overview {
+                nodes: self.nodes_at(revision, &claimed).await?,
+                leader: self.leader_at(revision).await?,
+                queues: self.queues_at(revision, &claimed).await?,
+                revision,
+            })
+        })
+        .await
+    }
+
+    async fn nodes_at(&self, revision: i64, claimed: &Claimed) -> Result<Vec<NodeSeen>, LookError> {
+        let mut nodes = Vec::new();
+        for kv in self.whole(&self.keys().node_prefix(), revision).await? {
+            let Some(Live::Node(id)) = self.keys().live(&kv.key) else {
                 continue;
             };
+            nodes.push(NodeSeen {
+                tasks: claimed.by_node.get(&id).copied().unwrap_or(0),
+                seen: Seen::of(&kv)?,
+                id,
+            });
+        }
+        Ok(nodes)
+    }
+
+    async fn queues_at(
+        &self,
+        revision: i64,
+        claimed: &Claimed,
+    ) -> Result<BTreeMap<Name, QueueSeen>, LookError> {
+        let keys = self.keys();
+        let lanes = self.whole(&keys.lane_prefix(), revision).await?;
+        let lanes = lanes.iter().filter_map(|kv| match keys.live(&kv.key) {
+            Some(Live::Lane(lane)) => Some(lane),
+            Some(
+                Live::Node(_) | Live::Ready(..) | Live::Due(..) | Live::Run(..) | Live::Stop(..),
+            )
+            | None => None,
+        });
+        let reads = lanes.map(|lane| async move {
             let (pending, oldest) = self.pending(&lane, revision).await?;
-            let queue = queues.entry(lane.queue.clone()).or_default();
+            Ok::<_, LookError>((lane, pending, oldest))
+        });
+        let reads: Vec<_> = reads.collect();
+        let seen: Vec<_> = stream::iter(reads)
+            .buffered(LANES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut queues: BTreeMap<Name, QueueSeen> = BTreeMap::new();
+        for (lane, pending, oldest) in seen {
+            let queue = queues.entry(lane.queue).or_default();
             queue.kinds.push(lane.kind);
             queue.pending.add(pending);
             queue.oldest_pending_ms = queue.oldest_pending_ms.into_iter().chain(oldest).min();
         }
-        for (_, run) in self.runs_at(revision).await? {
-            let queue = queues.entry(run.routing.queue).or_default();
+        for (name, tasks) in &claimed.by_queue {
+            let queue = queues.entry(name.clone()).or_default();
             queue.running.add(Count {
-                tasks: run.which.len() as u64,
+                tasks: *tasks,
                 estimated: false,
             });
         }
-        for (prefix, place) in [(keys.due_prefix(), 0), (keys.dead_prefix(), 1)] {
-            for (name, count) in self.waiting_by_queue(&prefix, revision).await? {
-                let queue = queues.entry(name).or_default();
-                if place == 0 {
-                    queue.scheduled.add(count);
-                } else {
-                    queue.dead.add(count);
-                }
-            }
+        for (name, count) in self.waiting_by_queue(&keys.due_prefix(), revision).await? {
+            queues.entry(name).or_default().scheduled.add(count);
         }
-        Ok((queues, revision))
+        for (name, count) in self.waiting_by_queue(&keys.dead_prefix(), revision).await? {
+            queues.entry(name).or_default().dead.add(count);
+        }
+        Ok(queues)
     }
 
     /// The ready tasks of a lane, and since when the oldest of those read waits.
@@ -264,18 +236,20 @@ impl Store {
             .collect())
     }
 
-    async fn runs_at(&self, revision: i64) -> Result<Vec<(Name, Run)>, LookError> {
-        let page = self
-            .connection()
-            .range(&Range::prefix(self.keys().runs()).at(revision))
-            .await?;
-        let mut runs = Vec::new();
-        for kv in &page.kvs {
+    /// Counts what the nodes hold, in one pass over the claims.
+    async fn claimed(&self, revision: i64) -> Result<Claimed, LookError> {
+        let mut claimed = Claimed::default();
+        let count = |kv: KeyValue| {
             if let Some(Live::Run(node, _)) = self.keys().live(&kv.key) {
-                runs.push((node, decode(&kv.key, &kv.value)?));
+                let head: Head = decode(&kv.key, &kv.value)?;
+                let tasks = head.which.len();
+                *claimed.by_node.entry(node).or_default() += tasks;
+                *claimed.by_queue.entry(head.routing.queue).or_default() += tasks as u64;
             }
-        }
-        Ok(runs)
+            Ok(())
+        };
+        self.each(&self.keys().runs(), revision, count).await?;
+        Ok(claimed)
     }
 }
 
@@ -308,9 +282,8 @@ fn decoded(kvs: &[KeyValue]) -> Result<Vec<Record>, LookError> {
         .collect::<Result<_, _>>()?)
 }
 
-/// So that a compacted read can be told apart.
 impl LookError {
-    /// Whether the revision asked for is gone.
+    /// So that a compacted read can be told apart: whether the revision asked for is gone.
     pub fn is_compacted(&self) -> bool {
         matches!(self, Self::Read(ReadError::Compacted { .. }))
     }

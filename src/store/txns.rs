@@ -10,8 +10,9 @@ use tenure_cluster::{Guard, Op, Txn};
 use super::change::{
     Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Term, Waiting,
 };
+use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
-use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
+use super::records::{Attempt, Idem, Next, Outcomes, Record, Run, Stop, encode};
 use crate::planted::{self, Bug};
 use crate::task::{ClaimId, Outcome, Pack, PackId, Tally, Which};
 
@@ -46,6 +47,8 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
 /// Writes   what the nested ones write.
 /// Refused  term: we no longer lead; nothing was written, whatever the delay.
 pub fn fenced(term: Guard, inner: Vec<Txn>) -> Txn {
+    let name = GuardName::Term.name();
+    let term = Guard { name, ..term };
     inner.into_iter().fold(Txn::new().guard(term), Txn::nest)
 }
 
@@ -57,18 +60,18 @@ pub fn fenced(term: Guard, inner: Vec<Txn>) -> Txn {
 pub fn initialise(keys: &Keys) -> Txn {
     let lowest = PackId::floor(0).to_string();
     Txn::new()
-        .guard(Guard::absent("horizon", keys.horizon()))
+        .guard(Guard::absent(GuardName::Horizon.name(), keys.horizon()))
         .put(keys.horizon(), lowest)
 }
 
-/// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent along with submits.
+/// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent before the first submit to it.
 ///
 /// Guards   `lane`: there is no mark.
 /// Writes   the mark.
 /// Refused  lane: it is marked.
 pub fn lane(keys: &Keys, lane: &Lane) -> Txn {
     Txn::new()
-        .guard(Guard::absent("lane", keys.lane(lane)))
+        .guard(Guard::absent(GuardName::Lane.name(), keys.lane(lane)))
         .put(keys.lane(lane), Vec::new())
 }
 
@@ -95,15 +98,16 @@ fn accept(keys: &Keys, submit: &Submit) -> Txn {
     let (first, _) = submit.packs.first().expect("a submit has a pack");
     let mut txn = Txn::new()
         .guard(Guard::value_below(
-            "horizon",
+            GuardName::Horizon.name(),
             keys.horizon(),
             oldest.to_string(),
         ))
-        .guard(Guard::absent("pack", keys.pack(*first)))
+        .guard(Guard::absent(GuardName::Pack.name(), keys.pack(*first)))
         .or_get(keys.pack(*first));
-    for (key, _) in &submit.idem {
+    let compared = |_: &&(String, Idem)| !planted::is(Bug::KeyNotCompared);
+    for (key, _) in submit.idem.iter().filter(compared) {
         txn = txn
-            .guard(Guard::absent("idem", keys.idem(key)))
+            .guard(Guard::absent(GuardName::Idem.name(), keys.idem(key)))
             .or_get(keys.idem(key));
     }
     let ops: Vec<Op> = submit
@@ -152,10 +156,12 @@ fn promote(keys: &Keys, due: &Waiting) -> Txn {
         since_ms: due.now_ms,
         ..due.seen.value.clone()
     };
-    guarded("due", keys, due).delete(due.key(keys)).put(
-        keys.record(Place::Ready, due.routing(), &due.id),
-        encode(&ready),
-    )
+    guarded(GuardName::Due, keys, due)
+        .delete(due.key(keys))
+        .put(
+            keys.record(Place::Ready, due.routing(), &due.id),
+            encode(&ready),
+        )
 }
 
 /// Claims ready tasks for nodes. The leader's.
@@ -170,7 +176,7 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
         .takes
         .iter()
         .fold(Which::NONE, |all, take| all.or(take.which));
-    let mut txn = guarded("ready", keys, from);
+    let mut txn = guarded(GuardName::Ready, keys, from);
     for take in &assign.takes {
         let run = Run {
             pack: from.id.pack,
@@ -187,13 +193,12 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             ready_ms: record.since_ms,
             inline: record.inline.clone(),
         };
-        txn = txn
-            .guard(Guard::created_at(
-                "node",
-                keys.node(&take.node),
-                take.session,
-            ))
-            .put(keys.run(&take.node, take.claim), encode(&run));
+        if !planted::is(Bug::AssignWithoutNode) {
+            let node = keys.node(&take.node);
+            let name = GuardName::Node.name();
+            txn = txn.guard(Guard::created_at(name, node, take.session));
+        }
+        txn = txn.put(keys.run(&take.node, take.claim), encode(&run));
     }
     txn.op(less(keys, from, taken))
 }
@@ -204,7 +209,7 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
 /// Writes   the same value: a new mod revision.
 /// Refused  waiting: what was sent before has committed, or someone else moved it.
 fn touch(keys: &Keys, waiting: &Waiting) -> Txn {
-    guarded("waiting", keys, waiting).put(waiting.key(keys), encode(&waiting.seen.value))
+    guarded(GuardName::Waiting, keys, waiting).put(waiting.key(keys), encode(&waiting.seen.value))
 }
 
 /// Commits outcomes of a claim's tasks, once, and hands back what will not run. Its node's.
@@ -223,10 +228,14 @@ fn report(keys: &Keys, done: &Report) -> Txn {
         .or_get(stop.clone())
         .or_get(result);
     if !planted::is(Bug::ReportWithoutClaim) {
-        txn = txn.guard(Guard::modified_at("run", &run, done.modified));
+        txn = txn.guard(Guard::modified_at(
+            GuardName::Run.name(),
+            &run,
+            done.modified,
+        ));
     }
-    if !done.settled.records.is_empty() {
-        txn = txn.guard(Guard::modified_at("stop", &stop, done.stop));
+    if !done.settled.records.is_empty() && !planted::is(Bug::ReportWithoutStop) {
+        txn = txn.guard(Guard::modified_at(GuardName::Stop.name(), &stop, done.stop));
     }
     txn = match &done.rest {
         Some(rest) => txn.put(run, encode(rest)),
@@ -250,11 +259,11 @@ fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
     let key = keys.stop(&runs.node, runs.claim);
     Txn::new()
         .guard(Guard::modified_at(
-            "run",
+            GuardName::Run.name(),
             keys.run(&runs.node, runs.claim),
             runs.modified,
         ))
-        .guard(Guard::modified_at("stop", &key, runs.stop))
+        .guard(Guard::modified_at(GuardName::Stop.name(), &key, runs.stop))
         .put(key, encode(&Stop { which: runs.which }))
 }
 
@@ -266,11 +275,15 @@ fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
 fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
     let run = keys.run(&lost.node, lost.claim);
     let stop = keys.stop(&lost.node, lost.claim);
-    let txn = Txn::new()
-        .guard(Guard::modified_at("run", &run, lost.modified))
-        .guard(Guard::modified_at("stop", &stop, lost.stop))
+    let mut txn = Txn::new();
+    if !planted::is(Bug::ReclaimWithoutClaim) {
+        let name = GuardName::Run.name();
+        txn = txn.guard(Guard::modified_at(name, &run, lost.modified));
+    }
+    let txn = txn
+        .guard(Guard::modified_at(GuardName::Stop.name(), &stop, lost.stop))
         .guard(Guard::not_created_at(
-            "node",
+            GuardName::Node.name(),
             keys.node(&lost.node),
             lost.gone,
         ))
@@ -292,13 +305,16 @@ fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
 /// Refused  waiting: it was moved or made less, look again.
 fn cancel(keys: &Keys, act: &Act) -> Txn {
     let id = act.from.id;
-    guarded("waiting", keys, &act.from)
+    let txn = guarded(GuardName::Waiting, keys, &act.from)
         .op(less(keys, &act.from, act.which))
         .put(
             keys.result(id.pack, Origin::Act(act.act), 0),
             outcome(act, Outcome::Cancelled, None),
-        )
-        .put(keys.gc(act.from.now_ms, id.pack), Vec::new())
+        );
+    if planted::is(Bug::CancelUnmarked) {
+        return txn;
+    }
+    txn.put(keys.gc(act.from.now_ms, id.pack), Vec::new())
 }
 
 /// Makes dead tasks ready again, with new budgets. Anyone's.
@@ -317,13 +333,14 @@ fn revive(keys: &Keys, act: &Act) -> Txn {
         which: act.which,
         tally: Tally {
             attempts: dead.tally.attempts,
+            failures: u32::from(planted::is(Bug::ReviveKeepsFailures)) * dead.tally.failures,
             ..Tally::default()
         },
         since_ms: act.from.now_ms,
         why: None,
         ..dead.clone()
     };
-    guarded("waiting", keys, &act.from)
+    guarded(GuardName::Waiting, keys, &act.from)
         .op(less(keys, &act.from, act.which))
         .put(
             keys.record(Place::Ready, &dead.routing, &id),
@@ -345,7 +362,7 @@ fn raise(keys: &Keys, to: &Raise) -> Txn {
     let horizon = to.horizon.to_string();
     Txn::new()
         .guard(Guard::value_below(
-            "horizon",
+            GuardName::Horizon.name(),
             keys.horizon(),
             horizon.clone(),
         ))
@@ -360,11 +377,15 @@ fn raise(keys: &Keys, to: &Raise) -> Txn {
 fn collect(keys: &Keys, ended: &Collect) -> Txn {
     let txn = Txn::new()
         .guard(Guard::value_above(
-            "horizon",
+            GuardName::Horizon.name(),
             keys.horizon(),
             ended.pack.to_string(),
         ))
-        .guard(Guard::modified_at("gc", ended.mark.clone(), ended.modified))
+        .guard(Guard::modified_at(
+            GuardName::Gc.name(),
+            ended.mark.clone(),
+            ended.modified,
+        ))
         .delete(keys.pack(ended.pack))
         .op(Op::DeletePrefix {
             prefix: keys.results_of(ended.pack),
@@ -383,7 +404,11 @@ fn collect(keys: &Keys, ended: &Collect) -> Txn {
 /// Refused  gc: it was put anew, look again.
 fn unmark(mark: &Collect) -> Txn {
     Txn::new()
-        .guard(Guard::modified_at("gc", mark.mark.clone(), mark.modified))
+        .guard(Guard::modified_at(
+            GuardName::Gc.name(),
+            mark.mark.clone(),
+            mark.modified,
+        ))
         .delete(mark.mark.clone())
 }
 
@@ -420,14 +445,13 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
 /// Writes the leadership history. The leader's.
 ///
 /// Guards   none of its own: the term's fence is around it.
-/// Writes   this term's record; the former one's end; old ones gone.
+/// Writes   this term's record; the ends of former ones; old ones gone.
 /// Refused  never alone.
 fn record(keys: &Keys, term: &Term) -> Txn {
     let txn = Txn::new().put(keys.term(term.term), encode(&term.record));
-    let txn = match &term.former {
-        Some((former, record)) => txn.put(keys.term(*former), encode(record)),
-        None => txn,
-    };
+    let txn = term.formers.iter().fold(txn, |txn, (former, record)| {
+        txn.put(keys.term(*former), encode(record))
+    });
     term.forget
         .iter()
         .fold(txn, |txn, old| txn.delete(keys.term(*old)))
@@ -440,7 +464,11 @@ fn record(keys: &Keys, term: &Term) -> Txn {
 /// Refused  term: it no longer leads.
 pub fn dismiss(keys: &Keys, election_key: &str, term: i64, record: &super::TermRecord) -> Txn {
     Txn::new()
-        .guard(Guard::created_at("term", election_key, term))
+        .guard(Guard::created_at(
+            GuardName::Term.name(),
+            election_key,
+            term,
+        ))
         .delete(election_key)
         .put(keys.term(term), encode(record))
 }
@@ -462,9 +490,12 @@ fn put(key: String, value: Vec<u8>) -> Op {
     }
 }
 
-fn guarded(name: &'static str, keys: &Keys, waiting: &Waiting) -> Txn {
+fn guarded(name: GuardName, keys: &Keys, waiting: &Waiting) -> Txn {
+    if planted::is(Bug::without(name.name())) {
+        return Txn::new();
+    }
     Txn::new().guard(Guard::modified_at(
-        name,
+        name.name(),
         waiting.key(keys),
         waiting.seen.modified,
     ))

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tenure::plan::{self, Ending, Of, Reserved, View, settle};
 use tenure::store::{
-    Assign, Change, Keys, NodeRecord, Place, Reclaim, Record, RecordId, Report, Run, Seen, Stop,
-    StopRuns, Store, Submit, Take, Verdict, Waiting, encode, txns,
+    Assign, Change, GuardName, Keys, NodeRecord, Place, Reclaim, Record, RecordId, Report, Run,
+    Seen, Stop, StopRuns, Store, Submit, Take, Verdict, Waiting, encode, txns,
 };
 use tenure::task::{
     Backoff, ClaimId, Name, Outcome, Pack, PackId, Policy, Priority, Routing, Spec, State, TaskId,
@@ -119,6 +119,7 @@ impl Lab {
         let Verdict::Refused { lost, reads, .. } = verdict else {
             panic!("{} was not refused: {verdict:?}", change.word())
         };
+        let lost: Vec<&str> = lost.into_iter().map(GuardName::name).collect();
         assert_eq!(lost, [guard], "{}", change.word());
         assert_eq!(self.all().await, before, "a refused change wrote");
         reads

@@ -1,9 +1,11 @@
 //! The table of transactions in `docs/transactions.md`: made of the doc comments of `src/store/txns.rs` and the names of the
 //! tests beside this file, so that a transaction without a row, or a guard without a test, fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use tenure::store::GuardName;
 
 /// A transaction as its doc comment tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -192,6 +194,15 @@ fn every_change_is_a_transaction_that_tells_its_guards() {
     for Told { word, says } in &told {
         assert!(says.iter().all(|text| !text.is_empty()), "{word}: {says:?}");
     }
+}
+
+/// What a refusal can name is what is documented, and the other way round.
+#[test]
+fn every_guard_that_is_told_has_its_name() {
+    let told = told(&read(here("src/store/txns.rs")));
+    let words: BTreeSet<&str> = told.iter().flat_map(|told| quoted(&told.says[0])).collect();
+    let names = GuardName::ALL.into_iter().map(GuardName::name);
+    assert_eq!(words, names.collect());
 }
 
 /// `TENURE_REWRITE=1` writes the table that should be there instead.

@@ -1,6 +1,6 @@
 //! Races that the guards are there for: neighbours in a batch, copies that come late, views that are old, deaths in between.
 
-use tenure::store::{Act, Change, Outcomes, Place, Raise, Record, Verdict};
+use tenure::store::{Act, Change, GuardName, Outcomes, Place, Raise, Record, Verdict};
 use tenure::task::{Outcome, PackId, State, Which};
 
 use super::common::{Claim, Lab, NOW, Writes, assign, pack, routing, submit, take};
@@ -13,10 +13,7 @@ async fn batch_commits_the_neighbours_of_what_loses() {
         [1, 2, 3].map(|n| Change::Submit(submit(id(n), pack(1, None), &[])));
     lab.done(&second).await;
 
-    let verdicts = lab
-        .store
-        .commit_batch(None, &[first, second, third], &[])
-        .await;
+    let verdicts = lab.store.commit_batch(None, &[first, second, third]).await;
 
     assert!(
         matches!(
@@ -25,7 +22,7 @@ async fn batch_commits_the_neighbours_of_what_loses() {
                 Verdict::Committed { .. },
                 Verdict::Refused { lost, .. },
                 Verdict::Committed { .. },
-            ] if *lost == ["pack"]
+            ] if *lost == [GuardName::Pack]
         ),
         "{verdicts:?}"
     );
@@ -137,7 +134,7 @@ async fn mark_is_put_once_for_claims_that_end_together() {
     let before = lab.all().await;
 
     let reports = [success(&claims[0]), success(&claims[1])];
-    let verdicts = lab.store.commit_batch(None, &reports, &[]).await;
+    let verdicts = lab.store.commit_batch(None, &reports).await;
 
     assert!(
         verdicts
@@ -165,12 +162,12 @@ async fn mark_is_put_also_where_one_of_the_reports_is_refused() {
     lab.done(&Change::Reclaim(of_a.expect("the claim of a dead node")))
         .await;
 
-    let verdicts = lab.store.commit_batch(None, &reports, &[]).await;
+    let verdicts = lab.store.commit_batch(None, &reports).await;
 
     assert!(
         matches!(
             &verdicts[..],
-            [Verdict::Refused { lost, .. }, Verdict::Committed { .. }] if *lost == ["run"]
+            [Verdict::Refused { lost, .. }, Verdict::Committed { .. }] if *lost == [GuardName::Run]
         ),
         "{verdicts:?}"
     );

@@ -1,6 +1,6 @@
 //! What a leader's term guards: the fence around its changes, its history, its dismissal.
 
-use tenure::store::{Change, EndedBy, Raise, Term as Line, TermRecord, Verdict, txns};
+use tenure::store::{Change, EndedBy, GuardName, Raise, Term as Line, TermRecord, Verdict, txns};
 use tenure::task::PackId;
 
 use super::common::{Lab, NOW, Writes, name};
@@ -24,7 +24,7 @@ fn line(term: i64) -> Change {
     Change::Record(Line {
         term,
         record: record(),
-        former: Some((term - 1, closed())),
+        formers: vec![(term - 1, closed()), (term - 2, closed())],
         forget: vec![1],
     })
 }
@@ -44,7 +44,7 @@ async fn fenced_writes_what_its_changes_write_while_the_term_lasts() {
 
     let changes = [raise(), Change::Promote(due.clone())];
     let fence = term.guard();
-    let verdicts = lab.store.commit_batch(Some(&fence), &changes, &[]).await;
+    let verdicts = lab.store.commit_batch(Some(&fence), &changes).await;
 
     assert!(
         verdicts
@@ -66,13 +66,13 @@ async fn refused_after_the_term(lab: &Lab, changes: &[Change]) {
     let fence = term.guard();
     term.resign(Vec::new()).await;
     let before = lab.all().await;
-    let verdicts = lab.store.commit_batch(Some(&fence), changes, &[]).await;
+    let verdicts = lab.store.commit_batch(Some(&fence), changes).await;
     assert_eq!(verdicts.len(), changes.len());
     for verdict in verdicts {
         let Verdict::Refused { lost, .. } = verdict else {
             panic!("{verdict:?}")
         };
-        assert_eq!(lost, ["term"]);
+        assert_eq!(lost, [GuardName::Term]);
     }
     assert_eq!(lab.all().await, before, "a fenced batch wrote");
 }
@@ -99,20 +99,23 @@ async fn fenced_loses_by_term_where_another_leads() {
 async fn record_writes_its_term_closes_the_former_and_forgets_the_old() {
     let lab = Lab::start().await;
     let keys = lab.keys().clone();
-    for term in [1, 8] {
+    for term in [1, 7, 8] {
         let old = Line {
             term,
             record: record(),
-            former: None,
+            formers: Vec::new(),
             forget: Vec::new(),
         };
         lab.done(&Change::Record(old)).await;
     }
     let writes = lab.writes(&line(9)).await;
-    let expected = Writes::of(&[keys.term(9)], &[keys.term(8)], &[keys.term(1)]);
+    let again = [keys.term(7), keys.term(8)];
+    let expected = Writes::of(&[keys.term(9)], &again, &[keys.term(1)]);
     assert_eq!(writes, expected);
-    let former = lab.seen::<TermRecord>(&keys.term(8)).await.value;
-    assert_eq!(former.ended_by, Some(EndedBy::Resigned));
+    for key in again {
+        let former = lab.seen::<TermRecord>(&key).await.value;
+        assert_eq!(former.ended_by, Some(EndedBy::Resigned));
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::store::{Assign, Change, Place, Report, Store, Verdict, encode};
+use tenure::store::{Assign, Change, GuardName, Place, Report, Store, Verdict, encode};
 use tenure::task::{Outcome, PackId, State, Which};
 use tenure_cluster::Answer;
 use tenure_testkit::{Mode, Proxy};
@@ -88,7 +88,7 @@ async fn report_held_on_its_way_is_settled_by_sending_it_again() {
     match lab.store.commit(&change).await {
         Verdict::Committed { .. } => {}
         Verdict::Refused { lost, reads, .. } => {
-            assert_eq!(lost, ["run"]);
+            assert_eq!(lost, [GuardName::Run]);
             assert!(read_own_result(&lab, &report, &reads), "{reads:?}");
         }
         other @ (Verdict::Unknown(_) | Verdict::Unavailable(_)) => panic!("{other:?}"),

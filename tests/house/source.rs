@@ -196,15 +196,29 @@ fn branches(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The sources of the three crates.
+/// The sources of all members of the workspace.
 pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
-    for room in ["src", "cluster/src", "chaos/src"] {
-        collect(&root.join(room), root, &mut all);
+    for member in members(root) {
+        let before = all.len();
+        collect(&root.join(&member).join("src"), root, &mut all);
+        assert!(all.len() > before, "{member} has no sources");
     }
-    assert!(all.len() > 80, "only {} files were found", all.len());
+    assert!(all.len() > 200, "only {} files were found", all.len());
     all
+}
+
+/// The members that `Cargo.toml` lists, as paths from the root.
+fn members(root: &Path) -> Vec<String> {
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest is there");
+    let list = manifest.split_once("members = [").expect("members").1;
+    let list = list.split_once(']').expect("the list ends").0;
+    let names = list.split(',').map(|name| name.trim().trim_matches('"'));
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn collect(dir: &Path, root: &Path, all: &mut Vec<Source>) {
@@ -222,4 +236,24 @@ fn collect(dir: &Path, root: &Path, all: &mut Vec<Source>) {
             all.push(Source::new(&name.to_string_lossy(), &text));
         }
     }
+}
+
+/// The manifests of the workspace, and what builds its releases.
+pub(crate) fn manifests() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let members = [
+        "Cargo.toml",
+        "bench/Cargo.toml",
+        "chaos/Cargo.toml",
+        "cluster/Cargo.toml",
+        "cluster/embedded/Cargo.toml",
+        "tests/kit/Cargo.toml",
+        "tests/model/Cargo.toml",
+        "tests/sim/Cargo.toml",
+        "scripts/release",
+        "scripts/bench",
+        "Dockerfile",
+    ];
+    let read = |name| fs::read_to_string(root.join(name)).expect("it is there");
+    members.map(|name| Source::new(name, &read(name))).into()
 }

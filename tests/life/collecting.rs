@@ -1,6 +1,6 @@
 //! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
 
-use tenure::store::{Change, IdemKey, Submit, Verdict, decode};
+use tenure::store::{Change, GuardName, IdemKey, Submit, Verdict, decode};
 use tenure::task::{Pack, PackId, State};
 use tenure_cluster::Txn;
 
@@ -59,7 +59,7 @@ async fn an_ended_pack_is_forgotten_and_others_are_kept() {
     });
     let verdict = cluster.store.commit(&late).await;
     assert!(
-        matches!(&verdict, Verdict::Refused { lost, .. } if lost.contains(&"horizon") && !lost.contains(&"pack")),
+        matches!(&verdict, Verdict::Refused { lost, .. } if lost.contains(&GuardName::Horizon) && !lost.contains(&GuardName::Pack)),
         "{verdict:?}"
     );
     // The dead letter can still be tried again: its spec is there.
@@ -157,7 +157,7 @@ async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
 
     let verdict = cluster.store.commit(&submit(twin)).await;
     assert!(
-        matches!(&verdict, Verdict::Refused { lost, .. } if *lost == ["horizon"]),
+        matches!(&verdict, Verdict::Refused { lost, .. } if *lost == [GuardName::Horizon]),
         "{verdict:?}"
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure::plan::{Ending, Of, settle};
-use tenure::store::{Change, Found, Record, Report, Verdict, decode};
+use tenure::store::{Change, Found, GuardName, Record, Report, Verdict, decode};
 use tenure::task::{Outcome, State, Which};
 use tenure_testkit::{Mode, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -203,7 +203,7 @@ async fn a_late_report_from_a_reclaimed_claim_is_refused_and_counted() {
     let verdict = cluster.store.commit(&late).await;
 
     assert!(
-        matches!(&verdict, Verdict::Refused { lost, .. } if *lost == ["run"]),
+        matches!(&verdict, Verdict::Refused { lost, .. } if *lost == [GuardName::Run]),
         "{verdict:?}"
     );
     let counted = r#"tenure_fencing_rejected_total{op="report"} 1"#;

@@ -1,7 +1,7 @@
 //! Leadership that moves: by whatever end of a term, work goes on, the history says why, and a former leader writes nothing.
 
 use tenure::store::{
-    Assign, Change, EndedBy, Leader, Place, Run, Store, Take, Verdict, Waiting, decode,
+    Assign, Change, EndedBy, GuardName, Leader, Place, Run, Store, Take, Verdict, Waiting, decode,
 };
 use tenure::task::{ClaimId, State, Which};
 use tenure_cluster::{Connection, Guard, Options, Txn};
@@ -143,7 +143,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     let held = Store::new(connection, cluster.store.keys().clone());
     held.queues().await.unwrap();
     proxy.set(Mode::HoldRequests);
-    let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign), &[]);
+    let sent = held.commit_batch(Some(&fence), std::slice::from_ref(&assign));
     let next = async {
         cluster.store.dismiss(&old, now_ms()).await.unwrap();
         let next = cluster.leader_after(old.term).await;
@@ -153,7 +153,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
     let (verdicts, _) = tokio::join!(sent, next);
 
     assert!(
-        matches!(&verdicts[0], Verdict::Refused { lost, .. } if *lost == ["term"]),
+        matches!(&verdicts[0], Verdict::Refused { lost, .. } if *lost == [GuardName::Term]),
         "{verdicts:?}"
     );
     let counted = r#"tenure_fencing_rejected_total{op="assign"} 1"#;

@@ -1,10 +1,17 @@
 //! Accepting tasks: idempotency keys, coalescing, whole batches.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tenure::store::{IdemKey, NewTask, SUBMIT_BYTES_MAX, SubmitError, decode};
+use tenure::store::{
+    IdemKey, Keys, LANES_MAX, Lane, NewTask, SUBMIT_BYTES_MAX, Store, SubmitError, decode, line,
+    txns,
+};
 use tenure::task::{Pack, State};
+use tenure_cluster::{Connection, Options};
+use tenure_testkit::{Mode, Proxy};
+use tokio::task::JoinSet;
 
 use super::common::{Cluster, name, now_ms, task, with_attempts, with_priority};
 
@@ -235,4 +242,88 @@ async fn a_batch_that_etcd_would_not_take_is_refused_by_its_size() {
         Err(SubmitError::TooLarge(bytes)) => assert!(bytes > SUBMIT_BYTES_MAX),
         other => panic!("not refused by its size: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_ten_seconds_from_arrival_and_a_new_lane_fails_alone() {
+    let cluster = Cluster::start().await;
+    let proxy = Proxy::start(cluster.etcd.address(0)).await;
+    let connection = Connection::open(Options::new([proxy.endpoint()])).unwrap();
+    let (submitter, coalescer) = line(&Store::new(connection, Keys::new(&name("default"))));
+    let mut driver = JoinSet::new();
+    driver.spawn(coalescer.run());
+    let known = submitter.one(task("noop", "{}"), None, now_ms()).await;
+    known.unwrap();
+    proxy.set(Mode::Hold);
+
+    // The second arrives while the first one's round is in flight, two rounds' time before its own could begin.
+    let sent = |wait_ms, kind| {
+        let submitter = &submitter;
+        async move {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let began = Instant::now();
+            let answer = submitter.one(task(kind, "{}"), None, now_ms()).await;
+            (answer, began.elapsed())
+        }
+    };
+    let batch = async {
+        let began = Instant::now();
+        let answer = submitter.batch(vec![task("noop", "{}")], None, now_ms());
+        (answer.await, began.elapsed())
+    };
+    let (first, new, behind, batch) =
+        tokio::join!(sent(0, "noop"), sent(0, "new"), sent(1_000, "noop"), batch);
+
+    for (answer, took) in [&first, &new, &behind, &batch] {
+        assert!(answer.is_err(), "{answer:?}");
+        assert!(*took < Duration::from_millis(10_500), "{took:?}");
+    }
+    assert!(matches!(first.0, Err(SubmitError::Unknown(_))), "{first:?}");
+    assert!(matches!(new.0, Err(SubmitError::Unavailable(_))), "{new:?}");
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_lane_beyond_the_bound_is_refused_and_changes_nothing() {
+    let mut cluster = Cluster::start().await;
+    let lanes: Vec<Lane> = (1..=LANES_MAX)
+        .map(|nth| Lane {
+            queue: name(&format!("q{nth}")),
+            kind: name("noop"),
+        })
+        .collect();
+    // Another node's, all but one.
+    for some in lanes[1..].chunks(64) {
+        let marks = txns::lanes(cluster.store.keys(), some);
+        let done = cluster.store.connection().commit(&marks).await;
+        assert!(done.committed().is_some(), "{done:?}");
+    }
+    let of = |queue: &str| {
+        let mut task = task("noop", "{}");
+        task.routing.queue = name(queue);
+        task
+    };
+    let one = |queue| cluster.submitter.one(of(queue), None, now_ms());
+
+    // One has room, not two: a batch that needs both is refused whole.
+    let two = vec![of("x"), of("y")];
+    let two = cluster.submitter.batch(two, None, now_ms()).await;
+    assert!(matches!(two, Err(SubmitError::TooManyLanes(_))), "{two:?}");
+    let last = one("q1").await.unwrap();
+    let before = cluster.all(cluster.store.keys().root().to_owned()).await;
+    let (over, there) = tokio::join!(one("one-more"), one("q9"));
+
+    let there = there.unwrap();
+    let error = over.unwrap_err();
+    let told =
+        "queue `one-more` has had no work of kind `noop` yet, and the cluster has 4096 pairs";
+    assert!(error.to_string().starts_with(told), "{error}");
+    let after = cluster.all(cluster.store.keys().root().to_owned()).await;
+    let new = after.iter().filter(|kv| !before.contains(kv));
+    let of_it = new.filter(|kv| kv.key.contains("one-more") || kv.key.contains("/lane/"));
+    assert_eq!(of_it.count(), 0);
+    cluster.node("a", &[], |kinds| kinds).await;
+    cluster
+        .until_all(&[last.tasks[0], there.tasks[0]], State::Succeeded)
+        .await;
 }

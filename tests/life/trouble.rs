@@ -182,11 +182,12 @@ async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
         queue: super::common::name("default"),
         kind: super::common::name(WORK),
     };
-    let lanes = [lane];
+    let marks = tenure::store::txns::lanes(cluster.store.keys(), &[lane]);
+    cluster.store.connection().commit(&marks).await;
     let batches = batches(cluster.store.keys(), changes);
     let sent = batches
         .iter()
-        .map(|batch| cluster.store.commit_batch(None, batch, &lanes));
+        .map(|batch| cluster.store.commit_batch(None, batch));
     for verdict in join_all(sent).await.into_iter().flatten() {
         assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
     }

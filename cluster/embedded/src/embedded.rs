@@ -115,16 +115,19 @@ impl Embedded {
         let server = Server::builder()
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
+        let core = Arc::clone(&self.core);
         self.tasks().spawn(async move {
             if let Err(error) = server.await {
-                tracing::error!(%at, %error, "the embedded etcd no longer listens");
+                core.gate
+                    .fail(&format!("it no longer listens on {at}: {error}"));
             }
         });
         Ok(at)
     }
 
-    /// Waits until nothing can be written to the directory any more, and says why. The server then answers
-    /// nobody: what was acknowledged is there when the directory is opened again.
+    /// Waits until the server has failed, and says why: nothing can be written to the directory any more, it
+    /// panicked, or it no longer listens where it was asked to. It then answers nobody; what was acknowledged is
+    /// there when the directory is opened again.
     pub async fn failed(&self) -> String {
         self.core.gate.failure().await
     }

@@ -1,13 +1,15 @@
 //! Which problem each failure of the store is; every case is written out.
 
 use tenure_cluster::ReadError;
+use tracing::error;
 
 use super::ApiError;
-use crate::store::{ActError, LookError, SUBMIT_BYTES_MAX, SubmitError};
+use crate::api::wire::FieldError;
+use crate::store::{ActError, DismissError, LookError, SUBMIT_BYTES_MAX, SubmitError};
 
 impl From<SubmitError> for ApiError {
-    fn from(error: SubmitError) -> Self {
-        match error {
+    fn from(failed: SubmitError) -> Self {
+        match failed {
             SubmitError::KeyTaken(key) => Self::KeyReused(key),
             SubmitError::Busy => Self::Busy,
             SubmitError::TooLarge(bytes) => Self::TooLarge {
@@ -19,6 +21,15 @@ impl From<SubmitError> for ApiError {
             SubmitError::Unavailable(failure) => Self::Unavailable(failure),
             SubmitError::Unknown(failure) => Self::Unknown(failure),
             SubmitError::ClockBehind => Self::ClockBehind,
+            SubmitError::TooManyLanes(_) => Self::Invalid(vec![FieldError {
+                pointer: String::new(),
+                field: "queue".to_owned(),
+                detail: failed.to_string(),
+            }]),
+            SubmitError::Refused(guard) => {
+                error!(%guard, "a submit was refused by a guard that says nothing of its key");
+                Self::Panicked
+            }
             SubmitError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
             SubmitError::Closing => Self::Closing,
         }
@@ -29,7 +40,7 @@ impl From<SubmitError> for ApiError {
 impl From<LookError> for ApiError {
     fn from(error: LookError) -> Self {
         match error {
-            LookError::Read(ReadError::Compacted { .. }) => Self::CursorExpired,
+            LookError::Read(ReadError::Compacted { at }) => Self::Outpaced { at },
             LookError::Read(ReadError::Unavailable(failure) | ReadError::Definite(failure))
             | LookError::Failure(failure) => Self::Unavailable(failure),
             LookError::Corrupt(corrupt) => Self::Corrupt(corrupt.to_string()),
@@ -55,6 +66,15 @@ impl From<ActError> for ApiError {
             ActError::Unknown(failure) => Self::Unknown(failure),
             ActError::Unavailable(failure) => Self::Unavailable(failure),
             ActError::Busy(id) => Self::Moving(id),
+        }
+    }
+}
+
+impl From<DismissError> for ApiError {
+    fn from(error: DismissError) -> Self {
+        match error {
+            DismissError::Unknown(failure) => Self::Unknown(failure),
+            DismissError::Unavailable(failure) => Self::Unavailable(failure),
         }
     }
 }

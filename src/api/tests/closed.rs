@@ -82,6 +82,29 @@ async fn each_route_lets_in_its_role_and_those_above_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn what_is_mounted_past_the_table_is_refused_as_if_it_were_not_there() {
+    let mut stage = closed();
+    let secret = axum::routing::get(async || "secret");
+    let past = crate::api::serve::routed()
+        .route("/v1/secret", secret)
+        .route("/v1/stats/{id}", axum::routing::post(async || "secret"));
+    stage.router = crate::api::serve::fronted(past, stage.door.clone());
+
+    for (method, path, status) in [
+        ("GET", "/v1/secret", StatusCode::NOT_FOUND),
+        ("POST", "/v1/secret", StatusCode::NOT_FOUND),
+        ("POST", "/v1/stats/1", StatusCode::NOT_FOUND),
+        ("GET", "/v1/nothing", StatusCode::NOT_FOUND),
+        ("PUT", "/v1/stats", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let heard = stage.send(request(method, path, None)).await;
+        assert_eq!(heard.status, status, "{method} {path}: {}", heard.body);
+        assert!(!heard.headers.contains_key("www-authenticate"));
+    }
+    assert_eq!(stage.get("/livez").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn without_tokens_everyone_may_do_everything() {
     let heard = closed()
         .post("/v1/tasks/not-an-id/retry", &json!(null))

@@ -1,4 +1,4 @@
-use tenure_testkit::{Backend, on_each_backend};
+use tenure_testkit::{Backend, Mode, Proxy, on_each_backend};
 
 use super::etcd::open;
 use super::*;
@@ -7,6 +7,7 @@ use crate::task::{ClaimId, TaskId, Which};
 
 on_each_backend!(
     only_the_leader_that_was_read_is_dismissed,
+    a_dismissal_whose_answer_was_lost_is_told_as_unknown,
     a_page_of_running_tasks_reads_the_claims_once,
 );
 
@@ -24,6 +25,29 @@ async fn only_the_leader_that_was_read_is_dismissed(backend: Backend) {
     let second = api.store.leader_at(revision).await.unwrap().unwrap();
     assert_eq!(second.candidate.node.as_str(), "n2");
     assert!(api.store.dismiss(&second, 9).await.unwrap().0);
+}
+
+/// Told as a failed read, it would say that nothing was changed, and the term may have ended.
+async fn a_dismissal_whose_answer_was_lost_is_told_as_unknown(backend: Backend) {
+    let api = open(backend).await;
+    api.lead("n1").await;
+    let leader = api.store.leader().await.unwrap().0.unwrap();
+    let proxy = Proxy::start(api.etcd.address(0)).await;
+    let mut options = Options::new([proxy.endpoint()]);
+    options.request_timeout = Duration::from_millis(300);
+    let keys = api.store.keys().clone();
+    let lossy = Store::new(Connection::open(options).unwrap(), keys);
+    // Connecting may take longer than a request on a loaded machine.
+    while lossy.leader().await.is_err() {}
+
+    proxy.set(Mode::CutAnswers);
+    let lost = lossy.dismiss(&leader, 9).await.unwrap_err();
+
+    let (status, code, _) = ApiError::from(lost).told();
+    assert_eq!(
+        (status, code),
+        (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown")
+    );
 }
 
 fn ranges(recorder: &metrics_exporter_prometheus::PrometheusRecorder) -> usize {
@@ -83,4 +107,13 @@ async fn a_page_of_running_tasks_reads_the_claims_once(backend: Backend) {
     assert!(items.iter().all(|task| task["attempts"][0]["node"] == "n1"));
     // The page and the claims; for each task its pack, its outcomes, its record and its stop.
     assert_eq!(ranges(&recorder) as u64, 2 + 4 * TASKS);
+
+    let before = ranges(&recorder);
+    let stats = api.get("/v1/stats").await;
+    assert_eq!(
+        (&stats.body["tasks"]["running"], &stats.body["slots"]),
+        (&json!(TASKS), &json!({"total": 2, "busy": 2}))
+    );
+    // Nodes, candidates, lanes and the one of them, claims, due and dead; the revision is asked for by another call.
+    assert!(ranges(&recorder) - before <= 8, "claims are read again");
 }

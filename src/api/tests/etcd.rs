@@ -22,7 +22,7 @@ on_each_backend!(
 /// An API with an etcd behind it.
 pub(super) struct Open {
     stage: Stage,
-    etcd: Etcd,
+    pub(super) etcd: Etcd,
     driver: JoinSet<()>,
 }
 

@@ -319,3 +319,16 @@ async fn a_parameter_out_of_its_bound_is_named() {
         );
     }
 }
+
+/// Only a list that was given a cursor can say that the cursor is too old.
+#[test]
+fn a_compacted_read_is_told_as_what_to_try_again() {
+    let compacted = tenure_cluster::ReadError::Compacted { at: 7 };
+
+    let (status, code, _) = ApiError::from(store::LookError::from(compacted)).told();
+
+    assert_eq!(
+        (status, code),
+        (StatusCode::SERVICE_UNAVAILABLE, "history_compacted")
+    );
+}

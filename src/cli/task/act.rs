@@ -8,7 +8,7 @@ use super::super::client::{Client, Sent};
 use super::super::{Exit, Failure, Global, Output, out};
 use super::follow::together;
 use super::view::{self, Filter};
-use crate::api::wire::{Submitted, TaskPage, TaskState};
+use crate::api::wire::{Acted, TaskPage, TaskState};
 
 /// What is done to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ async fn one(global: &Global, client: &Client, id: Uuid, verb: Verb) -> Result<(
     match global.output {
         Output::Json => answer.print(),
         Output::Table => {
-            let Submitted { id, state, .. } = answer.read()?;
+            let Acted { id, state, .. } = answer.read()?;
             out::line(&format!("{id}  {}", state.as_str()))
         }
     }

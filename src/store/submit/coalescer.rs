@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::fate::{Fate, fate};
 use super::packing::{group, holder, random, replayed};
-use super::{Accepted, Lanes, REPEAT, SUBMIT_DEADLINE, SubmitError, Waiter, late};
+use super::{Accepted, Lanes, REPEAT, SubmitError, Waiter, late};
 use crate::store::change::{Change, Submit};
 use crate::store::commit::{Store, Verdict, batches};
 use crate::store::keys::{Keys, Lane};
@@ -50,34 +50,50 @@ impl Coalescer {
         let mut round = Vec::with_capacity(ROUND_MAX);
         while self.line.recv_many(&mut round, ROUND_MAX).await > 0 {
             let waiting = with_twins(std::mem::take(&mut round));
-            let deadline = Instant::now() + SUBMIT_DEADLINE;
-            self.commit(drafts(waiting), deadline).await;
+            let marked = self.marked(drafts(waiting)).await;
+            self.commit(marked).await;
         }
     }
 
-    /// Commits drafts until each of their waiters has an answer.
-    async fn commit(&mut self, mut drafts: Vec<Draft>, deadline: Instant) {
-        let lanes = drafts.iter().filter_map(Draft::lane).collect();
-        if let Err(failure) = self.lanes.mark(&self.store, lanes).await {
-            return drafts.into_iter().for_each(|draft| draft.failed(&failure));
+    /// Those whose lane has its mark; the others are answered.
+    async fn marked(&self, drafts: Vec<Draft>) -> Vec<Draft> {
+        let drafts = in_time(drafts, &BTreeSet::new());
+        let Some(until) = drafts.iter().flat_map(Draft::deadlines).max() else {
+            return Vec::new();
+        };
+        let lanes = drafts.iter().map(Draft::lane).collect();
+        let without = self.lanes.mark_each(&self.store, lanes, until).await;
+        let mut marked = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            match without.get(&draft.lane()) {
+                Some(error) => draft.failed(error),
+                None => marked.push(draft),
+            }
         }
+        marked
+    }
+
+    /// Commits drafts until each of their waiters has an answer.
+    async fn commit(&self, mut drafts: Vec<Draft>) {
         let mut unknown: BTreeSet<PackId> = BTreeSet::new();
         while !drafts.is_empty() {
             let changes: Vec<Change> = drafts.iter().map(Draft::change).collect();
             let mut left = Vec::new();
             let mut drafted = drafts.into_iter();
-            for batch in batches(self.store.keys(), changes) {
-                if Instant::now() >= deadline {
-                    break;
+            for mut batch in batches(self.store.keys(), changes) {
+                let mut sent: Vec<Draft> = drafted.by_ref().take(batch.len()).collect();
+                if sent.iter().any(Draft::is_late) {
+                    sent = in_time(sent, &unknown);
+                    batch = sent.iter().map(Draft::change).collect();
                 }
-                let verdicts = self.store.commit_batch(None, &batch, &[]).await;
-                for (verdict, draft) in verdicts.into_iter().zip(drafted.by_ref()) {
-                    let late = Instant::now() >= deadline;
-                    left.extend(draft.answered(self.store.keys(), verdict, late, &mut unknown));
+                if batch.is_empty() {
+                    continue;
+                }
+                let verdicts = self.store.commit_batch(None, &batch).await;
+                for (verdict, draft) in verdicts.into_iter().zip(sent) {
+                    left.extend(draft.answered(self.store.keys(), verdict, &mut unknown));
                 }
             }
-            // What was not sent in time was not accepted, unless an earlier copy was.
-            drafted.for_each(|draft| draft.unsent(&unknown));
             drafts = left;
             if !drafts.is_empty() {
                 tokio::time::sleep(REPEAT).await;
@@ -86,16 +102,45 @@ impl Coalescer {
     }
 }
 
+/// These without the waiters whose deadline has passed, who are answered: what was not sent in time was not accepted, unless an
+/// earlier copy was. Their places in the packs stay empty.
+fn in_time(drafts: Vec<Draft>, unknown: &BTreeSet<PackId>) -> Vec<Draft> {
+    let now = Instant::now();
+    let drafts = drafts.into_iter().filter_map(|mut draft| {
+        let late = draft
+            .waiters
+            .extract_if(.., |_, waiter| waiter.deadline <= now);
+        let late = Draft {
+            id: draft.id,
+            waiters: late.collect(),
+            bytes: 0,
+        };
+        late.unsent(unknown);
+        (!draft.waiters.is_empty()).then_some(draft)
+    });
+    drafts.collect()
+}
+
 impl Draft {
-    fn lane(&self) -> Option<Lane> {
-        self.waiters
-            .values()
-            .next()
-            .map(|waiter| Lane::of(&waiter.task.routing))
+    fn first(&self) -> &Waiter {
+        self.waiters.values().next().expect("a draft has a waiter")
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::of(&self.first().task.routing)
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        self.waiters.values().map(|waiter| waiter.deadline)
+    }
+
+    fn is_late(&self) -> bool {
+        let now = Instant::now();
+        self.deadlines().any(|deadline| deadline <= now)
     }
 
     fn change(&self) -> Change {
-        let first = &self.waiters.values().next().expect("a draft has a waiter");
+        let first = self.first();
         let idem = self.waiters.iter().filter_map(|(index, waiter)| {
             let idem = waiter.idem.as_ref()?;
             let entry = Idem {
@@ -130,15 +175,13 @@ impl Draft {
         mut self,
         keys: &Keys,
         verdict: Verdict,
-        late: bool,
         unknown: &mut BTreeSet<PackId>,
     ) -> Option<Self> {
         match fate(verdict, unknown.contains(&self.id)) {
             Fate::Accepted { revision } => self.accepted(revision),
             Fate::Taken { reads, revision } => return self.without_taken(keys, &reads, revision),
             Fate::Failed(error) => self.failed(&error),
-            Fate::Unsure(failure) if late => self.failed(&SubmitError::Unknown(failure)),
-            Fate::Unsure(_) => {
+            Fate::Unsure => {
                 unknown.insert(self.id);
                 return Some(self);
             }

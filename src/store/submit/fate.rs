@@ -1,9 +1,10 @@
 //! What an answer to a submit means for its tasks: one rule for single submits and batches. Pure.
 
-use tenure_cluster::{Answer, Failure};
+use tenure_cluster::Answer;
 
 use super::SubmitError;
 use crate::store::commit::Verdict;
+use crate::store::guard::GuardName;
 
 /// What became of a submit.
 #[derive(Debug)]
@@ -23,27 +24,45 @@ pub(super) enum Fate {
     /// It was not accepted and never will be.
     Failed(SubmitError),
     /// It may be accepted, now or later: send it again as it is.
-    Unsure(Failure),
+    Unsure,
 }
 
 /// What this verdict means; `sent_before` tells of an earlier copy whose outcome is unknown, which may still be committed.
 pub(super) fn fate(verdict: Verdict, sent_before: bool) -> Fate {
     match verdict {
         Verdict::Committed { revision } => Fate::Accepted { revision },
-        // Nobody else makes these ids: an earlier copy of ours was committed.
-        Verdict::Refused { lost, revision, .. } if lost.contains(&"pack") => {
-            Fate::Accepted { revision }
-        }
-        Verdict::Refused { lost, .. } if lost.contains(&"horizon") => {
-            Fate::Failed(SubmitError::ClockBehind)
-        }
         Verdict::Refused {
-            reads, revision, ..
-        } => Fate::Taken { reads, revision },
-        Verdict::Unknown(failure) => Fate::Unsure(failure),
-        Verdict::Unavailable(failure) if sent_before => Fate::Unsure(failure),
+            lost,
+            reads,
+            revision,
+        } => refused(&lost, reads, revision),
+        Verdict::Unknown(_) => Fate::Unsure,
+        Verdict::Unavailable(_) if sent_before => Fate::Unsure,
         Verdict::Unavailable(failure) => Fate::Failed(SubmitError::Unavailable(failure)),
     }
+}
+
+/// What a refusal means. The pack decides where it is among the lost, for the others are lost by its own commit too.
+fn refused(lost: &[GuardName], reads: Vec<Answer>, revision: i64) -> Fate {
+    let mut fate = Fate::Taken { reads, revision };
+    for guard in lost {
+        match guard {
+            // Nobody else makes these ids: an earlier copy of ours was committed.
+            GuardName::Pack => return Fate::Accepted { revision },
+            GuardName::Horizon => fate = Fate::Failed(SubmitError::ClockBehind),
+            GuardName::Idem => {}
+            GuardName::Term
+            | GuardName::Lane
+            | GuardName::Due
+            | GuardName::Ready
+            | GuardName::Waiting
+            | GuardName::Node
+            | GuardName::Run
+            | GuardName::Stop
+            | GuardName::Gc => fate = Fate::Failed(SubmitError::Refused(*guard)),
+        }
+    }
+    fate
 }
 
 #[cfg(test)]
@@ -51,7 +70,7 @@ mod tests {
     use super::super::late;
     use super::*;
 
-    fn refused(lost: &'static str) -> Verdict {
+    fn refused(lost: GuardName) -> Verdict {
         Verdict::Refused {
             lost: vec![lost],
             reads: Vec::new(),
@@ -62,14 +81,34 @@ mod tests {
     #[test]
     fn a_refusal_means_what_its_guard_says() {
         for sent_before in [false, true] {
-            let fate = |lost| fate(refused(lost), sent_before);
-            assert!(matches!(fate("pack"), Fate::Accepted { revision: 7 }));
-            assert!(matches!(
-                fate("horizon"),
-                Fate::Failed(SubmitError::ClockBehind)
-            ));
-            assert!(matches!(fate("idem"), Fate::Taken { revision: 7, .. }));
+            for guard in GuardName::ALL {
+                let fate = fate(refused(guard), sent_before);
+                let right = if guard == GuardName::Pack {
+                    matches!(fate, Fate::Accepted { revision: 7 })
+                } else if guard == GuardName::Horizon {
+                    matches!(fate, Fate::Failed(SubmitError::ClockBehind))
+                } else if guard == GuardName::Idem {
+                    matches!(fate, Fate::Taken { revision: 7, .. })
+                } else {
+                    // One that a submit does not have yet is no used key.
+                    matches!(fate, Fate::Failed(SubmitError::Refused(by)) if by == guard)
+                };
+                assert!(right, "{guard}: {fate:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_copy_that_was_committed_lost_by_its_own_key_too() {
+        let verdict = Verdict::Refused {
+            lost: vec![GuardName::Horizon, GuardName::Pack, GuardName::Idem],
+            reads: Vec::new(),
+            revision: 7,
+        };
+        assert!(matches!(
+            fate(verdict, true),
+            Fate::Accepted { revision: 7 }
+        ));
     }
 
     #[test]
@@ -79,10 +118,10 @@ mod tests {
             fate(unavailable(), false),
             Fate::Failed(SubmitError::Unavailable(_))
         ));
-        assert!(matches!(fate(unavailable(), true), Fate::Unsure(_)));
+        assert!(matches!(fate(unavailable(), true), Fate::Unsure));
         for sent_before in [false, true] {
             let unknown = Verdict::Unknown(late());
-            assert!(matches!(fate(unknown, sent_before), Fate::Unsure(_)));
+            assert!(matches!(fate(unknown, sent_before), Fate::Unsure));
         }
     }
 }

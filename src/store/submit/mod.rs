@@ -3,21 +3,23 @@
 mod budget;
 mod coalescer;
 mod fate;
+mod lanes;
 mod packing;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure_cluster::{Failure, FailureKind, Outcome};
+use tenure_cluster::{Failure, FailureKind};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use budget::{IN_FLIGHT_BYTES_MAX, Space};
 pub use coalescer::Coalescer;
+pub use lanes::LANES_MAX;
 
 use super::change::{Change, Submit};
 use super::commit::Store;
+use super::guard::GuardName;
 use super::keys::Lane;
 use super::records::Idem;
 use super::txns;
@@ -25,12 +27,14 @@ use crate::planted::{self, Bug};
 use crate::task::{PACK_TASKS_MAX, Policy, Routing, Spec, TaskId};
 use budget::{Budget, weight};
 use fate::{Fate, fate};
+use lanes::Lanes;
 use packing::{packed, replayed};
 
 /// 8,192 submits wait for a commit at most: a quarter of a second of them at 32,000/s; beyond, callers are told to come again.
 const WAITING_MAX: usize = 8_192;
 
-/// 10 s: after this an unknown outcome is reported as unknown.
+/// 10 s from a submit's arrival, whatever it waits for: then its outcome is reported as unknown where it may have been sent. Nobody
+/// waits longer, which is a part of why a late twin is refused (the leader's `collect`).
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// 100 ms before a submit of unknown outcome is repeated: a full etcd answers at once, and would be asked without end.
@@ -105,6 +109,15 @@ pub enum SubmitError {
     /// The store was asked with a time so far back that collection had passed it.
     #[error("this node's clock is behind the retention horizon")]
     ClockBehind,
+    /// The cluster has as many lanes as it takes, and this would be one more.
+    #[error(
+        "queue `{}` has had no work of kind `{}` yet, and the cluster has {LANES_MAX} pairs of queue and kind already, as many as it \
+         takes: use one of those", .0.queue, .0.kind
+    )]
+    TooManyLanes(Lane),
+    /// A guard refused it that says nothing of its idempotency key.
+    #[error("not accepted: refused by the guard `{0}`")]
+    Refused(GuardName),
     /// A value is not what its key promises.
     #[error(transparent)]
     Corrupt(#[from] super::records::Corrupt),
@@ -128,16 +141,14 @@ struct Waiter {
     task: NewTask,
     idem: Option<IdemKey>,
     now_ms: u64,
+    /// Nothing of it is sent after this, and its caller waits no longer.
+    deadline: Instant,
     answer: oneshot::Sender<Result<Accepted, SubmitError>>,
     /// Those after it in the line that have its idempotency key: its fate answers them too.
     twins: Vec<Waiter>,
     /// Held until it is answered, also where its caller went away.
     _space: Space,
 }
-
-/// The lanes this node knows to be marked. Marks stay, so what is known once stays true.
-#[derive(Clone, Default)]
-struct Lanes(Arc<Mutex<BTreeSet<Lane>>>);
 
 /// The two ends of a line of single submits.
 pub fn line(store: &Store) -> (Submitter, Coalescer) {
@@ -172,11 +183,13 @@ impl Submitter {
         now_ms: u64,
     ) -> Result<Accepted, SubmitError> {
         let space = self.budget.take(weight(&task))?;
+        let deadline = Instant::now() + SUBMIT_DEADLINE;
         let (answer, answered) = oneshot::channel();
         let waiter = Waiter {
             task,
             idem,
             now_ms,
+            deadline,
             answer,
             twins: Vec::new(),
             _space: space,
@@ -187,10 +200,11 @@ impl Submitter {
                 mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
                 mpsc::error::TrySendError::Closed(_) => SubmitError::Closing,
             })?;
-        // Dropped with its commit in flight: the node stops, and nobody knows.
-        answered
-            .await
-            .unwrap_or_else(|_| Err(SubmitError::Unknown(late())))
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            // Late, or dropped with its commit in flight because the node stops: nobody knows.
+            Ok(Err(_)) | Err(_) => Err(SubmitError::Unknown(late())),
+        }
     }
 
     /// Accepts a batch whole or not at all, in one transaction.
@@ -212,7 +226,8 @@ impl Submitter {
             .iter()
             .map(|(_, pack)| Lane::of(&pack.routing))
             .collect();
-        self.lanes.mark(&self.store, lanes).await?;
+        let deadline = Instant::now() + SUBMIT_DEADLINE;
+        self.lanes.mark(&self.store, lanes, deadline).await?;
         let inline = packs.len() <= PACK_TASKS_MAX;
         let entry = idem.iter().map(|idem| {
             (
@@ -223,75 +238,54 @@ impl Submitter {
                 },
             )
         });
-        let change = [Change::Submit(Submit {
+        let change = Change::Submit(Submit {
             packs,
             idem: entry.collect(),
             inline,
-        })];
-        let bytes = txns::txn(self.store.keys(), &change[0]).bytes();
+        });
+        let bytes = txns::txn(self.store.keys(), &change).bytes();
         if bytes > SUBMIT_BYTES_MAX {
             return Err(SubmitError::TooLarge(bytes));
         }
-        let deadline = Instant::now() + SUBMIT_DEADLINE;
+        let sent = timeout_at(deadline, self.send(change, idem, ids)).await;
+        sent.unwrap_or_else(|_| Err(SubmitError::Unknown(late())))
+    }
+
+    /// Sends a batch until its fate is known.
+    async fn send(
+        &self,
+        change: Change,
+        idem: Option<IdemKey>,
+        ids: Vec<TaskId>,
+    ) -> Result<Accepted, SubmitError> {
+        let change = [change];
+        let accepted = |revision| Accepted {
+            tasks: ids,
+            revision,
+            repeated: false,
+        };
         let mut sent_before = false;
+        if planted::is(Bug::AcknowledgedFirst) {
+            let seen = self.store.connection().seen_revision();
+            let sent = self.store.commit_batch(None, &change);
+            let _ = tokio::time::timeout(REPEAT, sent).await;
+            return Ok(accepted(seen));
+        }
         loop {
-            let verdict = self.store.commit_batch(None, &change, &[]).await.pop();
+            let verdict = self.store.commit_batch(None, &change).await.pop();
             let verdict = verdict.expect("one change, one verdict");
             match fate(verdict, sent_before) {
-                Fate::Accepted { revision } => {
-                    return Ok(Accepted {
-                        tasks: ids,
-                        revision,
-                        repeated: false,
-                    });
-                }
+                Fate::Accepted { revision } => return Ok(accepted(revision)),
                 Fate::Taken { reads, revision } => {
                     return replayed(self.store.keys(), idem.as_ref(), &reads, revision);
                 }
                 Fate::Failed(error) => return Err(error),
-                Fate::Unsure(_) if planted::is(Bug::SubmitUnknownIsDone) => {
-                    return Ok(Accepted {
-                        tasks: ids,
-                        revision: self.store.connection().seen_revision(),
-                        repeated: false,
-                    });
+                Fate::Unsure if planted::is(Bug::SubmitUnknownIsDone) => {
+                    return Ok(accepted(self.store.connection().seen_revision()));
                 }
-                Fate::Unsure(failure) if Instant::now() >= deadline => {
-                    return Err(SubmitError::Unknown(failure));
-                }
-                Fate::Unsure(_) => sent_before = true,
+                Fate::Unsure => sent_before = true,
             }
             tokio::time::sleep(REPEAT).await;
         }
     }
 }
-
-impl Lanes {
-    /// Marks those that are not known to be marked. A mark without work is harmless; work without a mark would wait for ever.
-    async fn mark(&self, store: &Store, lanes: BTreeSet<Lane>) -> Result<(), SubmitError> {
-        let new: Vec<Lane> = lanes
-            .into_iter()
-            .filter(|lane| !self.known().contains(lane))
-            .collect();
-        for some in new.chunks(LANES_AT_ONCE) {
-            let marks = txns::lanes(store.keys(), some);
-            match store.connection().commit(&marks).await {
-                Outcome::Committed(_) => self.known().extend(some.iter().cloned()),
-                Outcome::Refused(_) => unreachable!("a transaction without guards is not refused"),
-                // Nothing of the submit itself was sent.
-                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
-                    return Err(SubmitError::Unavailable(failure));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Held for a look or an insertion, never across an await.
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<Lane>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// 32 marks to one transaction, below etcd's 128 operations per list.
-const LANES_AT_ONCE: usize = 32;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tenure_cluster::Answer;
 
 use super::{Accepted, IdemKey, NewTask, SubmitError};
+use crate::store::guard::GuardName;
 use crate::store::keys::Keys;
 use crate::store::records::{Corrupt, Idem, decode};
 use crate::task::{PACK_TASKS_MAX, Pack, PackId, TaskId};
@@ -87,7 +88,9 @@ pub(super) fn replayed(
     reads: &[Answer],
     revision: i64,
 ) -> Result<Accepted, SubmitError> {
-    let idem = idem.expect("only a submit with a key is refused by one");
+    let Some(idem) = idem else {
+        return Err(SubmitError::Refused(GuardName::Idem));
+    };
     match holder(keys, &idem.key, reads)? {
         Some(entry) if entry.digest == idem.digest => Ok(Accepted {
             tasks: entry.tasks,

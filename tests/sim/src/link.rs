@@ -107,25 +107,20 @@ impl Link {
         }
     }
 
-    /// Changes how the link is.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Weather)) {
-        self.weather.send_modify(change);
-    }
-
-    /// Nothing is held, late, lost or refused from now on.
-    pub(crate) fn calm(&self) {
-        self.change(|weather| {
-            let breaks = weather.breaks;
-            *weather = Weather {
-                breaks,
-                ..Weather::default()
+    /// Makes the link so; what is connected stays connected.
+    pub(crate) fn set(&self, weather: Weather) {
+        self.weather.send_if_modified(|now| {
+            let weather = Weather {
+                breaks: now.breaks,
+                ..weather
             };
+            std::mem::replace(now, weather) != weather
         });
     }
 
     /// Breaks every connection over it. What was on its way may still arrive.
     pub(crate) fn break_off(&self) {
-        self.change(|weather| weather.breaks += 1);
+        self.weather.send_modify(|weather| weather.breaks += 1);
     }
 
     /// As a service for a client.

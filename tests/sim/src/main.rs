@@ -18,6 +18,7 @@ mod one;
 mod planted;
 mod recorder;
 mod scenario;
+mod weather;
 mod work;
 mod world;
 
@@ -90,6 +91,6 @@ fn main() -> anyhow::Result<ExitCode> {
         } => one::run(seed, plant, save.as_deref(), brief),
         What::Many { seeds, jobs } => many::run(seeds, jobs),
         What::Same { seeds } => many::same(seeds),
-        What::Planted { find, bug } => planted::run(find, bug),
+        What::Planted { find, bug } => Ok(planted::run(find, bug)),
     }
 }

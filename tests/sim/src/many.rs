@@ -15,10 +15,13 @@ use tenure_chaos::check::Property;
 
 use crate::one::{self, Brief};
 
-/// 5 minutes of real time for one run: a hundred times what one takes.
-const REAL_MAX: Duration = Duration::from_mins(5);
+/// 1 minute of real time for one run: a hundred times what one takes.
+const REAL_MAX: Duration = Duration::from_mins(1);
 /// 10 failures end a run of many: more of them tell nothing new.
 const FAILURES_MAX: usize = 10;
+
+/// 1,000 seeds in which a property is never exercised tell that nothing exercises it: the run has failed.
+const TELLING_SEEDS: u64 = 1_000;
 
 /// How one seed went.
 pub(crate) enum Ran {
@@ -34,21 +37,6 @@ impl Ran {
         match self {
             Self::Judged(brief) => one::failed(&brief.judgement),
             Self::Broke(_) => true,
-        }
-    }
-
-    /// What found it, in a word or two.
-    pub(crate) fn by(&self) -> String {
-        match self {
-            Self::Judged(brief) => {
-                let names: Vec<String> = brief
-                    .judgement
-                    .violated()
-                    .map(|(property, _)| property.to_string())
-                    .collect();
-                names.join(", ")
-            }
-            Self::Broke(why) => why.lines().next().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -143,7 +131,15 @@ pub(crate) fn run(seeds: Range<u64>, jobs: Option<usize>) -> anyhow::Result<Exit
     bar.finish_and_clear();
     let found = found.into_inner().expect("no worker panicked");
     found.print(began.elapsed());
-    Ok(if found.failures.is_empty() {
+    let idle = found.idle();
+    if !idle.is_empty() {
+        println!(
+            "never exercised in {} seeds: {}",
+            found.seeds,
+            idle.join(", ")
+        );
+    }
+    Ok(if found.failures.is_empty() && idle.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -210,6 +206,15 @@ impl Found {
         }
     }
 
+    /// The properties that a run as long as this should have exercised and has not.
+    fn idle(&self) -> Vec<String> {
+        if self.seeds < TELLING_SEEDS {
+            return Vec::new();
+        }
+        let idle = self.exercised.iter().filter(|(_, (_, times))| *times == 0);
+        idle.map(|(property, _)| property.to_string()).collect()
+    }
+
     fn print(&self, took: Duration) {
         for (seed, why) in &self.failures {
             println!("seed {seed} failed; again: make sim SEED={seed}\n{why}\n");
@@ -227,5 +232,25 @@ impl Found {
             self.simulated_ms / 1_000,
             self.records,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_says_which_property_nothing_exercised() {
+        let mut found = Found {
+            seeds: TELLING_SEEDS,
+            ..Found::default()
+        };
+        let mut all = Property::ALL.into_iter();
+        let (exercised, idle) = (all.next().unwrap(), all.next().unwrap());
+        found.exercised.insert(exercised, (1, 1));
+        found.exercised.insert(idle, (0, 0));
+        assert_eq!(found.idle(), [idle.to_string()]);
+        found.seeds -= 1;
+        assert!(found.idle().is_empty());
     }
 }

@@ -2,6 +2,7 @@
 //! then nothing can be judged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use etcd_client::{Client, Event, EventType, WatchOptions};
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
@@ -10,6 +11,9 @@ use tokio::sync::watch;
 
 use crate::chronicle::Chronicle;
 use crate::link::Writes;
+
+/// 10 ms before a watch that was refused is asked for again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Watches everything and writes it down, until dropped or until something is missing; tells the last revision it has.
 pub(crate) async fn record(
@@ -28,7 +32,10 @@ pub(crate) async fn record(
             .with_start_revision(from)
             .with_prev_key();
         let watch = client.watch_client().watch("", Some(options)).await;
-        let Ok(watch) = watch else { continue };
+        let Ok(watch) = watch else {
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
         let (_sender, mut answers) = watch.split();
         // The stream ends where the store restarts: then it goes on where it was.
         while let Ok(Some(answer)) = answers.message().await {

@@ -21,8 +21,8 @@ use crate::chronicle::Chronicle;
 use crate::clients::{Door, Doors};
 use crate::dice::Dice;
 use crate::faults::{Fault, MEMBERS, NODES};
-use crate::link::{Link, Way, Writes};
-use crate::work;
+use crate::link::{Link, Writes};
+use crate::{weather, work};
 
 /// What the wall clock says when a run begins: 2026-01-01, in milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_767_225_600_000;
@@ -40,6 +40,8 @@ pub(crate) struct World {
     crossing: TaskTracker,
     pub(crate) writes: Writes,
     nodes: Vec<Place>,
+    /// The faults that go on, in the order they began.
+    open: Vec<Fault>,
     settings: Settings,
 }
 
@@ -106,6 +108,7 @@ impl World {
             crossing,
             writes,
             nodes,
+            open: Vec::new(),
             settings,
         }
     }
@@ -180,36 +183,18 @@ impl World {
 
     /// Breaks something.
     pub(crate) async fn break_(&mut self, fault: &Fault) {
+        if fault.lasts() {
+            self.open.push(fault.clone());
+            self.weather();
+        }
         match *fault {
             Fault::Crash { node } => self.kill(node),
-            Fault::Cut { node, to, from } => self.each_link(node, |weather| {
-                weather.to = if to { Way::Held } else { weather.to };
-                weather.from = if from { Way::Held } else { weather.from };
-            }),
-            Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
-                (weather.to, weather.from) = (Way::Held, Way::Held);
-            }),
-            Fault::Slow { node, delay_ms_max } => {
-                self.each_link(node, |weather| weather.delay_ms_max = delay_ms_max);
-            }
-            Fault::LoseRequests { node, in_thousand } => {
-                self.each_link(node, |weather| weather.requests_lost = in_thousand);
-            }
-            Fault::LoseAnswers { node, in_thousand } => {
-                self.each_link(node, |weather| weather.answers_lost = in_thousand);
-            }
             Fault::Break { node } => self.nodes[node].links.iter().for_each(Link::break_off),
-            Fault::Member { member } => self.each_member(member, |link| {
-                link.change(|weather| weather.refused = true);
-                link.break_off();
-            }),
+            Fault::Member { member } => self.each_member(member, Link::break_off),
             Fault::Store => {
                 self.store.crash();
                 for member in 0..MEMBERS {
-                    self.each_member(member, |link| {
-                        link.change(|weather| weather.refused = true);
-                        link.break_off();
-                    });
+                    self.each_member(member, Link::break_off);
                 }
             }
             Fault::StoreLeader => {
@@ -228,62 +213,70 @@ impl World {
                 self.store.raise_no_space();
                 self.chronicle.saw(Marker::NoSpace { on: true });
             }
-            Fault::Clock { node, ahead_ms } => {
-                self.nodes[node].ahead_ms.store(ahead_ms, Ordering::Relaxed);
-            }
+            Fault::Cut { .. }
+            | Fault::CutOne { .. }
+            | Fault::Slow { .. }
+            | Fault::LoseRequests { .. }
+            | Fault::LoseAnswers { .. }
+            | Fault::Clock { .. } => {}
         }
     }
 
-    /// Mends what a fault broke.
+    /// Mends what a fault broke, as far as no other that is open breaks it too.
     pub(crate) fn mend(&mut self, fault: &Fault) {
+        if let Some(at) = self.open.iter().position(|open| open == fault) {
+            self.open.remove(at);
+        }
+        self.weather();
         match *fault {
-            Fault::Crash { node } => {
+            Fault::Crash { node } if !self.open.contains(fault) => {
                 if self.nodes[node].process.is_none() {
                     self.start(node);
                 }
             }
-            Fault::Cut { node, .. } => self.each_link(node, |weather| {
-                (weather.to, weather.from) = (Way::Open, Way::Open);
-            }),
-            Fault::CutOne { node, member } => self.nodes[node].links[member].change(|weather| {
-                (weather.to, weather.from) = (Way::Open, Way::Open);
-            }),
-            Fault::Slow { node, .. } => self.each_link(node, |weather| weather.delay_ms_max = 0),
-            Fault::LoseRequests { node, .. } => {
-                self.each_link(node, |weather| weather.requests_lost = 0);
-            }
-            Fault::LoseAnswers { node, .. } => {
-                self.each_link(node, |weather| weather.answers_lost = 0);
-            }
-            Fault::Member { member } => self.each_member(member, |link| {
-                link.change(|weather| weather.refused = false);
-            }),
             Fault::Store => {
                 for member in 0..MEMBERS {
-                    self.each_member(member, |link| {
-                        link.change(|weather| weather.refused = false);
-                    });
                     self.chronicle.saw(Marker::Restarted {
                         member: format!("m{member}"),
                     });
                 }
             }
-            Fault::NoSpace => {
+            Fault::NoSpace if !self.open.contains(fault) => {
                 self.store.lower_no_space();
                 self.chronicle.saw(Marker::NoSpace { on: false });
             }
-            Fault::Clock { node, .. } => self.nodes[node].ahead_ms.store(0, Ordering::Relaxed),
-            Fault::Break { .. } | Fault::StoreLeader | Fault::Revoke { .. } | Fault::Compact => {}
+            Fault::Crash { .. }
+            | Fault::NoSpace
+            | Fault::Cut { .. }
+            | Fault::CutOne { .. }
+            | Fault::Slow { .. }
+            | Fault::LoseRequests { .. }
+            | Fault::LoseAnswers { .. }
+            | Fault::Member { .. }
+            | Fault::Clock { .. }
+            | Fault::Break { .. }
+            | Fault::StoreLeader
+            | Fault::Revoke { .. }
+            | Fault::Compact => {}
+        }
+    }
+
+    /// Makes every link and clock as the open faults say.
+    fn weather(&self) {
+        for (node, place) in self.nodes.iter().enumerate() {
+            for (member, link) in place.links.iter().enumerate() {
+                link.set(weather::between(node, member, &self.open));
+            }
+            let ahead_ms = weather::ahead_ms(node, &self.open);
+            place.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         }
     }
 
     /// Everything as it should be: all faults over, all nodes there.
     pub(crate) fn heal(&mut self) {
+        self.open.clear();
+        self.weather();
         for node in 0..NODES {
-            for link in &self.nodes[node].links {
-                link.calm();
-            }
-            self.nodes[node].ahead_ms.store(0, Ordering::Relaxed);
             if self.nodes[node].process.is_none() {
                 self.start(node);
             }
@@ -329,12 +322,6 @@ impl World {
             if calm.revoke(kv.lease).await.is_ok() {
                 self.chronicle.saw(Marker::LeaseRevoked { lease: kv.lease });
             }
-        }
-    }
-
-    fn each_link(&self, node: usize, change: impl Fn(&mut crate::link::Weather)) {
-        for link in &self.nodes[node].links {
-            link.change(&change);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The one state machine behind all services: who may touch it, and when its answers may leave.
 
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ impl Core {
         request: impl FnOnce(&mut Engine, Duration) -> Result<T, Error>,
     ) -> Result<T, Status> {
         let (answer, ticket) = {
+            // Before, for after a panic there is nothing to hold; and again, for it may have closed meanwhile.
+            self.gate.refuse_closed()?;
             let mut state = self.lock();
             self.gate.refuse_closed()?;
             let answer = request(&mut state.engine, self.now());
@@ -162,9 +165,63 @@ impl Core {
     }
 
     /// The state may be half changed where applying a request panicked: then nobody is answered from it.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no request panicked while applied")
+    fn lock(&self) -> Section<'_> {
+        Section {
+            gate: &self.gate,
+            state: self
+                .state
+                .lock()
+                .expect("no request panicked while applied"),
+        }
+    }
+}
+
+/// The state while it is held. A panic meanwhile fails the server, so that whoever owns it hears of it and ends.
+struct Section<'a> {
+    gate: &'a Gate,
+    state: MutexGuard<'a, State>,
+}
+
+impl Deref for Section<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Section<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Section<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.gate
+                .fail("it panicked while it applied a request; the log says where");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    #[tokio::test]
+    async fn a_panic_while_a_request_is_applied_fails_the_server_and_nobody_is_answered() {
+        let engine = Engine::new(Options::default().identity());
+        let gate = Arc::new(Gate::new(engine.store().revision()));
+        let core = Arc::new(Core::new(engine, None, gate, None));
+        let mut tasks = tokio::task::JoinSet::new();
+        let panics = Arc::clone(&core);
+        tasks.spawn(async move { panics.control(|_, _| panic!("on purpose")) });
+        assert!(tasks.join_next().await.unwrap().unwrap_err().is_panic());
+
+        let failure = tokio::time::timeout(Duration::from_secs(20), core.gate.failure()).await;
+        assert!(failure.unwrap().starts_with("it panicked"));
+        let refused = core.apply(|_, _| Ok(())).await;
+        assert!(refused.is_err());
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Gate {
     settled: AtomicU64,
     /// Counts crashes: streams opened in another generation end.
     generation: AtomicU64,
-    /// Why nothing can be written any more.
+    /// Why nothing is answered any more.
     failure: OnceLock<String>,
     /// Any of the above changed.
     changed: Notify,
@@ -117,7 +117,7 @@ impl Gate {
         self.changed.notify_waiters();
     }
 
-    /// Closes, because nothing can be written any more. Only the first reason is told.
+    /// Closes, because nothing can be written or answered any more. Only the first reason is told.
     pub(crate) fn fail(&self, reason: &str) {
         self.failure.get_or_init(|| reason.to_owned());
         self.close();
