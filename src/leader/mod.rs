@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::metrics::{self, Leads};
-use crate::plan::{Bounds, Numbers, Orphans, Rules, View, next};
+use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
@@ -163,6 +163,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             refills: Refills::new(post.store.clone()),
             pause: None,
             looked_at: None,
+            turn: Turn::default(),
         };
         if desk.run(&mut numbers).await == Round::TermLost {
             return;
@@ -188,6 +189,8 @@ struct Desk<'a> {
     /// The count of node changes that orphans were last looked for at, and when: a reclaim that was refused is looked for again,
     /// however busy the loop is.
     looked_at: Option<(u64, Instant)>,
+    /// What goes first in the next round.
+    turn: Turn,
 }
 
 impl Desk<'_> {
@@ -269,8 +272,10 @@ impl Desk<'_> {
             numbers,
             &rules,
             orphans,
+            self.turn,
             self.post.store.now_ms(),
         );
+        self.turn = self.turn.after(&changes);
         let took_back = matches!(changes.first(), Some(Change::Reclaim(_)));
         if orphans == Orphans::Look && !took_back {
             self.looked_at = Some((self.view.changes_of_nodes, Instant::now()));

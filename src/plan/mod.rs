@@ -15,7 +15,7 @@ mod window;
 mod world;
 
 pub use assign::{Bounds, Numbers, assign};
-pub use next::{Orphans, Rules, next};
+pub use next::{Orphans, Rules, Turn, next};
 pub use pace::Pace;
 pub use reclaim::{promote, reclaim};
 pub use settle::{Ending, Of, settle};

@@ -1,4 +1,4 @@
-//! What to do next: what is lost first, then what is due, then what is ready; one kind of change to a round.
+//! What to do next: what is lost first, then what is due and what is ready in turns; one kind of change to a round.
 
 use super::assign::{Bounds, Numbers, assign};
 use super::reclaim::{promote, reclaim};
@@ -27,6 +27,28 @@ pub enum Orphans {
     NoneLeft,
 }
 
+/// What goes first in a round where something is due and something is ready: neither waits for the end of the other's backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// What is due.
+    #[default]
+    Due,
+    /// What is ready.
+    Ready,
+}
+
+impl Turn {
+    /// What goes first after a round of these changes; one that took back leaves it as it is.
+    #[must_use]
+    pub fn after(self, changes: &[Change]) -> Self {
+        match changes.first() {
+            Some(Change::Promote(_)) => Self::Ready,
+            Some(Change::Assign(_)) => Self::Due,
+            Some(_) | None => self,
+        }
+    }
+}
+
 /// The most urgent changes; none where nothing is to be done.
 pub fn next(
     view: &View,
@@ -34,6 +56,7 @@ pub fn next(
     numbers: &mut Numbers,
     rules: &Rules,
     orphans: Orphans,
+    turn: Turn,
     now_ms: u64,
 ) -> Vec<Change> {
     if orphans == Orphans::Look {
@@ -42,12 +65,23 @@ pub fn next(
             return lost.into_iter().map(Change::Reclaim).collect();
         }
     }
-    let due = promote(view, reserved, now_ms, rules.promotions_max);
-    if !due.is_empty() {
-        return due.into_iter().map(Change::Promote).collect();
+    let due = || -> Vec<Change> {
+        let due = promote(view, reserved, now_ms, rules.promotions_max);
+        due.into_iter().map(Change::Promote).collect()
+    };
+    let mut ready = || -> Vec<Change> {
+        let ready = assign(view, reserved, numbers, rules.assigns, now_ms);
+        ready.into_iter().map(Change::Assign).collect()
+    };
+    let first = match turn {
+        Turn::Due => due(),
+        Turn::Ready => ready(),
+    };
+    match turn {
+        _ if !first.is_empty() => first,
+        Turn::Due => ready(),
+        Turn::Ready => due(),
     }
-    let ready = assign(view, reserved, numbers, rules.assigns, now_ms);
-    ready.into_iter().map(Change::Assign).collect()
 }
 
 #[cfg(test)]

@@ -34,7 +34,16 @@ fn done(lost: usize, due: usize, ready: usize, orphans: Orphans) -> Vec<&'static
 
 fn words(world: &World, reserved: &Reserved, orphans: Orphans) -> Vec<&'static str> {
     let mut numbers = Numbers::of_term(9);
-    let changes = next(&world.view, reserved, &mut numbers, &RULES, orphans, 100);
+    let turn = Turn::default();
+    let changes = next(
+        &world.view,
+        reserved,
+        &mut numbers,
+        &RULES,
+        orphans,
+        turn,
+        100,
+    );
     changes.iter().map(Change::word).collect()
 }
 
@@ -59,6 +68,43 @@ fn what_is_lost_goes_before_what_is_due_and_that_before_what_is_ready() {
     for ((lost, due, ready), orphans, expected) in cases {
         let what = format!("{lost} lost, {due} due, {ready} ready, {orphans:?}");
         assert_eq!(done(*lost, *due, *ready, *orphans), *expected, "{what}");
+    }
+}
+
+/// How many lost, due and ready; the first change of each round.
+type Rounds = ((usize, usize, usize), &'static [&'static str]);
+
+#[test]
+fn what_is_due_and_what_is_ready_take_turns_and_what_is_lost_goes_before_both() {
+    let cases: &[Rounds] = &[
+        ((0, 9, 9), &["promote", "assign", "promote", "assign"]),
+        ((0, 9, 0), &["promote", "promote", "promote", "promote"]),
+        ((0, 0, 9), &["assign", "assign", "assign", "assign"]),
+        ((1, 9, 9), &["reclaim", "promote", "assign", "promote"]),
+    ];
+    for ((lost, due, ready), expected) in cases {
+        let mut world = World::new();
+        world.node("live", 99, &["k"]);
+        world.session("dead", "x", false);
+        let claims: Vec<_> = (0..*lost).map(|_| world.claim("dead", 2)).collect();
+        world.gone("dead");
+        for at_ms in 0..*due {
+            world.due(at_ms as u64 + 1);
+        }
+        for made_ms in 0..*ready {
+            world.ready("q", "k", 5, made_ms as u64 + 1, 1);
+        }
+        let (view, mut reserved) = (&world.view, Reserved::default());
+        let (mut numbers, mut turn, mut told) = (Numbers::of_term(9), Turn::default(), Vec::new());
+        for _ in 0..expected.len() {
+            let look = Orphans::Look;
+            let changes = next(view, &reserved, &mut numbers, &RULES, look, turn, 100);
+            turn = turn.after(&changes);
+            told.extend(changes.first().map(Change::word));
+            let claims = claims.iter().map(|claim| (name("dead"), *claim));
+            reserved.claims.extend(claims);
+        }
+        assert_eq!(told, *expected, "{lost} lost, {due} due, {ready} ready");
     }
 }
 

@@ -1,6 +1,9 @@
 //! What users do to tasks that exist: cancel and revive; looks, sends, and looks again when it lost a race.
 
+use std::time::Duration;
+
 use tenure_cluster::Failure;
+use tokio::time::Instant;
 
 use super::change::{Act, Change, StopRuns, Waiting};
 use super::commit::{Store, Verdict};
@@ -9,8 +12,14 @@ use super::locate::{Found, Held, LookError};
 use crate::planted::{self, Bug};
 use crate::task::{Event, Illegal, State, TaskId, Which};
 
-/// 8 looks: each loss means that the task moved; a task that moves eight times within one call is reported as busy.
-const LOOKS_MAX: usize = 8;
+/// 10 s: each loss means that the task's record moved; a task that is still moving then is reported as busy.
+const ACT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// 5 ms: the longest pause after the first loss, about a look and a commit; it doubles with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+
+/// 640 ms: the longest pause of all. Hundreds of acts on one record, as on the tasks of one pack, need that much room.
+const PAUSE_MAX: Duration = Duration::from_millis(640);
 
 /// Why an act was not done.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -102,7 +111,9 @@ impl Store {
         step: impl Fn(&Found, bool) -> Result<Step, Illegal> + Send + Sync,
     ) -> Result<Acted, ActError> {
         let mut unsure = None;
-        for _ in 0..LOOKS_MAX {
+        let deadline = Instant::now() + ACT_DEADLINE;
+        let mut pause_max = PAUSE_FIRST;
+        while Instant::now() < deadline {
             let found = self.found(id, unsure.as_ref()).await?;
             let ours = |(origin, _): &(Origin, _)| *origin == Origin::Act(act);
             let step = if found.attempts.iter().any(ours) {
@@ -110,17 +121,19 @@ impl Store {
             } else {
                 step(&found, unsure.is_some())?
             };
-            let (change, state) = match step {
-                Step::Send(change, state) => (change, state),
+            let acted = match step {
+                Step::Send(change, state) => self.sent(&change, state, &mut unsure).await?,
                 Step::Done(state) => {
                     let revision = found.revision;
-                    return Ok(Acted { state, revision });
+                    Some(Acted { state, revision })
                 }
-                Step::Look => continue,
+                Step::Look => None,
             };
-            if let Some(acted) = self.sent(&change, state, &mut unsure).await? {
+            if let Some(acted) = acted {
                 return Ok(acted);
             }
+            tokio::time::sleep(somewhere_in(pause_max)).await;
+            pause_max = (pause_max * 2).min(PAUSE_MAX);
         }
         Err(ActError::Busy(id))
     }
@@ -163,6 +176,12 @@ impl Store {
             (Verdict::Unavailable(failure), None) => Err(ActError::Unavailable(failure)),
         }
     }
+}
+
+/// Some part of a pause, so that those who lost to each other do not meet again.
+fn somewhere_in(pause_max: Duration) -> Duration {
+    let [.., draw] = uuid::Uuid::new_v4().into_bytes();
+    pause_max * u32::from(draw) / 256
 }
 
 fn waiting(found: &Found, act: u128, now_ms: u64) -> Option<Act> {

@@ -37,6 +37,6 @@ pub use records::{
     TermRecord, decode, encode,
 };
 pub use submit::{
-    Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, Space, SubmitError,
-    Submitter, line,
+    Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,
+    SubmitError, Submitter, line,
 };

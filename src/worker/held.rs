@@ -15,7 +15,7 @@ use crate::task::{ClaimId, Name, Outcome, PACK_TASKS_MAX, Pack, Which};
 /// 256 KiB of errors and output to one report: four of them fit a batch of 1 MiB.
 const REPORT_BYTES_MAX: usize = 256 << 10;
 
-/// 500 ms: what was claimed ahead and has not started by then is handed back; ten times what is claimed ahead.
+/// 500 ms with its pack at hand: what was claimed ahead and has not started by then is handed back; ten times what is claimed ahead.
 const HAND_BACK: Duration = Duration::from_millis(500);
 
 /// 5 s in hand before work whose pack cannot be read is handed back: the leader gives it out again at once, and what is not in the
@@ -44,8 +44,8 @@ pub(super) struct Held {
     ended_since: Option<Instant>,
     /// The report in flight, to be sent again as it is until its fate is known.
     pub(super) report: Option<Box<InFlight>>,
-    /// What has not started by then goes back to the queue.
-    pub(super) hand_back_at: Instant,
+    /// What has not started by then goes back to the queue; none while the pack is being read, which ends within a bound of its own.
+    pub(super) hand_back_at: Option<Instant>,
     /// 1 to [`PACK_TASKS_MAX`]: how many different endings one report tells; less after etcd called one invalid.
     endings_max: usize,
     /// No report is built before this.
@@ -74,20 +74,30 @@ pub(super) struct Desk<'a> {
 impl Held {
     pub(super) fn new(run: Seen<Run>) -> Self {
         let pack = run.value.inline.as_deref().cloned().map(Arc::new);
-        Self {
+        let mut held = Self {
             waiting: run.value.which,
             stop: (0, Which::NONE),
             run,
-            pack,
+            pack: None,
             running: BTreeMap::new(),
             ended: BTreeMap::new(),
             ended_bytes: 0,
             ended_since: None,
             report: None,
-            hand_back_at: Instant::now() + HAND_BACK,
+            hand_back_at: None,
             endings_max: PACK_TASKS_MAX,
             report_after: None,
+        };
+        if let Some(pack) = pack {
+            held.arrived(pack);
         }
+        held
+    }
+
+    /// Its pack is here: it may start.
+    pub(super) fn arrived(&mut self, pack: Arc<Pack>) {
+        self.pack = Some(pack);
+        self.hand_back_at = Some(Instant::now() + HAND_BACK);
     }
 
     /// Folds a stop: runs are told, what has not started ends at once.
@@ -107,7 +117,7 @@ impl Held {
 
     /// Notes that its pack cannot be read: nothing of it can be run here.
     pub(super) fn unreadable(&mut self) {
-        self.hand_back_at = Instant::now() + UNREADABLE;
+        self.hand_back_at = Some(Instant::now() + UNREADABLE);
     }
 
     /// Gives up what has not started.

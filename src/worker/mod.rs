@@ -138,7 +138,7 @@ impl Worker {
                     (claims, stops) = self.sync().await;
                 },
                 Some(finished) = self.runs.join_next(), if !self.runs.is_empty() => self.finished(finished),
-                fetched = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
+                Some(fetched) = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
                 Some(landed) = self.reports.join_next(), if !self.reports.is_empty() => self.landed(landed),
                 _ = ticks.tick(), if wanted => self.hand_back_late(),
                 _ = reconcile.tick() => (claims, stops) = self.sync().await,
@@ -157,17 +157,17 @@ impl Worker {
     fn hand_back_late(&mut self) {
         let now_ms = self.hands.store.now_ms();
         for held in self.claims.values_mut() {
-            if self.draining || Instant::now() >= held.hand_back_at {
+            let late = held.hand_back_at.is_some_and(|at| Instant::now() >= at);
+            if self.draining || late {
                 held.hand_back(now_ms);
             }
         }
     }
 
-    /// Forgets a claim, and the reading of its pack.
+    /// Forgets a claim. Its pack, where that is being read, is kept for the next claim on it.
     fn forget(&mut self, claim: ClaimId) -> Option<Held> {
         let held = self.claims.remove(&claim)?;
         self.line.retain(|other| *other != claim);
-        self.packs.abandon(claim);
         Some(held)
     }
 

@@ -1,15 +1,15 @@
 //! Starts runs while slots are free and notes how they end; never reports them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_cluster::Range;
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::{Worker, kinds};
+use super::{Held, Worker, kinds};
 use crate::metrics;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
@@ -21,7 +21,7 @@ const PACKS_KEPT: usize = 64;
 /// 100 ms between attempts to read a pack.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// 10 attempts to read a pack: a minute where etcd does not answer at all, longer than its work stays in hand.
+/// 10 attempts to read a pack: a minute where etcd does not answer at all; its work stays in hand that long.
 const READS_MAX: usize = 10;
 
 /// A run that ended.
@@ -31,15 +31,15 @@ pub(super) struct Finished {
     ending: Ending,
 }
 
-/// A pack that was read, for its claim; none where it cannot be.
-type Fetched = (ClaimId, PackId, Option<Arc<Pack>>);
+/// A pack that was read; none where it cannot be.
+type Fetched = (PackId, Option<Arc<Pack>>);
 
 /// Packs being read, and the last that were.
 #[derive(Default)]
 pub(super) struct Packs {
     reads: JoinSet<Fetched>,
-    /// What ends each read.
-    readers: BTreeMap<ClaimId, AbortHandle>,
+    /// What is being read: once, however many claims wait for it, and to its end, whatever becomes of them.
+    reading: BTreeSet<PackId>,
     kept: BTreeMap<PackId, Arc<Pack>>,
     order: VecDeque<PackId>,
 }
@@ -49,37 +49,28 @@ impl Packs {
         self.reads.is_empty()
     }
 
-    /// Reads the pack of a claim, from whichever member answers, if its answer is as new as the claim.
-    pub(super) fn fetch(&mut self, store: &Store, claim: ClaimId, run: &Seen<Run>) {
+    /// The pack of a claim, where it is kept; else it is read, from whichever member answers, if its answer is as new as the claim.
+    pub(super) fn kept_or_fetched(&mut self, store: &Store, run: &Seen<Run>) -> Option<Arc<Pack>> {
         let (store, id, created) = (store.clone(), run.value.pack, run.created);
         let kept = self.kept.get(&id).cloned();
-        let reader = self.reads.spawn(async move {
-            let pack = match kept {
-                Some(pack) => Some(pack),
-                None => read_at_last(&store, id, created).await,
-            };
-            (claim, id, pack)
-        });
-        self.readers.insert(claim, reader);
-    }
-
-    /// The claim is no longer held: nobody needs its pack.
-    pub(super) fn abandon(&mut self, claim: ClaimId) {
-        if let Some(reader) = self.readers.remove(&claim) {
-            reader.abort();
+        if kept.is_none() && self.reading.insert(id) {
+            let read = async move { (id, read_at_last(&store, id, created).await) };
+            self.reads.spawn(read);
         }
+        kept
     }
 
-    /// Waits for a pack; none where its reader was ended. Cancel-safe.
+    /// Waits for a pack; none where none is being read. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Fetched> {
-        match self.reads.join_next().await? {
-            Ok(fetched) => {
-                self.readers.remove(&fetched.0);
-                Some(fetched)
-            }
-            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-            Err(_) => None,
+        let (id, pack) = match self.reads.join_next().await? {
+            Ok(fetched) => fetched,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        self.reading.remove(&id);
+        if let Some(pack) = &pack {
+            self.keep(id, Arc::clone(pack));
         }
+        Some((id, pack))
     }
 
     fn keep(&mut self, id: PackId, pack: Arc<Pack>) {
@@ -129,20 +120,14 @@ async fn read(store: &Store, id: PackId, at_least: i64) -> Result<Option<Arc<Pac
 }
 
 impl Worker {
-    pub(super) fn fetched(&mut self, fetched: Option<Fetched>) {
-        let Some((claim, id, pack)) = fetched else {
-            return;
-        };
-        if let Some(pack) = &pack {
-            self.packs.keep(id, Arc::clone(pack));
-        }
-        let Some(held) = self.claims.get_mut(&claim) else {
-            return;
-        };
-        match pack {
-            Some(pack) => held.pack = Some(pack),
-            // Nothing can be run without its spec: back to the queue, where an operator sees it.
-            None => held.unreadable(),
+    pub(super) fn fetched(&mut self, (id, pack): Fetched) {
+        let theirs = |held: &&mut Held| held.run.value.pack == id && held.pack.is_none();
+        for held in self.claims.values_mut().filter(theirs) {
+            match &pack {
+                Some(pack) => held.arrived(Arc::clone(pack)),
+                // Nothing can be run without its spec: back to the queue, where an operator sees it.
+                None => held.unreadable(),
+            }
         }
     }
 
@@ -236,12 +221,7 @@ impl Worker {
 }
 
 /// What a run is told of itself.
-fn told(
-    held: &super::Held,
-    pack: &Pack,
-    index: u8,
-    cancel: CancellationToken,
-) -> Option<kinds::Run> {
+fn told(held: &Held, pack: &Pack, index: u8, cancel: CancellationToken) -> Option<kinds::Run> {
     let spec = pack.tasks.get(&index)?;
     let run = &held.run.value;
     Some(kinds::Run {

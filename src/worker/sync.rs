@@ -134,7 +134,7 @@ impl Worker {
     }
 
     /// Takes a claim up, or notes its new mod revision. One of another session is not ours: the leader reclaims it.
-    fn adopt(&mut self, kv: &KeyValue) {
+    pub(super) fn adopt(&mut self, kv: &KeyValue) {
         let Some(claim) = self.claim_of(&kv.key) else {
             return;
         };
@@ -155,8 +155,10 @@ impl Worker {
                 if let Some(stop) = self.early.remove(&claim) {
                     held.stop(&stop, self.hands.store.now_ms());
                 }
-                if held.pack.is_none() {
-                    self.packs.fetch(&self.hands.store, claim, &held.run);
+                if held.pack.is_none()
+                    && let Some(pack) = self.packs.kept_or_fetched(&self.hands.store, &held.run)
+                {
+                    held.arrived(pack);
                 }
                 self.claims.insert(claim, held);
                 self.line.push_back(claim);

@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
-use tenure_cluster::{Connection, Failure, FailureKind, Options, Txn};
+use serde_json::value::RawValue;
+use tenure_cluster::{Connection, Failure, FailureKind, KeyValue, Options, Txn};
 use tenure_testkit::{Backend, Etcd, on_each_backend};
 
 use super::*;
 use crate::plan::Ending;
-use crate::store::{Keys, Report, Run, Verdict};
-use crate::task::{Outcome, Output, PackId, Priority, Routing, Tally, Which};
+use crate::store::{Keys, Report, Run, Verdict, encode};
+use crate::task::{
+    Backoff, Outcome, Output, Pack, PackId, Policy, Priority, Routing, Spec, Tally, Which,
+};
 
-on_each_backend!(work_whose_pack_is_no_pack_goes_back_after_a_while);
+on_each_backend!(
+    work_whose_pack_is_no_pack_goes_back_after_a_while,
+    a_pack_that_is_read_for_a_long_time_keeps_its_work_in_hand,
+    a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims
+);
 
 const CLAIM: ClaimId = ClaimId { term: 1, number: 1 };
 
@@ -69,59 +76,119 @@ fn run(tasks: usize, created: i64) -> Seen<Run> {
     }
 }
 
-/// Waits for a pack; whether one came, or none where its reader was ended.
-async fn read(worker: &mut Worker) -> Option<bool> {
+/// Two tasks that need nothing.
+fn pack() -> Pack {
+    let spec = Spec {
+        payload: RawValue::NULL.to_owned().into(),
+        labels: BTreeMap::new(),
+        metadata: None,
+    };
+    Pack {
+        routing: run(2, 1).value.routing,
+        policy: Policy {
+            max_attempts: 1,
+            backoff: Backoff::default(),
+            timeout_ms: None,
+        },
+        created_ms: 1,
+        run_at_ms: None,
+        tasks: BTreeMap::from([(0, spec.clone()), (1, spec)]),
+        idem: Vec::new(),
+    }
+}
+
+/// Waits for a pack; whether one came.
+async fn read(worker: &mut Worker) -> bool {
     let next = tokio::time::timeout(Duration::from_secs(20), worker.packs.next()).await;
-    let fetched = next.expect("reading ends");
-    let came = fetched.as_ref().map(|(_, _, pack)| pack.is_some());
+    let fetched = next
+        .expect("reading ends")
+        .expect("a pack is on its way here");
+    let came = fetched.1.is_some();
     worker.fetched(fetched);
     came
 }
 
-/// A claim in the hands of a worker that reads its pack.
+/// Gives a worker a claim that holds no pack; whether its pack was at hand.
+fn claim(worker: &mut Worker, claim: ClaimId, created: i64) -> bool {
+    let run = run(2, created).value;
+    let kv = KeyValue {
+        key: worker.hands.store.keys().run(&worker.hands.node, claim),
+        value: encode(&run).into(),
+        create_revision: created,
+        mod_revision: created,
+        version: 1,
+        lease: 0,
+    };
+    worker.adopt(&kv);
+    worker.claims[&claim].pack.is_some()
+}
+
+/// A worker that reads the pack of a claim.
 fn reading(store: Store, created: i64) -> Worker {
     let mut worker = worker(store);
-    let run = run(2, created);
-    worker.packs.fetch(&worker.hands.store, CLAIM, &run);
-    worker.claims.insert(CLAIM, Held::new(run));
+    assert!(!claim(&mut worker, CLAIM, created));
     worker
 }
 
-async fn work_whose_pack_is_no_pack_goes_back_after_a_while(backend: Backend) {
+/// An etcd that holds a value where the pack of the claims is; and its revision.
+async fn holding(backend: Backend, pack: Vec<u8>) -> (Etcd, Store, i64) {
     let etcd = Etcd::builder(1).on(backend).start();
     let store = store(Options::new(etcd.endpoints()));
-    let garbage = Txn::new().put(store.keys().pack(PackId::new(1, 1)), "no pack");
-    let put = store.connection().commit(&garbage).await;
-    let mut worker = reading(store, put.committed().unwrap().revision);
+    let put = Txn::new().put(store.keys().pack(PackId::new(1, 1)), pack);
+    let put = store.connection().commit(&put).await;
+    (etcd, store, put.committed().unwrap().revision)
+}
 
-    assert_eq!(read(&mut worker).await, Some(false));
+async fn work_whose_pack_is_no_pack_goes_back_after_a_while(backend: Backend) {
+    let (_etcd, store, revision) = holding(backend, b"no pack".to_vec()).await;
+    let mut worker = reading(store, revision);
+
+    assert!(!read(&mut worker).await);
 
     // Not at once, nor as soon as other work: the leader would give it out again.
     let held = worker.claims.get_mut(&CLAIM).unwrap();
-    let in_hand = held.hand_back_at.duration_since(Instant::now());
+    let in_hand = held.hand_back_at.unwrap().duration_since(Instant::now());
     assert!(in_hand > Duration::from_secs(4), "{in_hand:?}");
     worker.hand_back_late();
     assert_eq!(worker.claims[&CLAIM].waiting, Which::first(2));
-    worker.claims.get_mut(&CLAIM).unwrap().hand_back_at = Instant::now();
+    worker.claims.get_mut(&CLAIM).unwrap().hand_back_at = Some(Instant::now());
     worker.hand_back_late();
     assert!(worker.claims[&CLAIM].has_ended());
+}
+
+async fn a_pack_that_is_read_for_a_long_time_keeps_its_work_in_hand(backend: Backend) {
+    let (_etcd, store, revision) = holding(backend, encode(&pack())).await;
+    let mut worker = reading(store, revision);
+
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    worker.hand_back_late();
+
+    assert_eq!(worker.claims[&CLAIM].waiting, Which::first(2));
+    assert!(read(&mut worker).await);
+    worker.start_runs();
+    assert!(worker.claims[&CLAIM].is_done(), "both have run");
+}
+
+async fn a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims(backend: Backend) {
+    let (_etcd, store, revision) = holding(backend, encode(&pack())).await;
+    let mut worker = reading(store, revision);
+    let [second, third] = [2, 3].map(|number| ClaimId { number, ..CLAIM });
+    assert!(!claim(&mut worker, second, revision));
+
+    worker.drop_claim(CLAIM);
+
+    assert!(read(&mut worker).await);
+    assert!(worker.claims[&second].pack.is_some());
+    assert!(worker.packs.is_empty(), "it was read once");
+    assert!(claim(&mut worker, third, revision), "it is kept");
 }
 
 #[tokio::test]
 async fn a_pack_is_not_asked_for_without_end() {
     let mut worker = reading(nowhere(), 1);
-
-    assert_eq!(read(&mut worker).await, Some(false));
-    assert!(worker.packs.is_empty());
-}
-
-#[tokio::test]
-async fn a_dropped_claim_ends_the_reading_of_its_pack() {
-    let mut worker = reading(nowhere(), 1);
-
     worker.drop_claim(CLAIM);
 
-    assert_eq!(read(&mut worker).await, None);
+    assert!(!read(&mut worker).await);
     assert!(worker.packs.is_empty());
 }
 

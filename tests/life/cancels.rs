@@ -151,3 +151,17 @@ async fn a_stop_that_arrives_before_its_claim_is_not_forgotten() {
         .await;
     assert_eq!(found.state, State::Cancelled);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_cancels_on_one_pack_are_all_done() {
+    let cluster = Cluster::start().await;
+    let tasks = (0..200).map(|_| task("nobody", "{}"));
+    let ids = cluster.batch(tasks.collect()).await;
+
+    let all = (1..).zip(&ids).map(|(act, id)| cancel(&cluster, *id, act));
+    let states = futures::future::join_all(all).await;
+
+    for state in states {
+        assert_eq!(state.unwrap(), State::Cancelled);
+    }
+}

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use tenure::store::{IdemKey, Keys, LANES_MAX, Lane, Store, SubmitError, decode, line, txns};
+use tenure::store::{
+    IdemKey, Keys, LANES_MAX, Lane, NewTask, SUBMIT_BYTES_MAX, Store, SubmitError, decode, line,
+    txns,
+};
 use tenure::task::{Pack, State};
 use tenure_cluster::{Connection, Options};
 use tenure_testkit::{Mode, Proxy};
 use tokio::task::JoinSet;
 
-use super::common::{Cluster, name, now_ms, task, with_priority};
+use super::common::{Cluster, name, now_ms, task, with_attempts, with_priority};
 
 fn idem(key: &str, digest: &str) -> IdemKey {
     IdemKey {
@@ -183,6 +186,62 @@ async fn a_batch_of_a_thousand_mixed_tasks_keeps_its_order() {
         assert_eq!(spec.payload.get(), format!(r#"{{"nth":{nth}}}"#));
     }
     cluster.until_all(&ids, State::Succeeded).await;
+}
+
+#[tokio::test]
+async fn copies_of_one_submit_are_answered_by_the_first_without_a_commit_each() {
+    let cluster = Cluster::start().await;
+    cluster.submit(task("noop", "{}")).await;
+
+    let one = |digest| {
+        let key = Some(idem("k", digest));
+        cluster.submitter.one(task("noop", "{}"), key, now_ms())
+    };
+    let began = cluster.revision().await;
+    let (same, others) = tokio::join!(
+        join_all((0..200).map(|_| one("d"))),
+        join_all((0..50).map(|_| one("e")))
+    );
+
+    let same: Vec<_> = same.into_iter().map(Result::unwrap).collect();
+    let new = same.iter().filter(|answer| !answer.repeated).count();
+    assert_eq!(new, 1);
+    assert!(same.iter().all(|answer| answer.tasks == same[0].tasks));
+    let taken = |answer: &Result<_, SubmitError>| matches!(answer, Err(SubmitError::KeyTaken(_)));
+    assert!(others.iter().all(taken));
+    // One commit for the first, and one more where not all of them met in its round.
+    let commits = cluster.revision().await - began;
+    assert!(commits <= 2, "{commits} commits");
+}
+
+/// A thousand tasks that share nothing, their names as long as may be, with so many payloads of 200 KB.
+fn apart(payloads: u32) -> Vec<NewTask> {
+    let long = "q".repeat(64);
+    let one = |i| {
+        let payload = if i < payloads {
+            format!("\"{}\"", "x".repeat(200_000))
+        } else {
+            "null".to_owned()
+        };
+        let mut one = with_attempts(task(&long, &payload), i + 1);
+        one.routing.queue = name(&long);
+        one
+    };
+    (0..1_000).map(one).collect()
+}
+
+#[tokio::test]
+async fn a_batch_that_etcd_would_not_take_is_refused_by_its_size() {
+    let cluster = Cluster::start().await;
+
+    let small = cluster.submitter.batch(apart(1), None, now_ms()).await;
+    let large = cluster.submitter.batch(apart(4), None, now_ms()).await;
+
+    assert_eq!(small.unwrap().tasks.len(), 1_000);
+    match large {
+        Err(SubmitError::TooLarge(bytes)) => assert!(bytes > SUBMIT_BYTES_MAX),
+        other => panic!("not refused by its size: {other:?}"),
+    }
 }
 
 #[tokio::test]

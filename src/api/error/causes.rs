@@ -5,13 +5,19 @@ use tracing::error;
 
 use super::ApiError;
 use crate::api::wire::FieldError;
-use crate::store::{ActError, DismissError, LookError, SubmitError};
+use crate::store::{ActError, DismissError, LookError, SUBMIT_BYTES_MAX, SubmitError};
 
 impl From<SubmitError> for ApiError {
     fn from(failed: SubmitError) -> Self {
         match failed {
             SubmitError::KeyTaken(key) => Self::KeyReused(key),
             SubmitError::Busy => Self::Busy,
+            SubmitError::TooLarge(bytes) => Self::TooLarge {
+                what: format!("the batch takes {bytes} bytes as it would be stored"),
+                max: SUBMIT_BYTES_MAX,
+                unit: "bytes",
+                pointer: None,
+            },
             SubmitError::Unavailable(failure) => Self::Unavailable(failure),
             SubmitError::Unknown(failure) => Self::Unknown(failure),
             SubmitError::ClockBehind => Self::ClockBehind,

@@ -49,13 +49,9 @@ impl Coalescer {
     pub async fn run(mut self) {
         let mut round = Vec::with_capacity(ROUND_MAX);
         while self.line.recv_many(&mut round, ROUND_MAX).await > 0 {
-            let mut waiting = std::mem::take(&mut round);
-            while !waiting.is_empty() {
-                let (now, later) = apart(waiting);
-                let marked = self.marked(drafts(now)).await;
-                self.commit(marked).await;
-                waiting = later;
-            }
+            let waiting = with_twins(std::mem::take(&mut round));
+            let marked = self.marked(drafts(waiting)).await;
+            self.commit(marked).await;
         }
     }
 
@@ -196,17 +192,16 @@ impl Draft {
     fn accepted(self, revision: i64) {
         for (index, waiter) in self.waiters {
             let tasks = vec![self.id.task(index)];
-            // A caller that went away has its task all the same.
-            let _ = waiter.answer.send(Ok(Accepted {
+            waiter.accepted(Accepted {
                 tasks,
                 revision,
                 repeated: false,
-            }));
+            });
         }
     }
 
     fn failed(self, error: &SubmitError) {
-        for waiter in self.waiters.into_values() {
+        for waiter in self.waiters.into_values().flat_map(Waiter::and_twins) {
             let _ = waiter.answer.send(Err(error.clone()));
         }
     }
@@ -242,12 +237,11 @@ impl Draft {
                 None => {
                     left.waiters.insert(index, waiter);
                 }
-                Some(Err(corrupt)) => {
-                    let _ = waiter.answer.send(Err(corrupt.into()));
-                }
-                Some(Ok(_)) => {
-                    let answer = replayed(keys, waiter.idem.as_ref(), reads, revision);
-                    let _ = waiter.answer.send(answer);
+                Some(_) => {
+                    for waiter in waiter.and_twins() {
+                        let answer = replayed(keys, waiter.idem.as_ref(), reads, revision);
+                        let _ = waiter.answer.send(answer);
+                    }
                 }
             }
         }
@@ -255,15 +249,45 @@ impl Draft {
     }
 }
 
-/// Those that can go now, and those whose idempotency key another of this round has: they wait for its fate.
-fn apart(waiting: Vec<Waiter>) -> (Vec<Waiter>, Vec<Waiter>) {
-    let mut keys = BTreeSet::new();
-    waiting.into_iter().partition(|waiter| {
-        waiter
-            .idem
-            .as_ref()
-            .is_none_or(|idem| keys.insert(idem.key.clone()))
-    })
+impl Waiter {
+    /// Its task is in the store; its twins asked for the same task, or for another by the same key.
+    fn accepted(self, accepted: Accepted) {
+        let digest = self.idem.map(|idem| idem.digest);
+        for twin in self.twins {
+            let answer = match twin.idem {
+                Some(idem) if digest.as_ref() != Some(&idem.digest) => {
+                    Err(SubmitError::KeyTaken(idem.key))
+                }
+                Some(_) | None => Ok(Accepted {
+                    repeated: true,
+                    ..accepted.clone()
+                }),
+            };
+            let _ = twin.answer.send(answer);
+        }
+        // A caller that went away has its task all the same.
+        let _ = self.answer.send(Ok(accepted));
+    }
+
+    fn and_twins(mut self) -> impl Iterator<Item = Self> {
+        let twins = std::mem::take(&mut self.twins);
+        std::iter::once(self).chain(twins)
+    }
+}
+
+/// One waiter for each idempotency key, with those after it that have the same.
+fn with_twins(waiting: Vec<Waiter>) -> Vec<Waiter> {
+    let mut firsts: Vec<Waiter> = Vec::with_capacity(waiting.len());
+    let mut nth: BTreeMap<String, usize> = BTreeMap::new();
+    for waiter in waiting {
+        let key = waiter.idem.as_ref().map(|idem| idem.key.clone());
+        let first = key.map(|key| *nth.entry(key).or_insert(firsts.len()));
+        match first.and_then(|first| firsts.get_mut(first)) {
+            Some(first) => first.twins.push(waiter),
+            None => firsts.push(waiter),
+        }
+    }
+    firsts
 }
 
 /// Groups what may share a pack.

@@ -22,6 +22,7 @@ use super::commit::Store;
 use super::guard::GuardName;
 use super::keys::Lane;
 use super::records::Idem;
+use super::txns;
 use crate::planted::{self, Bug};
 use crate::task::{PACK_TASKS_MAX, Policy, Routing, Spec, TaskId};
 use budget::{Budget, weight};
@@ -38,6 +39,10 @@ const SUBMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// 100 ms before a submit of unknown outcome is repeated: a full etcd answers at once, and would be asked without end.
 const REPEAT: Duration = Duration::from_millis(100);
+
+/// 1,500,000 bytes to a submit, by our count, which is rounded up: etcd's request limit is 1,572,864 (`--max-request-bytes`). A batch
+/// of 1 MiB whose tasks share no policy passes it, for each is a pack with names of its own.
+pub const SUBMIT_BYTES_MAX: usize = 1_500_000;
 
 /// A submit whose answer did not come in time.
 fn late() -> Failure {
@@ -90,6 +95,11 @@ pub enum SubmitError {
     /// As many submits are in flight as this node takes.
     #[error("{WAITING_MAX} submits or {IN_FLIGHT_BYTES_MAX} bytes of them are in flight already")]
     Busy,
+    /// A batch is larger than etcd takes in one transaction.
+    #[error(
+        "the batch takes {0} bytes as it would be stored, at most {SUBMIT_BYTES_MAX} are taken"
+    )]
+    TooLarge(usize),
     /// It was not accepted.
     #[error("not accepted: {0}")]
     Unavailable(Failure),
@@ -134,6 +144,8 @@ struct Waiter {
     /// Nothing of it is sent after this, and its caller waits no longer.
     deadline: Instant,
     answer: oneshot::Sender<Result<Accepted, SubmitError>>,
+    /// Those after it in the line that have its idempotency key: its fate answers them too.
+    twins: Vec<Waiter>,
     /// Held until it is answered, also where its caller went away.
     _space: Space,
 }
@@ -179,6 +191,7 @@ impl Submitter {
             now_ms,
             deadline,
             answer,
+            twins: Vec::new(),
             _space: space,
         };
         self.line
@@ -230,6 +243,10 @@ impl Submitter {
             idem: entry.collect(),
             inline,
         });
+        let bytes = txns::txn(self.store.keys(), &change).bytes();
+        if bytes > SUBMIT_BYTES_MAX {
+            return Err(SubmitError::TooLarge(bytes));
+        }
         let sent = timeout_at(deadline, self.send(change, idem, ids)).await;
         sent.unwrap_or_else(|_| Err(SubmitError::Unknown(late())))
     }
