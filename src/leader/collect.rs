@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Guard, KeyValue, Range, ReadError};
+use tenure_cluster::{Guard, Range, ReadError};
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, warn};
 
 use super::Post;
+use super::look::{Look, Unreadable, look};
 use crate::metrics;
-use crate::store::{Change, Collect, Corrupt, Keys, Outcomes, Raise, Verdict, batches, decode};
-use crate::task::{Outcome, Pack, PackId, Which};
+use crate::store::{Change, Collect, Keys, Raise, Verdict, batches};
+use crate::task::PackId;
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
 const SWEEP_MAX: i64 = 256;
@@ -54,7 +55,7 @@ pub(super) async fn run(post: Arc<Post>, fence: Guard) {
 struct Swept {
     /// How many marks it worked off.
     worked: usize,
-    /// Behind the last mark it had to leave because a record of its pack cannot be read: there the next sweep begins.
+    /// Behind the last mark it had to leave because its pack, or what belongs to it, cannot be read: there the next sweep begins.
     passed: Option<String>,
 }
 
@@ -63,7 +64,9 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
     let keys = post.store.keys();
     let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
     let old_ms = post.store.now_ms().saturating_sub(retention_ms);
-    let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
+    let range = Range::between(from, keys.gc_before(old_ms))
+        .limit(SWEEP_MAX)
+        .keys_only();
     let marks = post.store.connection().range(&range).await?;
     let (mut changes, mut swept) = (Vec::new(), Swept::default());
     let (mut packs, mut horizon) = (BTreeSet::<PackId>::new(), None);
@@ -73,27 +76,28 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
         let Some((minute_ms, pack)) = mark.filter(|(_, pack)| packs.insert(*pack)) else {
             continue;
         };
-        let (ended, idem) = match look(post, pack).await? {
-            Ok(ended) => ended,
-            Err(problem) => {
-                error!(%pack, %problem, "a pack that cannot be read is kept");
-                metrics::pack_skipped();
-                swept.passed = Some(Keys::following(&kv.key));
-                continue;
-            }
-        };
-        let mark = Collect {
+        let mark = |idem| Collect {
             mark: kv.key.clone(),
             modified: kv.mod_revision,
             pack,
             idem,
         };
-        changes.push(if ended {
-            horizon = horizon.max(Some(above(pack, minute_ms, retention_ms)));
-            Change::Collect(mark)
-        } else {
-            Change::Unmark(mark)
-        });
+        match look(post, pack).await {
+            Ok(Look::Ended(idem)) => {
+                horizon = horizon.max(Some(above(pack, minute_ms, retention_ms)));
+                changes.push(Change::Collect(mark(idem)));
+            }
+            Ok(Look::Open) => changes.push(Change::Unmark(mark(Vec::new()))),
+            Err(problem) => {
+                error!(%pack, %problem, "a pack that cannot be read is kept");
+                metrics::pack_skipped();
+                swept.passed = Some(Keys::following(&kv.key));
+                // Where etcd answers nothing at all, reading the marks behind it fails too, and that ends the round.
+                if matches!(problem, Unreadable::Read(_)) {
+                    break;
+                }
+            }
+        }
     }
     if let Some(horizon) = horizon {
         let raise = [Change::Raise(Raise { horizon })];
@@ -125,34 +129,6 @@ async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
         }
     }
     worked
-}
-
-/// A pack and the outcomes of its tasks, as one revision has them: [`ended`] of it.
-async fn look(post: &Post, id: PackId) -> Result<Result<(bool, Vec<String>), Corrupt>, ReadError> {
-    let (keys, connection) = (post.store.keys(), post.store.connection());
-    let pack = connection.range(&Range::key(keys.pack(id))).await?;
-    let results = Range::prefix(keys.results_of(id)).at(pack.revision);
-    let results = connection.range(&results).await?;
-    Ok(ended(pack.kvs.first(), &results.kvs))
-}
-
-/// Whether every task of the pack has a final outcome, and its idempotency keys. A pack that is gone has nothing to forget but its
-/// mark, as if it had not ended.
-fn ended(pack: Option<&KeyValue>, results: &[KeyValue]) -> Result<(bool, Vec<String>), Corrupt> {
-    let Some(kv) = pack else {
-        return Ok((false, Vec::new()));
-    };
-    let pack: Pack = decode(&kv.key, &kv.value)?;
-    let mut finished = Which::NONE;
-    for kv in results {
-        let outcomes: Outcomes = decode(&kv.key, &kv.value)?;
-        let done = outcomes.of.iter().filter(|attempt| {
-            attempt.next.is_none()
-                && matches!(attempt.outcome, Outcome::Succeeded | Outcome::Cancelled)
-        });
-        finished = done.fold(finished, |all, attempt| all.or(attempt.which));
-    }
-    Ok((pack.which().minus(finished).is_empty(), pack.idem))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
 
-use tenure::store::{Change, IdemKey, Submit, Verdict, decode};
+use tenure::store::{Change, IdemKey, Origin, Store, Submit, Verdict, decode};
 use tenure::task::{Pack, PackId, State};
-use tenure_cluster::Txn;
+use tenure_cluster::{Range, Txn};
 
 use super::common::{Cluster, now_ms, task, with_attempts};
 use super::recorder::WORK;
@@ -111,6 +111,37 @@ async fn packs_that_cannot_be_read_keep_no_other_and_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pack_with_more_outcomes_than_one_answer_holds_is_forgotten() {
+    let cluster = Cluster::start().await;
+    let pack = ended_in(&cluster, now_ms() - 600_000).await;
+    // 260 MiB of them, above the 256 MiB of an answer that are decoded.
+    let keys = cluster.store.keys();
+    let large = format!("{{\"of\":[]{}}}", " ".repeat(1_300 << 10));
+    for n in 0..205 {
+        let result = Txn::new().put(keys.result(pack, Origin::Act(n), 0), large.clone());
+        must(&cluster, result).await;
+    }
+    must(
+        &cluster,
+        Txn::new().put(keys.gc(now_ms() - 300_000, pack), Vec::new()),
+    )
+    .await;
+
+    let mut cluster = cluster;
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+
+    forgotten(&cluster, pack).await;
+    assert!(
+        cluster
+            .all(cluster.store.keys().results_of(pack))
+            .await
+            .is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
     let mut cluster = Cluster::start().await;
     cluster
@@ -160,4 +191,26 @@ async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
         matches!(&verdict, Verdict::Refused { lost, .. } if *lost == ["horizon"]),
         "{verdict:?}"
     );
+}
+
+/// A pack of one made then, whose task was cancelled before any node was there.
+async fn ended_in(cluster: &Cluster, made_ms: u64) -> PackId {
+    let sent = cluster.submitter.one(task("noop", "{}"), None, made_ms);
+    let id = sent.await.unwrap().tasks[0];
+    cluster.store.cancel(id, 1, now_ms()).await.unwrap();
+    id.pack()
+}
+
+async fn must(cluster: &Cluster, txn: Txn) {
+    let outcome = cluster.store.connection().commit(&txn).await;
+    assert!(outcome.committed().is_some(), "{outcome:?}");
+}
+
+async fn forgotten(cluster: &Cluster, pack: PackId) {
+    let key = cluster.store.keys().pack(pack);
+    let gone = async |store: &Store| {
+        let page = store.connection().range(&Range::key(&key).keys_only());
+        page.await.ok()?.kvs.is_empty().then_some(())
+    };
+    cluster.when(&format!("{pack} is forgotten"), gone).await;
 }
