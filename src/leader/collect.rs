@@ -10,9 +10,9 @@ use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, warn};
 
 use super::Post;
-use super::look::{Look, Unreadable, look};
+use super::look::{Look, Times, Unreadable, look};
 use crate::metrics;
-use crate::store::{Change, Collect, Keys, Raise, Verdict, batches};
+use crate::store::{Change, Collect, Keys, Postpone, Raise, Verdict, batches};
 use crate::task::PackId;
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
@@ -63,8 +63,11 @@ struct Swept {
 async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadError> {
     let keys = post.store.keys();
     let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
-    let old_ms = post.store.now_ms().saturating_sub(retention_ms);
-    let range = Range::between(from, keys.gc_before(old_ms))
+    let times = Times {
+        now_ms: post.store.now_ms(),
+        retention_ms,
+    };
+    let range = Range::between(from, keys.gc_before(times.old_ms()))
         .limit(SWEEP_MAX)
         .keys_only();
     let marks = post.store.connection().range(&range).await?;
@@ -82,12 +85,16 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
             pack,
             idem,
         };
-        match look(post, pack).await {
+        match look(post, pack, times).await {
             Ok(Look::Ended(idem)) => {
-                horizon = horizon.max(Some(above(pack, minute_ms, retention_ms)));
+                horizon = horizon.max(Some(times.above(pack, minute_ms)));
                 changes.push(Change::Collect(mark(idem)));
             }
             Ok(Look::Open) => changes.push(Change::Unmark(mark(Vec::new()))),
+            Ok(Look::Later(ended_ms)) => changes.push(Change::Postpone(Postpone {
+                mark: mark(Vec::new()),
+                ended_ms,
+            })),
             Err(problem) => {
                 error!(%pack, %problem, "a pack that cannot be read is kept");
                 metrics::pack_skipped();
@@ -107,14 +114,6 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadErro
     Ok(swept)
 }
 
-/// The horizon under which a pack that ended in this minute may be collected: above its id, and above every id made within half the
-/// retention of its end. A submit with its idempotency key, sent to another node while the key was there and held back until the key is
-/// gone, is refused by that; the least retention is a minute, and nobody waits for a submit longer than 10 s. It is counted from the
-/// mark and not from this leader's clock: one that is years ahead must not refuse all that is submitted for years.
-fn above(pack: PackId, ended_ms: u64, retention_ms: u64) -> PackId {
-    PackId::floor((pack.unix_ms() + 1).max(ended_ms.saturating_add(retention_ms / 2)))
-}
-
 /// How many of these changes are done.
 async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
     let mut worked = 0;
@@ -129,23 +128,4 @@ async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
         }
     }
     worked
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_horizon_is_above_the_pack_and_whatever_was_made_soon_after_its_end() {
-        // When the pack was made, when it ended, the retention; the horizon.
-        for (made, ended, retention, horizon) in [
-            (1_000, 60_000, 60_000, 90_000),
-            (1_000, 60_000, 86_400_000, 43_260_000),
-            (200_000, 60_000, 60_000, 200_001),
-            (0, 0, 0, 1),
-        ] {
-            let above = above(PackId::floor(made), ended, retention);
-            assert_eq!(above, PackId::floor(horizon), "{made} {ended} {retention}");
-        }
-    }
 }

@@ -17,6 +17,40 @@ pub(super) enum Look {
     Ended(Vec<String>),
     /// One has not, and its end will mark the pack again; or the pack is gone, and has nothing to forget but its mark.
     Open,
+    /// It may not go yet: it is looked at again as if it had ended then, in milliseconds since 1970.
+    Later(u64),
+}
+
+/// What time a sweep goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Now, in milliseconds since 1970.
+    pub(super) now_ms: u64,
+    /// The retention, in milliseconds.
+    pub(super) retention_ms: u64,
+}
+
+impl Times {
+    /// Packs that ended before this have been kept long enough.
+    pub(super) fn old_ms(self) -> u64 {
+        self.now_ms.saturating_sub(self.retention_ms)
+    }
+
+    /// The horizon under which a pack that ended in this minute may be collected: above its id, and above every id made within half
+    /// the retention of its end. A submit with its idempotency key, sent to another node while the key was there and held back until
+    /// the key is gone, is refused by that; the least retention is a minute, and nobody waits for a submit longer than 10 s.
+    pub(super) fn above(self, pack: PackId, ended_ms: u64) -> PackId {
+        let soon_after_ms = ended_ms.saturating_add(self.retention_ms / 2);
+        PackId::floor((pack.unix_ms() + 1).max(soon_after_ms))
+    }
+
+    /// Where the id of a pack is less than half the retention old, or of the future, since a clock was ahead: the end that makes it
+    /// wait until it is not. A horizon above it now would refuse what the nodes whose clocks are right go on to submit.
+    fn too_new(self, pack: PackId) -> Option<u64> {
+        let (above_ms, half_ms) = (pack.unix_ms() + 1, self.retention_ms / 2);
+        let highest_ms = self.now_ms.saturating_sub(half_ms);
+        (above_ms > highest_ms).then(|| above_ms.saturating_sub(half_ms))
+    }
 }
 
 /// Why a pack is kept whatever became of it.
@@ -31,7 +65,10 @@ pub(super) enum Unreadable {
 }
 
 /// A pack and the outcomes of its tasks, as one revision has them.
-pub(super) async fn look(post: &Post, id: PackId) -> Result<Look, Unreadable> {
+pub(super) async fn look(post: &Post, id: PackId, times: Times) -> Result<Look, Unreadable> {
+    if let Some(ended_ms) = times.too_new(id) {
+        return Ok(Look::Later(ended_ms));
+    }
     let (keys, connection) = (post.store.keys(), post.store.connection());
     let read = connection.range(&Range::key(keys.pack(id))).await?;
     let Some(kv) = read.kvs.first() else {
@@ -62,4 +99,56 @@ fn with_finals(finished: Which, kv: &KeyValue) -> Result<Which, Corrupt> {
         attempt.next.is_none() && matches!(attempt.outcome, Outcome::Succeeded | Outcome::Cancelled)
     });
     Ok(done.fold(finished, |all, attempt| all.or(attempt.which)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: u64 = 60_000;
+    const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+    fn times(now_ms: u64, retention_ms: u64) -> Times {
+        Times {
+            now_ms,
+            retention_ms,
+        }
+    }
+
+    #[test]
+    fn the_horizon_is_above_the_pack_and_whatever_was_made_soon_after_its_end() {
+        // When the pack was made, when it ended, the retention; the horizon.
+        for (made, ended, retention, horizon) in [
+            (1_000, 60_000, 60_000, 90_000),
+            (1_000, 60_000, 86_400_000, 43_260_000),
+            (200_000, 60_000, 60_000, 200_001),
+            (0, 0, 0, 1),
+        ] {
+            let above = times(u64::MAX, retention).above(PackId::floor(made), ended);
+            assert_eq!(above, PackId::floor(horizon), "{made} {ended} {retention}");
+        }
+    }
+
+    #[test]
+    fn a_pack_of_the_future_waits_until_the_horizon_above_it_refuses_nobody() {
+        let now_ms = 1_000 * DAY_MS;
+        for retention_ms in [MINUTE_MS, DAY_MS] {
+            let at = |now_ms| times(now_ms, retention_ms);
+            let half_ms = retention_ms / 2;
+            assert_eq!(
+                at(now_ms).too_new(PackId::floor(now_ms - half_ms - 1)),
+                None
+            );
+            for made_ms in [now_ms - half_ms, now_ms, now_ms + 10 * DAY_MS] {
+                let pack = PackId::floor(made_ms);
+                let ended_ms = at(now_ms).too_new(pack).unwrap();
+                // Not looked at again before it can go, and gone by then without refusing what is submitted then.
+                assert!(ended_ms > at(now_ms).old_ms());
+                let then = at(ended_ms + retention_ms);
+                assert_eq!((then.old_ms(), then.too_new(pack)), (ended_ms, None));
+                let highest = PackId::floor(then.now_ms - half_ms);
+                assert!(then.above(pack, ended_ms) <= highest);
+            }
+        }
+    }
 }

@@ -271,7 +271,7 @@ impl Keys {
     }
 
     /// `gc/<minute>/<pack>` = empty: all tasks of this pack may have ended by this minute. Report, reclaim and cancel write it;
-    /// collect takes it away, after the retention.
+    /// collect takes it away, after the retention, and postpone moves it where the pack has to stay for longer.
     pub fn gc(&self, unix_ms: u64, pack: PackId) -> String {
         format!("{}{pack}", self.gc_before(unix_ms))
     }

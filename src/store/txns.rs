@@ -8,7 +8,8 @@
 use tenure_cluster::{Guard, Op, Txn};
 
 use super::change::{
-    Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Term, Waiting,
+    Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
+    Term, Waiting,
 };
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
@@ -36,6 +37,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Raise(to) => raise(keys, to),
         Change::Collect(ended) => collect(keys, ended),
         Change::Unmark(mark) => unmark(mark),
+        Change::Postpone(mark) => postpone(keys, mark),
         Change::Record(term) => record(keys, term),
     }
 }
@@ -387,6 +389,16 @@ fn unmark(mark: &Collect) -> Txn {
         .delete(mark.mark.clone())
 }
 
+/// Moves the mark of a pack that has ended and may not be forgotten yet to a later minute, so that it is not looked at until then.
+/// The leader's.
+///
+/// Guards   `gc`: the mark as it was seen.
+/// Writes   the mark gone; one of the later minute.
+/// Refused  gc: it was put anew, look again.
+fn postpone(keys: &Keys, to: &Postpone) -> Txn {
+    unmark(&to.mark).put(keys.gc(to.ended_ms, to.mark.pack), Vec::new())
+}
+
 /// Marks a pack that may have ended: what several changes of a batch would put is put by this one alone. It stands also where
 /// those are refused; a mark too many is dropped again, one too few would keep its pack for ever.
 ///
@@ -412,6 +424,7 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
         | Change::Raise(_)
         | Change::Collect(_)
         | Change::Unmark(_)
+        | Change::Postpone(_)
         | Change::Record(_) => return None,
     };
     marks.then(|| keys.gc(now_ms, pack))

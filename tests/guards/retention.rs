@@ -1,6 +1,6 @@
-//! What forgets ended packs: raise, collect, unmark.
+//! What forgets ended packs: raise, collect, unmark, postpone.
 
-use tenure::store::{Change, Collect, Place, Raise, RecordId};
+use tenure::store::{Change, Collect, Place, Postpone, Raise, RecordId};
 use tenure::task::{Outcome, PackId, Which};
 use tenure_cluster::Txn;
 
@@ -110,4 +110,26 @@ async fn unmark_loses_by_gc_where_it_was_put_anew() {
     let done = ended(&lab).await;
     marked_again(&lab, &done).await;
     lab.refused(&Change::Unmark(done), "gc").await;
+}
+
+fn postponed(mark: Collect) -> Change {
+    let ended_ms = NOW + 3_600_000;
+    Change::Postpone(Postpone { mark, ended_ms })
+}
+
+#[tokio::test]
+async fn postpone_writes_the_mark_among_those_of_a_later_minute() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    let writes = lab.writes(&postponed(done.clone())).await;
+    let later = lab.keys().gc(NOW + 3_600_000, done.pack);
+    assert_eq!(writes, Writes::of(&[later], &[], &[done.mark]));
+}
+
+#[tokio::test]
+async fn postpone_loses_by_gc_where_it_was_put_anew() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    marked_again(&lab, &done).await;
+    lab.refused(&postponed(done), "gc").await;
 }

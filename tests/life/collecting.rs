@@ -1,7 +1,7 @@
 //! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
 
-use tenure::store::{Change, IdemKey, Origin, Store, Submit, Verdict, decode};
-use tenure::task::{Pack, PackId, State};
+use tenure::store::{Change, IdemKey, NewTask, Origin, Store, Submit, Verdict, decode};
+use tenure::task::{Pack, PackId, State, TaskId};
 use tenure_cluster::{Range, Txn};
 
 use super::common::{Cluster, now_ms, task, with_attempts};
@@ -18,13 +18,14 @@ async fn an_ended_pack_is_forgotten_and_others_are_kept() {
         digest: "d".to_owned(),
     };
     let batch = (0..9).map(|_| task("noop", "{}")).collect();
-    let sent = cluster.submitter.batch(batch, Some(key.clone()), now_ms());
+    let made_ms = now_ms() - 7_200_000;
+    let sent = cluster.submitter.batch(batch, Some(key.clone()), made_ms);
     let ended = sent.await.unwrap().tasks;
     let pack_of = ended[0].pack();
     cluster.until_all(&ended, State::Succeeded).await;
-    let dead = cluster.submit(with_attempts(task("fail", "{}"), 1)).await;
+    let dead = made(&cluster, with_attempts(task("fail", "{}"), 1), made_ms).await;
     cluster.until(dead, &[State::Dead]).await;
-    let pending = cluster.submit(task(WORK, "0")).await;
+    let pending = made(&cluster, task(WORK, "0"), made_ms).await;
     let keys = cluster.store.keys().clone();
     let value = cluster.all(keys.pack(pack_of)).await.remove(0);
     let pack: Pack = decode(&value.key, &value.value).unwrap();
@@ -76,7 +77,7 @@ async fn packs_that_cannot_be_read_keep_no_other_and_are_counted() {
     cluster
         .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
         .await;
-    let id = cluster.submit(task("noop", "{}")).await;
+    let id = made(&cluster, task("noop", "{}"), now_ms() - 7_200_000).await;
     cluster.until(id, &[State::Succeeded]).await;
 
     // More of them than one sweep looks at, all older than the one that has ended.
@@ -142,6 +143,36 @@ async fn a_pack_with_more_outcomes_than_one_answer_holds_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_with_a_clock_far_ahead_submitted_stops_no_other_node() {
+    let mut cluster = Cluster::start().await;
+    let ahead = ended_in(&cluster, now_ms() + 10 * 86_400_000).await;
+    let old = ended_in(&cluster, now_ms() - 600_000).await;
+    let old_ms = now_ms() - 300_000;
+    let keys = cluster.store.keys().clone();
+    let marks = [ahead, old].map(|pack| keys.gc(old_ms, pack));
+    let put = |txn: Txn, mark: &String| txn.put(mark, Vec::new());
+    must(&cluster, marks.iter().fold(Txn::new(), put)).await;
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+
+    forgotten(&cluster, old).await;
+    cluster
+        .when("the other's mark is moved", async |store| {
+            let page = store.connection().range(&Range::key(&marks[0])).await;
+            page.ok()?.kvs.is_empty().then_some(())
+        })
+        .await;
+
+    // It stays, with a mark, and others submit as before.
+    assert_eq!(cluster.all(keys.pack(ahead)).await.len(), 1);
+    let left = cluster.all(keys.gc_prefix()).await;
+    assert!(left.iter().any(|kv| kv.key.ends_with(&ahead.to_string())));
+    let next = cluster.submitter.one(task("noop", "{}"), None, now_ms());
+    assert!(next.await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
     let mut cluster = Cluster::start().await;
     cluster
@@ -193,10 +224,15 @@ async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
     );
 }
 
+/// A task submitted then, by its node's clock.
+async fn made(cluster: &Cluster, task: NewTask, made_ms: u64) -> TaskId {
+    let sent = cluster.submitter.one(task, None, made_ms).await;
+    sent.unwrap().tasks[0]
+}
+
 /// A pack of one made then, whose task was cancelled before any node was there.
 async fn ended_in(cluster: &Cluster, made_ms: u64) -> PackId {
-    let sent = cluster.submitter.one(task("noop", "{}"), None, made_ms);
-    let id = sent.await.unwrap().tasks[0];
+    let id = made(cluster, task("noop", "{}"), made_ms).await;
     cluster.store.cancel(id, 1, now_ms()).await.unwrap();
     id.pack()
 }
