@@ -1,9 +1,11 @@
 //! Looks at a pack that may have ended and says what may become of it; never writes.
 
+use std::collections::BTreeSet;
+
 use tenure_cluster::{KeyValue, Range, ReadError};
 
 use super::Post;
-use crate::store::{Corrupt, Keys, Outcomes, decode};
+use crate::store::{Corrupt, Idem, Keys, Outcomes, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
 
 /// 32 outcomes to one read: each is at most 1.5 MiB, etcd's limit for a request, so an answer stays far below the 256 MiB that are
@@ -42,6 +44,13 @@ impl Times {
     pub(super) fn above(self, pack: PackId, ended_ms: u64) -> PackId {
         let soon_after_ms = ended_ms.saturating_add(self.retention_ms / 2);
         PackId::floor((pack.unix_ms() + 1).max(soon_after_ms))
+    }
+
+    /// The end that makes a pack wait for a sixteenth of its age, a retention at most: one that is held for long is looked at seldom,
+    /// and one that is held for a little does not stay much longer.
+    fn again(self, pack: PackId) -> u64 {
+        let age_ms = self.now_ms.saturating_sub(pack.unix_ms());
+        self.old_ms() + (age_ms / 16).min(self.retention_ms)
     }
 
     /// Where the id of a pack is less than half the retention old, or of the future, since a clock was ahead: the end that makes it
@@ -89,7 +98,35 @@ pub(super) async fn look(post: &Post, id: PackId, times: Times) -> Result<Look, 
     if !pack.which().minus(finished).is_empty() {
         return Ok(Look::Open);
     }
+    if holds_others(post, id, &pack).await? {
+        return Ok(Look::Later(times.again(id)));
+    }
     Ok(Look::Ended(pack.idem))
+}
+
+/// Whether the pack has the idempotency key of a batch of which other packs are still there: the key goes with the last of them.
+/// What is gone never comes back, so no guard has to say so again. Single submits that share a pack have a key each, of their own
+/// task; a batch's is alone.
+async fn holds_others(post: &Post, id: PackId, pack: &Pack) -> Result<bool, Unreadable> {
+    let (keys, connection) = (post.store.keys(), post.store.connection());
+    let [key] = pack.idem.as_slice() else {
+        return Ok(false);
+    };
+    let read = connection.range(&Range::key(keys.idem(key))).await?;
+    let Some(kv) = read.kvs.first() else {
+        return Ok(false);
+    };
+    let entry: Idem = decode(&kv.key, &kv.value)?;
+    let packs = entry.tasks.iter().map(|task| task.pack());
+    let others: BTreeSet<PackId> = packs.filter(|other| *other != id).collect();
+    let (Some(first), Some(last)) = (others.first(), others.last()) else {
+        return Ok(false);
+    };
+    // Packs of one batch are of one millisecond: few of others are between them.
+    let range = Range::between(keys.pack(*first), Keys::following(&keys.pack(*last)));
+    let there = connection.range(&range.keys_only()).await?;
+    let mut there = there.kvs.iter().filter_map(|kv| keys.pack_of(&kv.key));
+    Ok(there.any(|pack| others.contains(&pack)))
 }
 
 /// Those, and the tasks that have a final outcome by this result.
@@ -107,6 +144,20 @@ mod tests {
 
     const MINUTE_MS: u64 = 60_000;
     const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+    #[test]
+    fn a_pack_that_is_held_is_looked_at_after_a_while_that_grows_and_is_bounded() {
+        let (now_ms, retention_ms) = (1_000 * DAY_MS, DAY_MS);
+        for (age_ms, wait_ms) in [
+            (DAY_MS, DAY_MS / 16),
+            (4 * DAY_MS, DAY_MS / 4),
+            (400 * DAY_MS, DAY_MS),
+        ] {
+            let at = times(now_ms, retention_ms);
+            let again = at.again(PackId::floor(now_ms - age_ms));
+            assert_eq!(again, at.old_ms() + wait_ms, "{age_ms}");
+        }
+    }
 
     fn times(now_ms: u64, retention_ms: u64) -> Times {
         Times {

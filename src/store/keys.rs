@@ -265,13 +265,14 @@ impl Keys {
         format!("{}{queue}/", self.dead_prefix())
     }
 
-    /// `idem/<key>` = [`super::Idem`]. Submit writes it; it goes with its pack, never earlier.
+    /// `idem/<key>` = [`super::Idem`]. Submit writes it; it goes with its pack, never earlier, and a batch's with the
+    /// last of its packs.
     pub fn idem(&self, key: &str) -> String {
         format!("{}idem/{key}", self.root)
     }
 
     /// `gc/<minute>/<pack>` = empty: all tasks of this pack may have ended by this minute. Report, reclaim and cancel write it;
-    /// collect takes it away, after the retention, and postpone moves it where the pack has to stay for longer.
+    /// collect takes it away, after the retention; postpone moves it where the pack has to stay for longer.
     pub fn gc(&self, unix_ms: u64, pack: PackId) -> String {
         format!("{}{pack}", self.gc_before(unix_ms))
     }

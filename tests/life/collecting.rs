@@ -173,6 +173,55 @@ async fn what_a_node_with_a_clock_far_ahead_submitted_stops_no_other_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_repeated_by_its_key_until_the_last_of_its_packs_is_gone() {
+    let mut cluster = Cluster::start().await;
+    let batch = || {
+        let mut later = task("noop", "{}");
+        later.run_at_ms = Some(4_000_000_000_000);
+        vec![task("noop", "{}"), later]
+    };
+    let key = || {
+        Some(IdemKey {
+            key: "k".to_owned(),
+            digest: "d".to_owned(),
+        })
+    };
+    let made_ms = now_ms() - 7_200_000;
+    let send = cluster.submitter.batch(batch(), key(), made_ms);
+    let sent = send.await.unwrap().tasks;
+    let [first, second] = [sent[0], sent[1]].map(TaskId::pack);
+    cluster
+        .node("a", &[("TENURE_RETENTION", "1m")], |kinds| kinds)
+        .await;
+    cluster.until(sent[0], &[State::Succeeded]).await;
+    let keys = cluster.store.keys().clone();
+    let worked_off = async |pack: PackId| {
+        let mark = keys.gc(now_ms() - 3_600_000, pack);
+        must(&cluster, Txn::new().put(&mark, Vec::new())).await;
+        let gone = async |store: &Store| {
+            let page = store.connection().range(&Range::key(&mark)).await;
+            page.ok()?.kvs.is_empty().then_some(())
+        };
+        cluster.when("the mark is worked off", gone).await;
+    };
+
+    // The first has ended, the second waits: the key stays, and so does what it answers.
+    worked_off(first).await;
+    let again = cluster.submitter.batch(batch(), key(), now_ms()).await;
+    let again = again.unwrap();
+    assert_eq!((again.repeated, &again.tasks), (true, &sent));
+    assert_eq!(cluster.look(sent[0]).await.state, State::Succeeded);
+
+    // The second ends and goes, and the key with the first.
+    cluster.store.cancel(sent[1], 1, now_ms()).await.unwrap();
+    worked_off(second).await;
+    forgotten(&cluster, second).await;
+    worked_off(first).await;
+    forgotten(&cluster, first).await;
+    assert!(cluster.all(keys.idem("k")).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_twin_that_was_held_back_is_refused_once_the_first_is_collected() {
     let mut cluster = Cluster::start().await;
     cluster
