@@ -24,16 +24,26 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// 50 ms between sweeps that did: other writers go first.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
+/// 60 s between the leader's clock and those of half the nodes are not worth a word: they tell theirs every 15 s.
+const AHEAD_MS: u64 = 60_000;
+
 /// Collects until the term ends.
 pub(super) async fn run(post: Arc<Post>, fence: Guard) {
     let every = SWEEP_EVERY.min(post.retention / 4).max(SWEEP_PAUSE);
     let mut ticks = interval_at(Instant::now() + every, every);
     loop {
         ticks.tick().await;
+        let times = match times(&post).await {
+            Ok(times) => times,
+            Err(problem) => {
+                warn!(%problem, "the nodes' clocks could not be read, collecting later");
+                continue;
+            }
+        };
         // From the oldest mark on: what was passed by the last time may have been mended.
         let mut from = post.store.keys().gc_prefix();
         loop {
-            let swept = match sweep(&post, &fence, &from).await {
+            let swept = match sweep(&post, &fence, times, &from).await {
                 Ok(swept) => swept,
                 Err(problem) => {
                     warn!(%problem, "collection failed, trying again later");
@@ -59,14 +69,40 @@ struct Swept {
     passed: Option<String>,
 }
 
+/// What time collection goes by: see [`agreed`].
+async fn times(post: &Post) -> Result<Times, ReadError> {
+    let clocks = Range::prefix(post.store.keys().clock_prefix());
+    let page = post.store.connection().range(&clocks).await?;
+    let told = page
+        .kvs
+        .iter()
+        .filter_map(|kv| std::str::from_utf8(&kv.value).ok()?.parse().ok());
+    let own_ms = post.store.now_ms();
+    let now_ms = agreed(own_ms, told.collect());
+    let ahead_ms = own_ms - now_ms;
+    if ahead_ms > AHEAD_MS {
+        error!(
+            ahead_ms,
+            "this leader's clock is ahead of those of half the nodes, collecting by theirs"
+        );
+    }
+    Ok(Times {
+        now_ms,
+        retention_ms: u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// What this leader's clock says, and at most what those of half the nodes do at least: a leader that is ahead neither forgets what
+/// has just ended nor raises the horizon above what others submit, and one node that is behind holds nothing up where there are three.
+fn agreed(own_ms: u64, mut told: Vec<u64>) -> u64 {
+    told.sort_unstable();
+    let middle = told.get(told.len().saturating_sub(1) / 2);
+    middle.map_or(own_ms, |middle| own_ms.min(*middle))
+}
+
 /// Works off the oldest marks from this key on.
-async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, ReadError> {
+async fn sweep(post: &Post, fence: &Guard, times: Times, from: &str) -> Result<Swept, ReadError> {
     let keys = post.store.keys();
-    let retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
-    let times = Times {
-        now_ms: post.store.now_ms(),
-        retention_ms,
-    };
     let range = Range::between(from, keys.gc_before(times.old_ms()))
         .limit(SWEEP_MAX)
         .keys_only();
@@ -128,4 +164,25 @@ async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
         }
     }
     worked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collection_goes_by_what_half_the_clocks_say_and_never_ahead_of_its_own() {
+        // The leader's clock, what is told, the leader's own included; what is gone by.
+        for (own, told, agreed_ms) in [
+            (70, vec![], 70),
+            (70, vec![60], 60),
+            (50, vec![60], 50),
+            (900, vec![60, 890], 60),
+            (900, vec![890, 61, 60], 61),
+            (70, vec![60, 61, 1], 60),
+            (70, vec![900, 60, 61, 59], 60),
+        ] {
+            assert_eq!(agreed(own, told.clone()), agreed_ms, "{own} {told:?}");
+        }
+    }
 }

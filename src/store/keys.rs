@@ -121,6 +121,17 @@ impl Keys {
         format!("{}live/node/", self.root)
     }
 
+    /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
+    /// with its session. `/tenure/default/clock/n1`
+    pub fn clock(&self, node: &Name) -> String {
+        format!("{}{node}", self.clock_prefix())
+    }
+
+    /// Where all nodes' clocks are.
+    pub fn clock_prefix(&self) -> String {
+        format!("{}clock/", self.root)
+    }
+
     /// `live/lane/<queue>/<kind>` = empty. Written with the first submit of a lane; stays. `/tenure/default/live/lane/mail/http`
     pub fn lane(&self, lane: &Lane) -> String {
         format!("{}{}/{}", self.lane_prefix(), lane.queue, lane.kind)

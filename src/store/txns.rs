@@ -5,7 +5,7 @@
 //! decides: a [`Change`] comes in, a [`Txn`] goes out. Guards that may be retried compare mod revisions, because
 //! "absent" can become true again.
 
-use tenure_cluster::{Guard, Op, Txn};
+use tenure_cluster::{Guard, Op, Session, Txn};
 
 use super::change::{
     Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
@@ -14,7 +14,7 @@ use super::change::{
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
 use crate::planted::{self, Bug};
-use crate::task::{ClaimId, Outcome, Pack, PackId, Tally, Which};
+use crate::task::{ClaimId, Name, Outcome, Pack, PackId, Tally, Which};
 
 /// 512 B: a pack at most this long travels inside its records, so that a node starts its tasks without a read.
 pub const INLINE_BYTES_MAX: usize = 512;
@@ -61,6 +61,21 @@ pub fn initialise(keys: &Keys) -> Txn {
     Txn::new()
         .guard(Guard::absent("horizon", keys.horizon()))
         .put(keys.horizon(), lowest)
+}
+
+/// Tells what a node's wall clock says. The node's.
+///
+/// Guards   `node`: its session lives.
+/// Writes   the clock, leased: it goes with the session.
+/// Refused  node: the session is over.
+pub fn clock(keys: &Keys, node: &Name, session: &Session, now_ms: u64) -> Txn {
+    Txn::new()
+        .guard(Guard::created_at(
+            "node",
+            keys.node(node),
+            session.revision(),
+        ))
+        .put_leased(keys.clock(node), now_ms.to_string(), session.lease())
 }
 
 /// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent along with submits.

@@ -1,10 +1,14 @@
 //! Forgetting packs that have ended: whole, after the retention, never one that may still be needed.
 
+use tenure::clock::Clock;
+use tenure::node::Outside;
 use tenure::store::{Change, IdemKey, NewTask, Origin, Store, Submit, Verdict, decode};
 use tenure::task::{Pack, PackId, State, TaskId};
 use tenure_cluster::{Range, Txn};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use super::common::{Cluster, now_ms, task, with_attempts};
+use super::common::{Cluster, name, now_ms, task, with_attempts};
 use super::recorder::WORK;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,6 +223,43 @@ async fn a_batch_is_repeated_by_its_key_until_the_last_of_its_packs_is_gone() {
     worked_off(first).await;
     forgotten(&cluster, first).await;
     assert!(cluster.all(keys.idem("k")).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_clock_is_ahead_collects_by_those_of_the_others() {
+    let mut cluster = Cluster::start().await;
+    let retention = [("TENURE_RETENTION", "1m")];
+    // Ten minutes ahead, and the only candidate.
+    let outside = Outside {
+        connection: cluster.store.connection().clone(),
+        clock: Clock::of(|| now_ms() + 600_000),
+        address: "http://127.0.0.1:1".to_owned(),
+    };
+    let node = cluster.node_of("ahead", &retention);
+    let (_api, life) = node
+        .in_process(outside, CancellationToken::new())
+        .expect("the settings hold");
+    let mut ahead = JoinSet::new();
+    ahead.spawn(life);
+    cluster.leader_after(0).await;
+    cluster.node("right", &retention, |kinds| kinds).await;
+    let keys = cluster.store.keys().clone();
+    let clock = async |store: &Store| {
+        let key = keys.clock(&name("right"));
+        let page = store.connection().range(&Range::key(key)).await.ok()?;
+        (!page.kvs.is_empty()).then_some(())
+    };
+    cluster.when("the right one's clock is told", clock).await;
+
+    let just = ended_in(&cluster, now_ms() - 300_000).await;
+    let old = ended_in(&cluster, now_ms() - 600_000).await;
+    let mark = keys.gc(now_ms() - 300_000, old);
+    must(&cluster, Txn::new().put(mark, Vec::new())).await;
+    forgotten(&cluster, old).await;
+
+    assert_eq!(cluster.all(keys.pack(just)).await.len(), 1);
+    let next = cluster.submitter.one(task("noop", "{}"), None, now_ms());
+    assert!(next.await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
