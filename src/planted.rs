@@ -4,38 +4,88 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A bug that can be planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Bug {
-    /// A leader's batch does not compare the leader's key.
-    WriteWithoutTerm,
-    /// A report does not compare its claim.
-    ReportWithoutClaim,
-    /// A submit whose outcome is unknown is acknowledged.
-    SubmitUnknownIsDone,
+/// One line for each bug: its variant, its name on the command line and in the page, what it does.
+macro_rules! bugs {
+    ($($bug:ident $name:literal $what:literal,)*) => {
+        /// A bug that can be planted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Bug {
+            $(#[doc = $what] $bug,)*
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$bug,)*];
+
+            /// Its name, as on the command line.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $name,)*
+                }
+            }
+
+            /// What it does, in one sentence.
+            pub const fn what(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $what,)*
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    WriteWithoutTerm "write-without-term" "A leader's batch does not compare the leader's key.",
+    LeadOutOfTurn "lead-out-of-turn" "A candidate leads although an older one is there.",
+    AcknowledgedFirst "acknowledged-first" "A batch is acknowledged once it is sent, whatever becomes of it.",
+    SubmitUnknownIsDone "submit-unknown-is-done" "A batch whose outcome is unknown is acknowledged.",
+    KeyNotCompared "key-not-compared" "A submit does not compare its idempotency keys.",
+    LaneUnmarked "lane-unmarked" "Submits do not mark their lanes.",
+    LaneUnread "lane-unread" "A leader that takes over believes that nothing waits in the lanes it finds.",
+    DueUnread "due-unread" "A leader that takes over believes that nothing is scheduled.",
+    WindowForgets "window-forgets" "What falls out of a full window is not read again.",
+    WatchFromNow "watch-from-now" "A watch that broke goes on from the newest revision that its node has seen.",
+    StopsNotLoaded "stops-not-loaded" "A leader that takes over does not load the stops.",
+    LowestFirst "lowest-first" "A lane's last record goes first.",
+    AssignWithoutRecord "assign-without-record" "An assignment does not compare the ready record.",
+    AssignWithoutNode "assign-without-node" "An assignment does not compare the node's session.",
+    PromoteWithoutRecord "promote-without-record" "A promotion does not compare the scheduled record.",
+    PromotedEarly "promoted-early" "Scheduled tasks become ready two seconds before their time.",
+    ForeignClaims "foreign-claims" "A node runs claims that were made for a former session.",
+    HandBackDrops "hand-back-drops" "What is handed back is dropped.",
+    HandBackIsDone "hand-back-is-done" "What is handed back is reported as succeeded.",
+    ReportWithoutClaim "report-without-claim" "A report does not compare its claim.",
+    ReportWithoutStop "report-without-stop" "A report does not compare the stop.",
+    ReportUnknownIsDone "report-unknown-is-done" "A report whose outcome is unknown is taken for committed.",
+    ReportRenumbered "report-renumbered" "A report whose answer was lost is told again as another one.",
+    RetriesUnbounded "retries-unbounded" "A failed task is tried again however often it has failed.",
+    NumbersAnew "numbers-anew" "Each attempt has the number 1.",
+    ReclaimWithoutClaim "reclaim-without-claim" "A reclaim does not compare the claim.",
+    ReclaimKeepsAttempt "reclaim-keeps-attempt" "A lost attempt is not counted.",
+    ReclaimIgnoresStop "reclaim-ignores-stop" "What was to be stopped goes on after its node's death.",
+    DeathNotCharged "death-not-charged" "No task is charged with its node's death.",
+    ActWithoutRecord "act-without-record" "A cancel, a retry or a touch does not compare the record.",
+    CancelUnknownIsDone "cancel-unknown-is-done" "A cancel whose outcome is unknown is acknowledged.",
+    CancelUnmarked "cancel-unmarked" "A cancel does not mark that its pack may have ended.",
+    ReviveKeepsFailures "revive-keeps-failures" "A retry of a dead task begins with its old failures.",
+    RetentionIgnored "retention-ignored" "A pack is collected as soon as it has ended.",
+    DeadIsEnded "dead-is-ended" "A pack is collected although a task of it is among the dead letters.",
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 3] = [
-        Self::WriteWithoutTerm,
-        Self::ReportWithoutClaim,
-        Self::SubmitUnknownIsDone,
-    ];
-
-    /// Its name, as on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::WriteWithoutTerm => "write-without-term",
-            Self::ReportWithoutClaim => "report-without-claim",
-            Self::SubmitUnknownIsDone => "submit-unknown-is-done",
+    /// The one that leaves out this guard of a record.
+    pub(crate) fn without(guard: &str) -> Self {
+        match guard {
+            "ready" => Self::AssignWithoutRecord,
+            "due" => Self::PromoteWithoutRecord,
+            _ => Self::ActWithoutRecord,
         }
     }
 }
 
 impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
@@ -43,8 +93,8 @@ impl FromStr for Bug {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|bug| bug.name() == text);
-        found.ok_or_else(|| {
+        let found = Self::ALL.iter().find(|bug| bug.name() == text);
+        found.copied().ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.iter().map(|bug| bug.name()).collect();
             format!("`{text}` is not one of {}", names.join(", "))
         })
@@ -61,7 +111,25 @@ pub fn plant(bug: Bug) {
 }
 
 /// Whether this bug is planted.
+#[cfg(feature = "planted")]
 #[inline]
 pub(crate) fn is(bug: Bug) -> bool {
     tenure_cluster::planted::is(bug.name())
 }
+
+/// Whether this bug is planted: never in this build, and the compiler knows.
+#[cfg(not(feature = "planted"))]
+#[inline]
+pub(crate) const fn is(bug: Bug) -> bool {
+    tenure_cluster::planted::is(bug.name())
+}
+
+/// A release in which one could be on is not built.
+#[cfg(not(feature = "planted"))]
+const _: () = {
+    let mut nth = 0;
+    while nth < Bug::ALL.len() {
+        assert!(!is(Bug::ALL[nth]), "a release has a planted bug");
+        nth += 1;
+    }
+};

@@ -9,10 +9,10 @@ mod rules;
 mod source;
 
 use rules::{
-    cycles, imports, long_files, prints, silent_bounds, spelled_keys, stray_transactions,
-    unused_grants,
+    asks_for_bugs, cycles, imports, long_files, prints, silent_bounds, spelled_keys,
+    stray_transactions, unused_grants,
 };
-use source::sources;
+use source::{manifests, sources};
 
 /// Who may import what: a room of `src/`, then path prefixes, each a room (or a part of it) or `tenure_cluster` (or an item of
 /// it). What is not listed is an arrow the other way; what is listed and not used has to leave. A room may always import itself.
@@ -36,9 +36,9 @@ const IMPORTS: &[(&str, &str)] = &[
         "api",
         "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
-    ("leader", "plan store metrics task tenure_cluster"),
-    ("worker", "plan store metrics task tenure_cluster"),
-    ("plan", "store task"),
+    ("leader", "plan store metrics task planted tenure_cluster"),
+    ("worker", "plan store metrics task planted tenure_cluster"),
+    ("plan", "store task planted"),
     // The view is folded from events; plan sends nothing.
     (
         "plan",
@@ -71,6 +71,16 @@ const LONGER: &[(&str, usize, &str)] = &[
         "src/store/keys.rs",
         560,
         "one file of keys, with the tests that take every key apart",
+    ),
+];
+
+/// All that manifests say of the feature with which bugs can be planted: who has it, and that only the simulation asks for it.
+const PLANTED: [(&str, &str); 3] = [
+    ("Cargo.toml", "planted = [\"tenure-cluster/planted\"]"),
+    ("cluster/Cargo.toml", "planted = []"),
+    (
+        "tests/sim/Cargo.toml",
+        "tenure = { path = \"../..\", features = [\"planted\"] }",
     ),
 ];
 
@@ -118,4 +128,9 @@ fn nothing_prints_past_the_one_place() {
 #[test]
 fn every_bound_says_its_number() {
     none(&silent_bounds(&sources()));
+}
+
+#[test]
+fn no_release_has_planted_bugs() {
+    none(&asks_for_bugs(&manifests(), &PLANTED));
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::mirror::{Mirror, Step};
+use crate::planted;
 use crate::read::KeyValue;
 use crate::seat::{Seat, take_seat};
 use crate::session::Session;
@@ -20,6 +21,8 @@ use crate::watch::{Event, EventKind};
 const RETRY: Duration = Duration::from_millis(200);
 /// 500 ms to tell why the predecessor's key went; it runs beside the activation.
 const WHY: Duration = Duration::from_millis(500);
+/// The bug that is planted here.
+const OUT_OF_TURN: &str = "lead-out-of-turn";
 
 /// A place in the queue for leadership. Dropped without [`withdraw`](Self::withdraw), its key is deleted by the
 /// session in the background.
@@ -142,7 +145,7 @@ impl Candidate {
                 continue;
             }
             match self.mirror.oldest() {
-                Some(oldest) if oldest.key == key => {
+                Some(oldest) if oldest.key == key || planted::is(OUT_OF_TURN) => {
                     if let Some(term) = self.activate(&key, created).await? {
                         return Ok(term);
                     }
@@ -179,10 +182,12 @@ impl Candidate {
     /// Begins the term where the own key is the oldest, by a transaction that goes through raft because it
     /// may write, and needs no space because it only deletes a key that is never there.
     async fn activate(&mut self, key: &str, created: i64) -> Result<Option<Term>, LeadError> {
-        let txn = Txn::new()
+        let mut txn = Txn::new()
             .guard(Guard::created_at("candidate", key, created))
-            .guard(Guard::oldest_in("oldest", &self.prefix, created))
             .delete(format!("{key}.activation"));
+        if !planted::is(OUT_OF_TURN) {
+            txn = txn.guard(Guard::oldest_in("oldest", &self.prefix, created));
+        }
         let watched = self.lapse.as_ref().filter(|lapse| lapse.watched);
         let lease = watched.map(|lapse| lapse.kv.lease);
         let (outcome, ended_by) = tokio::join!(

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, FailureKind};
-use crate::meter;
 use crate::read::{KeyValue, Range, ReadError, Span};
 use crate::watch_stream::{Stream, Turn};
 use crate::wire;
+use crate::{meter, planted};
 
 /// 2 s for the answer to a progress request, as for a ping; doubled after each silence: a member that catches up on a long
 /// history does not answer before it has.
@@ -309,6 +309,9 @@ impl Watch {
     fn restart(&mut self, reason: &'static str, message: &str) {
         if let Phase::Open { stream, .. } = &self.phase {
             self.connection.leave(stream.member);
+        }
+        if planted::is("watch-from-now") {
+            self.cursor = self.cursor.max(Some(self.connection.seen_revision()));
         }
         meter::watch_restart(reason);
         tracing::debug!(key = %self.spec.key, cursor = self.cursor(), reason, message, "watch restarts");

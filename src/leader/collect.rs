@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 use super::Post;
 use super::look::{Look, Times, Unreadable, look};
 use crate::metrics;
+use crate::planted::{self, Bug};
 use crate::store::{Change, Collect, Keys, Postpone, Raise, Verdict, batches};
 use crate::task::PackId;
 
@@ -86,9 +87,13 @@ async fn times(post: &Post) -> Result<Times, ReadError> {
             "this leader's clock is ahead of those of half the nodes, collecting by theirs"
         );
     }
+    let mut retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
+    if planted::is(Bug::RetentionIgnored) {
+        retention_ms = 0;
+    }
     Ok(Times {
         now_ms,
-        retention_ms: u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX),
+        retention_ms,
     })
 }
 

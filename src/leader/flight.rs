@@ -184,6 +184,7 @@ impl Flights {
                     | Change::Raise(_)
                     | Change::Collect(_)
                     | Change::Unmark(_)
+                    | Change::Postpone(_)
                     | Change::Record(_) => sent.change.clone(),
                 };
                 self.unsettled.push(Sent {
@@ -239,6 +240,7 @@ impl Hold {
             | Change::Raise(_)
             | Change::Collect(_)
             | Change::Unmark(_)
+            | Change::Postpone(_)
             | Change::Record(_) => Self::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::Peekable;
 
 use super::view::{Node, Reserved, View};
+use crate::planted::{self, Bug};
 use crate::store::{Assign, Lane, Place, Record, RecordId, Seen, Take, Waiting};
 use crate::task::{ClaimId, Name, Which};
 
@@ -103,7 +104,8 @@ struct Queue<'a> {
     lanes: Vec<(&'a Lane, Head<'a>)>,
 }
 
-type Head<'a> = Peekable<Box<dyn Iterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
+type Head<'a> =
+    Peekable<Box<dyn DoubleEndedIterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
 
 /// What to assign now.
 pub fn assign(
@@ -183,8 +185,12 @@ fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecD
             let free = window
                 .iter()
                 .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
-            let head: Head<'_> = (Box::new(free) as Box<dyn Iterator<Item = _>>).peekable();
-            queues.entry(&lane.queue).or_default().push((lane, head));
+            let mut head: Box<dyn DoubleEndedIterator<Item = _>> = Box::new(free);
+            if planted::is(Bug::LowestFirst) {
+                head = Box::new(head.rev());
+            }
+            let of = queues.entry(&lane.queue).or_default();
+            of.push((lane, head.peekable()));
         }
     }
     let queue = |(name, lanes)| Queue {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::settle::{Ending, Of, settle};
 use super::view::{Reserved, View};
+use crate::planted::{self, Bug};
 use crate::store::{Place, Reclaim, Run, Seen, Waiting};
 use crate::task::{ClaimId, Name, Outcome, Which};
 
@@ -86,9 +87,11 @@ fn lost(
         fence: seen.created,
         node,
         policy: None,
-        stopped: stop.map_or(Which::NONE, |stop| stop.value.which),
+        stopped: stop
+            .filter(|_| !planted::is(Bug::ReclaimIgnoresStop))
+            .map_or(Which::NONE, |stop| stop.value.which),
         deaths_max,
-        blame: fate == Fate::Died && run.which.len() == 1,
+        blame: fate == Fate::Died && run.which.len() == 1 && !planted::is(Bug::DeathNotCharged),
         split,
         draw: 0.0,
         now_ms,
@@ -116,9 +119,10 @@ fn lost(
 
 /// Scheduled records whose time has come, earliest first, at most `max`.
 pub fn promote(view: &View, reserved: &Reserved, now_ms: u64, max: usize) -> Vec<Waiting> {
+    let early_ms = u64::from(planted::is(Bug::PromotedEarly)) * 2_000;
     view.due
         .iter()
-        .take_while(|(_, (due_ms, _, _))| *due_ms <= now_ms)
+        .take_while(|(_, (due_ms, _, _))| *due_ms <= now_ms + early_ms)
         .filter(|(key, (_, _, seen))| reserved.frees(key, seen.modified))
         .take(max)
         .map(|(_, (due_ms, id, seen))| Waiting {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::planted::{self, Bug};
 use crate::store::{Attempt, Next, Place, Record, Run, Settled};
 use crate::task::{
     After, Name, Outcome, Output, Policy, State, Tally, Which, after_death, after_failure,
@@ -101,6 +102,9 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
     let tally = counted(before, ending.outcome, of.blame);
     let after = match ending.outcome {
         Outcome::Succeeded | Outcome::Cancelled => None,
+        Outcome::Failed if planted::is(Bug::RetriesUnbounded) => {
+            Some(After::Again(std::time::Duration::ZERO))
+        }
         Outcome::Failed | Outcome::Timeout => {
             let policy = of
                 .policy
@@ -149,8 +153,9 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
 }
 
 fn counted(before: Tally, outcome: Outcome, blame: bool) -> Tally {
+    let anew = planted::is(Bug::NumbersAnew);
     let ran = Tally {
-        attempts: before.attempts + 1,
+        attempts: if anew { 1 } else { before.attempts + 1 },
         ..before
     };
     match outcome {
@@ -159,6 +164,7 @@ fn counted(before: Tally, outcome: Outcome, blame: bool) -> Tally {
             failures: ran.failures + 1,
             ..ran
         },
+        Outcome::Lost if planted::is(Bug::ReclaimKeepsAttempt) => before,
         Outcome::Lost => Tally {
             deaths: ran.deaths + u32::from(blame),
             ..ran

@@ -7,6 +7,7 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::pace::Pace;
 use super::window::Window;
+use crate::planted::{self, Bug};
 use crate::store::{
     Corrupt, Keys, Lane, Live, NodeRecord, Origin, Record, RecordId, Run, Seen, Stop,
 };
@@ -105,7 +106,10 @@ const LANE_RECORDS_MIN: usize = 64;
 impl View {
     /// Nothing known, at this revision; `window_max` bounds each window, in records.
     pub fn new(keys: Keys, revision: i64, window_max: usize) -> Self {
-        let due = Window::unread(window_max, keys.due_prefix());
+        let mut due = Window::unread(window_max, keys.due_prefix());
+        if planted::is(Bug::DueUnread) {
+            due = Window::new(window_max);
+        }
         Self {
             revision,
             nodes: BTreeMap::new(),
@@ -199,6 +203,10 @@ impl View {
 
     /// Adds a lane of which nothing has been read, as a leader that takes over finds it.
     pub fn unread(&mut self, lane: Lane) {
+        if planted::is(Bug::LaneUnread) {
+            self.lane(lane);
+            return;
+        }
         let max = self.lane_max();
         let from = self.keys.ready_lane(&lane);
         self.lanes

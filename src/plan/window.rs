@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::planted::{self, Bug};
+
 /// The smallest keys of a range and what they hold. Complete up to `edge`: every key of the range below it is here, none at or
 /// above it.
 #[derive(Clone, Debug)]
@@ -39,7 +41,8 @@ impl<T> Window<T> {
         }
         self.items.insert(key, item);
         if self.items.len() > self.max {
-            self.edge = self.items.pop_last().map(|(key, _)| key);
+            let last = self.items.pop_last().map(|(key, _)| key);
+            self.edge = last.filter(|_| !planted::is(Bug::WindowForgets));
         }
     }
 
@@ -78,7 +81,7 @@ impl<T> Window<T> {
     }
 
     /// What it holds, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&String, &T)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&String, &T)> {
         self.items.iter()
     }
 

@@ -12,7 +12,7 @@ use super::change::{
     Term, Waiting,
 };
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
-use super::records::{Attempt, Next, Outcomes, Record, Run, Stop, encode};
+use super::records::{Attempt, Idem, Next, Outcomes, Record, Run, Stop, encode};
 use crate::planted::{self, Bug};
 use crate::task::{ClaimId, Name, Outcome, Pack, PackId, Tally, Which};
 
@@ -118,7 +118,8 @@ fn accept(keys: &Keys, submit: &Submit) -> Txn {
         ))
         .guard(Guard::absent("pack", keys.pack(*first)))
         .or_get(keys.pack(*first));
-    for (key, _) in &submit.idem {
+    let compared = |_: &&(String, Idem)| !planted::is(Bug::KeyNotCompared);
+    for (key, _) in submit.idem.iter().filter(compared) {
         txn = txn
             .guard(Guard::absent("idem", keys.idem(key)))
             .or_get(keys.idem(key));
@@ -204,13 +205,11 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             ready_ms: record.since_ms,
             inline: record.inline.clone(),
         };
-        txn = txn
-            .guard(Guard::created_at(
-                "node",
-                keys.node(&take.node),
-                take.session,
-            ))
-            .put(keys.run(&take.node, take.claim), encode(&run));
+        if !planted::is(Bug::AssignWithoutNode) {
+            let node = keys.node(&take.node);
+            txn = txn.guard(Guard::created_at("node", node, take.session));
+        }
+        txn = txn.put(keys.run(&take.node, take.claim), encode(&run));
     }
     txn.op(less(keys, from, taken))
 }
@@ -242,7 +241,7 @@ fn report(keys: &Keys, done: &Report) -> Txn {
     if !planted::is(Bug::ReportWithoutClaim) {
         txn = txn.guard(Guard::modified_at("run", &run, done.modified));
     }
-    if !done.settled.records.is_empty() {
+    if !done.settled.records.is_empty() && !planted::is(Bug::ReportWithoutStop) {
         txn = txn.guard(Guard::modified_at("stop", &stop, done.stop));
     }
     txn = match &done.rest {
@@ -283,8 +282,11 @@ fn stop(keys: &Keys, runs: &StopRuns) -> Txn {
 fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
     let run = keys.run(&lost.node, lost.claim);
     let stop = keys.stop(&lost.node, lost.claim);
-    let txn = Txn::new()
-        .guard(Guard::modified_at("run", &run, lost.modified))
+    let mut txn = Txn::new();
+    if !planted::is(Bug::ReclaimWithoutClaim) {
+        txn = txn.guard(Guard::modified_at("run", &run, lost.modified));
+    }
+    let txn = txn
         .guard(Guard::modified_at("stop", &stop, lost.stop))
         .guard(Guard::not_created_at(
             "node",
@@ -309,13 +311,16 @@ fn reclaim(keys: &Keys, lost: &Reclaim) -> Txn {
 /// Refused  waiting: it was moved or made less, look again.
 fn cancel(keys: &Keys, act: &Act) -> Txn {
     let id = act.from.id;
-    guarded("waiting", keys, &act.from)
+    let txn = guarded("waiting", keys, &act.from)
         .op(less(keys, &act.from, act.which))
         .put(
             keys.result(id.pack, Origin::Act(act.act), 0),
             outcome(act, Outcome::Cancelled, None),
-        )
-        .put(keys.gc(act.from.now_ms, id.pack), Vec::new())
+        );
+    if planted::is(Bug::CancelUnmarked) {
+        return txn;
+    }
+    txn.put(keys.gc(act.from.now_ms, id.pack), Vec::new())
 }
 
 /// Makes dead tasks ready again, with new budgets. Anyone's.
@@ -334,6 +339,7 @@ fn revive(keys: &Keys, act: &Act) -> Txn {
         which: act.which,
         tally: Tally {
             attempts: dead.tally.attempts,
+            failures: u32::from(planted::is(Bug::ReviveKeepsFailures)) * dead.tally.failures,
             ..Tally::default()
         },
         since_ms: act.from.now_ms,
@@ -491,6 +497,9 @@ fn put(key: String, value: Vec<u8>) -> Op {
 }
 
 fn guarded(name: &'static str, keys: &Keys, waiting: &Waiting) -> Txn {
+    if planted::is(Bug::without(name)) {
+        return Txn::new();
+    }
     Txn::new().guard(Guard::modified_at(
         name,
         waiting.key(keys),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::plan::{Ending, Of, settle};
+use crate::planted::{self, Bug};
 use crate::store::{Report, Run, Seen, Stop};
 use crate::task::{ClaimId, Name, Outcome, PACK_TASKS_MAX, Pack, Which};
 
@@ -115,7 +116,14 @@ impl Held {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        self.end(waiting, unstarted(Outcome::Returned, None, now_ms));
+        if planted::is(Bug::HandBackDrops) {
+            return;
+        }
+        let mut how = Outcome::Returned;
+        if planted::is(Bug::HandBackIsDone) {
+            how = Outcome::Succeeded;
+        }
+        self.end(waiting, unstarted(how, None, now_ms));
     }
 
     /// Gives up what runs; the caller has ended the runs.

@@ -5,6 +5,7 @@ use tracing::{error, info, warn};
 
 use super::held::Held;
 use super::{Watches, Worker};
+use crate::planted::{self, Bug};
 use crate::store::{Live, LookError, Run, Seen, Stop};
 use crate::task::ClaimId;
 
@@ -141,7 +142,7 @@ impl Worker {
             Ok(run) => run,
             Err(problem) => return error!(%problem, "a claim that cannot be read"),
         };
-        if run.value.session != self.hands.session {
+        if run.value.session != self.hands.session && !planted::is(Bug::ForeignClaims) {
             return;
         }
         match self.claims.get_mut(&claim) {

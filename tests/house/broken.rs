@@ -1,8 +1,8 @@
 //! A text that breaks each rule, and its neighbour that does not: a rule that cannot fail is no rule.
 
 use crate::rules::{
-    cycles, imports, long_files, prints, silent_bounds, spelled_keys, stray_transactions,
-    unused_grants,
+    asks_for_bugs, cycles, imports, long_files, prints, silent_bounds, spelled_keys,
+    stray_transactions, unused_grants,
 };
 use crate::source::{Source, lex};
 
@@ -225,4 +225,22 @@ fn a_bound_that_does_not_say_its_number_is_named() {
     assert_eq!(silent_bounds(&at("src/a.rs", wait)).len(), 1);
     let word = "/// A name.\npub const NAME: &str = \"n1\";\n";
     assert_eq!(silent_bounds(&at("src/a.rs", word)), FINE);
+}
+
+#[test]
+fn what_asks_for_planted_bugs_is_named() {
+    let allowed = [("tests/sim/Cargo.toml", "planted = []")];
+    let asks = "# planted\nplanted = []\ndefault = [\"planted\"]\n";
+    assert_eq!(
+        asks_for_bugs(&at("tests/sim/Cargo.toml", asks), &allowed),
+        ["tests/sim/Cargo.toml:3: asks for planted bugs"]
+    );
+    assert_eq!(asks_for_bugs(&at("Cargo.toml", asks), &allowed).len(), 2);
+    let one = "cargo build --release -p tenure\n";
+    assert_eq!(asks_for_bugs(&at("Dockerfile", one), &[]), FINE);
+    let all = "cargo build --release --workspace\n";
+    assert_eq!(
+        asks_for_bugs(&at("Dockerfile", all), &[]),
+        ["Dockerfile:1: builds a release of more than its packages"]
+    );
 }

@@ -250,3 +250,23 @@ fn is_bound(line: &str) -> bool {
     ];
     numbers.contains(&kind)
 }
+
+/// What could put planted bugs into a release: a manifest that asks for them, or a build of a release that asks for more than its
+/// packages.
+pub(crate) fn asks_for_bugs(files: &[Source], allowed: &[(&str, &str)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for file in files {
+        for (line, text) in file.text.lines().enumerate() {
+            let text = text.trim();
+            let known = allowed.contains(&(file.path.as_str(), text)) || text.starts_with('#');
+            if text.contains("planted") && !known {
+                wrong.push(file.at(line + 1, "asks for planted bugs"));
+            }
+            let more = ["--workspace", "--all", "--features", "-F", "tenure-sim"];
+            if text.contains("--release") && text.split(' ').any(|word| more.contains(&word)) {
+                wrong.push(file.at(line + 1, "builds a release of more than its packages"));
+            }
+        }
+    }
+    wrong
+}

@@ -223,3 +223,23 @@ fn collect(dir: &Path, root: &Path, all: &mut Vec<Source>) {
         }
     }
 }
+
+/// The manifests of the workspace, and what builds its releases.
+pub(crate) fn manifests() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let members = [
+        "Cargo.toml",
+        "bench/Cargo.toml",
+        "chaos/Cargo.toml",
+        "cluster/Cargo.toml",
+        "cluster/embedded/Cargo.toml",
+        "tests/kit/Cargo.toml",
+        "tests/model/Cargo.toml",
+        "tests/sim/Cargo.toml",
+        "scripts/release",
+        "scripts/bench",
+        "Dockerfile",
+    ];
+    let read = |name| fs::read_to_string(root.join(name)).expect("it is there");
+    members.map(|name| Source::new(name, &read(name))).into()
+}

@@ -1,9 +1,14 @@
 //! Attempts are bounded: what records and claims say of failures, deaths and attempts is what the outcomes add up to, stays
-//! within the budgets, and fences and attempt numbers grow. Exercised by each failure and each death.
+//! within the budgets, and fences and attempt numbers grow; a task that was alone in its claim is charged with the death of its
+//! node. Exercised by each failure and each death.
+
+use std::collections::{HashMap, HashSet};
 
 use super::Facts;
+use super::calm::crashes;
+use super::fold::Step;
 use super::ids::TaskId;
-use super::keyspace::{Outcome, Said};
+use super::keyspace::{Held, Key, Node, Outcome, Said, Value};
 use super::tasks::{Life, Place, Spot};
 use super::verdict::{Case, Property, Verdict};
 
@@ -35,6 +40,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         whole(&mut case, *task, life, &budget);
     }
     numbers(&mut case, facts);
+    charges(&mut case, facts);
     case.close()
 }
 
@@ -135,4 +141,69 @@ fn numbers(case: &mut Case, facts: &Facts<'_>) {
             case.violated(what, &[ran.run.fence], &[&ran.run.task]);
         }
     }
+}
+
+/// A single task that was lost with its node's process is charged: nobody else can have killed it.
+fn charges(case: &mut Case, facts: &Facts<'_>) {
+    let (mut nodes, mut leaving): (HashMap<&str, &Node>, HashSet<i64>) = Default::default();
+    for step in &facts.steps {
+        for change in &step.changes {
+            match (&change.key, change.was.as_deref(), change.is.as_deref()) {
+                (Key::Run { node, .. }, Some(Value::Run(held)), None) => {
+                    let there = nodes.get(node.as_str());
+                    let back = there.is_some_and(|there| there.instance == held.instance);
+                    let blameless = back || leaving.contains(&held.session);
+                    let after = goes_on(step, held).filter(|_| !blameless);
+                    let Some((key, deaths)) = after.filter(|_| died(facts, node, held)) else {
+                        continue;
+                    };
+                    case.add("charges", 1);
+                    if deaths != held.tally.deaths + 1 {
+                        let what = "it was alone when its node died, and was not charged";
+                        case.violated(what, &[step.revision], &[key, node]);
+                    }
+                }
+                (Key::Node(node), _, Some(Value::Node(one))) => {
+                    nodes.insert(node, one);
+                    leaving.extend(one.draining.then_some(change.created));
+                }
+                (Key::Node(node), _, None) => {
+                    nodes.remove(node.as_str());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether the process that held it died while its session lived.
+fn died(facts: &Facts<'_>, node: &str, held: &Held) -> bool {
+    let session = facts.sessions.get(&held.session);
+    let Some((from_ms, gone)) = session.map(|one| (one.created_ms, one.gone)) else {
+        return false;
+    };
+    let until_ms = gone.map_or(0, |gone| gone.1);
+    crashes(facts.history).any(|(of, at_ms)| of == node && from_ms < at_ms && at_ms < until_ms)
+}
+
+/// Where the one task of a claim goes on that was lost, and how many deaths it is charged with then.
+fn goes_on<'s>(step: &'s Step, held: &Held) -> Option<(&'s str, u32)> {
+    let single = held.which.iter().nth(1).is_none();
+    let lost = |said: &Said| said.outcome == Outcome::Lost && said.which == held.which;
+    let told = step.changes.iter().any(|change| {
+        let of = matches!(&change.key, Key::Result { pack, .. } if *pack == held.pack);
+        of && matches!(change.is.as_deref(), Some(Value::Outcomes(all)) if all.iter().any(lost))
+    });
+    let mut records = step.changes.iter().filter_map(|change| {
+        let (Key::Ready { name, .. } | Key::Dead(name)) = &change.key else {
+            return None;
+        };
+        match change.is.as_deref() {
+            Some(Value::Record(record)) if record.which == held.which => {
+                (name.pack == held.pack).then_some((&*change.text, record.tally.deaths))
+            }
+            _ => None,
+        }
+    });
+    records.next().filter(|_| single && told)
 }

@@ -21,6 +21,8 @@ pub struct Limits {
     pub collect_ms: u64,
     /// How far the clocks of nodes may be apart. 1,000.
     pub skew_ms: u64,
+    /// How far a leader's clock may be ahead of the history's: so much too early a scheduled task may become ready. 1,000.
+    pub ahead_ms: u64,
     /// How many node deaths a task survives. 3.
     pub death_budget: u32,
     /// How long a run may go on beside its successor; none where that is only measured.
@@ -38,6 +40,7 @@ impl Default for Limits {
             retention_ms: 86_400_000,
             collect_ms: 120_000,
             skew_ms: 1_000,
+            ahead_ms: 1_000,
             death_budget: 3,
             zombie_ms: None,
         }

@@ -1,5 +1,5 @@
-//! One terminal state: each step of a task is one that the state machine has, each run has one outcome, and nothing follows
-//! the end. Exercised by each task that ended.
+//! One terminal state: each step of a task is one that the state machine has, none is taken before its time, each run has one
+//! outcome, and nothing follows the end. Exercised by each task that ended.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +17,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             case.add(word(told.outcome), 1);
         }
         whole(&mut case, *task, life);
+        in_time(&mut case, facts, *task, life);
     }
     case.close()
 }
@@ -41,6 +42,25 @@ fn whole(case: &mut Case, task: TaskId, life: &Life) {
             if told.outcome.is_final() {
                 ended = Some(one.revision);
             }
+        }
+    }
+}
+
+/// What is scheduled becomes ready at its time, as far as the leader's clock may be trusted.
+fn in_time(case: &mut Case, facts: &Facts<'_>, task: TaskId, life: &Life) {
+    for one in &life.moves {
+        let ([left], [entered]) = (one.left.as_slice(), one.entered.as_slice()) else {
+            continue;
+        };
+        let (Place::Due(due_ms), Place::Ready(_)) = (&left.place, &entered.place) else {
+            continue;
+        };
+        let now_ms = facts.setup.epoch_ms + one.at_ms;
+        let early_ms = due_ms.saturating_sub(now_ms);
+        case.most("early_ms", early_ms);
+        if early_ms > facts.setup.limits.ahead_ms {
+            let what = format!("ready {early_ms} ms before its time");
+            case.violated(what, &[one.revision], &[task]);
         }
     }
 }

@@ -90,6 +90,6 @@ fn main() -> anyhow::Result<ExitCode> {
         } => one::run(seed, plant, save.as_deref(), brief),
         What::Many { seeds, jobs } => many::run(seeds, jobs),
         What::Same { seeds } => many::same(seeds),
-        What::Planted { find, bug } => planted::run(find, bug),
+        What::Planted { find, bug } => Ok(planted::run(find, bug)),
     }
 }

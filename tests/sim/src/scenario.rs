@@ -39,7 +39,9 @@ const LONG: Duration = Duration::from_secs(150);
 pub(crate) async fn run(seed: u64) -> History {
     let dice = Dice::new(seed);
     let settings = settings(&dice);
-    let chronicle = Chronicle::begin(seed, "/tenure/default/", EPOCH_MS, limits(&settings));
+    let planned = faults::plan(&dice, FAULTS);
+    let limits = limits(&settings, &planned);
+    let chronicle = Chronicle::begin(seed, "/tenure/default/", EPOCH_MS, limits);
     let store = Arc::new(Embedded::in_memory(&tenure_embedded::Options::default()));
     let mut world = World::new(
         Arc::clone(&store),
@@ -64,7 +66,6 @@ pub(crate) async fn run(seed: u64) -> History {
         world.start(node);
         sleep(Duration::from_millis(dice.within(0..=300))).await;
     }
-    let planned = faults::plan(&dice, FAULTS);
     break_and_mend(&mut world, &chronicle, began, planned).await;
     sleep_until(began + Duration::from_millis(FAULTS.until_ms)).await;
     world.heal();
@@ -219,13 +220,20 @@ fn settings(dice: &Dice) -> Settings {
 
 /// What the run is held to. Two runs of one task may be seen together for a moment: the younger is started by another node's
 /// answer, the older ends at its own next look.
-fn limits(settings: &Settings) -> Limits {
+fn limits(settings: &Settings, planned: &[Planned]) -> Limits {
+    let ahead = planned.iter().filter_map(|planned| {
+        if let Fault::Clock { ahead_ms, .. } = planned.fault {
+            return u64::try_from(ahead_ms).ok();
+        }
+        None
+    });
     Limits {
         lease_ms: settings.lease_ttl_secs * 1_000 + 1_000,
         drain_ms: u64::try_from(HEALS_WITHIN.as_millis()).expect("a minute fits"),
         retention_ms: settings.retention_secs * 1_000,
         // As far as a clock is set off, either way.
         skew_ms: 10_000,
+        ahead_ms: ahead.max().unwrap_or(0),
         death_budget: u32::try_from(settings.death_budget).expect("a small number"),
         ..Limits::default()
     }

@@ -45,6 +45,9 @@ pub struct Elect {
 /// A node's session.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Node {
+    /// The process.
+    #[serde(default)]
+    pub instance: String,
     /// The kinds that it runs.
     pub kinds: Vec<String>,
     /// Whether it takes no new work.
@@ -100,6 +103,9 @@ pub struct Held {
     pub tally: Tally,
     /// The session that it was made for.
     pub session: i64,
+    /// The process that had this session.
+    #[serde(default)]
+    pub instance: String,
     /// The term that made it.
     pub term: i64,
     /// The revision that it was decided at; 0 where it does not say.

@@ -138,6 +138,7 @@ impl Story {
             retention_ms: 10_000,
             collect_ms: 2_000,
             skew_ms: 0,
+            ahead_ms: 0,
             death_budget: 2,
             zombie_ms: Some(100),
         };

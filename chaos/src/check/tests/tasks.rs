@@ -5,7 +5,7 @@ use serde_json::json;
 use super::build::{Ops, Story, born, pack, packed, ready, record, task};
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::Refusal;
+use crate::history::{NodeEvent, Refusal};
 
 /// A task that failed once and then succeeded.
 fn retried() -> Story {
@@ -83,6 +83,30 @@ fn a_task_takes_legal_steps_and_ends_once() {
         "no such step: from [\"run\"] to [\"ready\"] by []",
     );
 
+    // What failed waits, and becomes ready at its time or a millisecond before.
+    for early_ms in [0, 1] {
+        let mut story = Story::led();
+        story.submit(1);
+        let claim = story.claim(1, "b");
+        let due = format!(
+            "live/due/{:013}/{}",
+            story.at_ms + 2 + early_ms,
+            claim.next()
+        );
+        let mut ops = claim.ends("failed", Some("due"));
+        ops[2].0.clone_from(&due);
+        story.txn(ops);
+        let again = (ready(5, &claim.next()), Some(record(5, "0", [1, 1, 0])));
+        story.txn(vec![(due, None), again]);
+        let second = story.again(&claim, "failed", "a");
+        story.succeeds(&second);
+        if early_ms > 0 {
+            rejects(property, &story, "ready 1 ms before its time");
+        } else {
+            accepts(property, &story);
+        }
+    }
+
     let mut astray = Story::led();
     astray.submit(1);
     let claim = astray.claim(1, "b");
@@ -157,6 +181,26 @@ fn attempts_are_counted_and_bounded() {
         story.revision -= 1;
         story.ends(&second, outcome, Some("dead"));
         accepts(property, &story);
+    }
+
+    // The only task of a node whose process dies.
+    for charged in [true, false] {
+        let mut story = Story::led();
+        story.submit(1);
+        let claim = story.claim(1, "b");
+        story.wait(1).saw(NodeEvent::Crashed {
+            node: "b".to_owned(),
+            incarnation: 1,
+        });
+        story.gone("b");
+        let mut ops = claim.ends("lost", Some("ready"));
+        ops[2].1 = Some(record(5, "0", [1, 0, u32::from(charged)]));
+        story.txn(ops);
+        if charged {
+            accepts(property, &story);
+        } else {
+            rejects(property, &story, "was not charged");
+        }
     }
 
     let mut number = Story::led();
