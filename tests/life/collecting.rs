@@ -320,9 +320,9 @@ async fn made(cluster: &Cluster, task: NewTask, made_ms: u64) -> TaskId {
     sent.unwrap().tasks[0]
 }
 
-/// A pack of one made then, whose task was cancelled before any node was there.
+/// A pack of one made then, whose task was cancelled: nobody runs its kind.
 async fn ended_in(cluster: &Cluster, made_ms: u64) -> PackId {
-    let id = made(cluster, task("noop", "{}"), made_ms).await;
+    let id = made(cluster, task("nobody", "{}"), made_ms).await;
     cluster.store.cancel(id, 1, now_ms()).await.unwrap();
     id.pack()
 }
@@ -335,8 +335,8 @@ async fn must(cluster: &Cluster, txn: Txn) {
 async fn forgotten(cluster: &Cluster, pack: PackId) {
     let key = cluster.store.keys().pack(pack);
     let gone = async |store: &Store| {
-        let page = store.connection().range(&Range::key(&key).keys_only());
-        page.await.ok()?.kvs.is_empty().then_some(())
+        let page = store.connection().range(&Range::key(&key)).await;
+        page.ok()?.kvs.is_empty().then_some(())
     };
     cluster.when(&format!("{pack} is forgotten"), gone).await;
 }
