@@ -5,18 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tenure_cluster::{Failure, Guard, KeyValue, Range, ReadError};
+use futures::{StreamExt as _, stream};
+use tenure_cluster::{Failure, Guard, Range, ReadError};
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, warn};
 
 use super::Post;
+use super::look::{Look, Times, Unreadable, look};
 use crate::metrics;
 use crate::planted::{self, Bug};
-use crate::store::{
-    Change, Collect, Corrupt, GuardName, Keys, Next, Outcomes, Raise, Verdict, batches, decode,
-};
-use crate::task::{Outcome, Pack, PackId, Which};
+use crate::store::{Change, Collect, GuardName, Keys, Postpone, Raise, Verdict, batches};
+use crate::task::PackId;
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
 const SWEEP_MAX: i64 = 256;
@@ -30,16 +29,26 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// 50 ms between sweeps that did: other writers go first.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
+/// 60 s between the leader's clock and those of half the nodes are not worth a word: they tell theirs every 15 s.
+const AHEAD_MS: u64 = 60_000;
+
 /// Collects until the term ends.
 pub(super) async fn run(post: Arc<Post>, fence: Guard) {
     let every = SWEEP_EVERY.min(post.retention / 4).max(SWEEP_PAUSE);
     let mut ticks = interval_at(Instant::now() + every, every);
     loop {
         ticks.tick().await;
+        let times = match times(&post).await {
+            Ok(times) => times,
+            Err(problem) => {
+                warn!(%problem, "the nodes' clocks could not be read, collecting later");
+                continue;
+            }
+        };
         // From the oldest mark on: what was passed by the last time may have been mended.
         let mut from = post.store.keys().gc_prefix();
         loop {
-            let swept = match sweep(&post, &fence, &from).await {
+            let swept = match sweep(&post, &fence, times, &from).await {
                 Ok(swept) => swept,
                 Err(problem) => {
                     warn!(%problem, "collection failed, trying again later");
@@ -61,7 +70,7 @@ pub(super) async fn run(post: Arc<Post>, fence: Guard) {
 struct Swept {
     /// How many marks it worked off.
     worked: usize,
-    /// Behind the last mark it had to leave because a record of its pack cannot be read: there the next sweep begins.
+    /// Behind the last mark it had to leave because its pack, or what belongs to it, cannot be read: there the next sweep begins.
     passed: Option<String>,
 }
 
@@ -79,28 +88,56 @@ enum SweepError {
     Refused(GuardName),
 }
 
-/// Works off the oldest marks from this key on.
-async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, SweepError> {
-    let keys = post.store.keys();
+/// What time collection goes by: see [`agreed`].
+async fn times(post: &Post) -> Result<Times, ReadError> {
+    let clocks = Range::prefix(post.store.keys().clock_prefix());
+    let page = post.store.connection().range(&clocks).await?;
+    let told = page
+        .kvs
+        .iter()
+        .filter_map(|kv| std::str::from_utf8(&kv.value).ok()?.parse().ok());
+    let own_ms = post.store.now_ms();
+    let now_ms = agreed(own_ms, told.collect());
+    let ahead_ms = own_ms - now_ms;
+    if ahead_ms > AHEAD_MS {
+        error!(
+            ahead_ms,
+            "this leader's clock is ahead of those of half the nodes, collecting by theirs"
+        );
+    }
     let mut retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
     if planted::is(Bug::RetentionIgnored) {
         retention_ms = 0;
     }
-    let old_ms = post.store.now_ms().saturating_sub(retention_ms);
-    let range = Range::between(from, keys.gc_before(old_ms)).limit(SWEEP_MAX);
+    Ok(Times {
+        now_ms,
+        retention_ms,
+    })
+}
+
+/// What this leader's clock says, and at most what those of half the nodes do at least: a leader that is ahead neither forgets what
+/// has just ended nor raises the horizon above what others submit, and one node that is behind holds nothing up where there are three.
+fn agreed(own_ms: u64, mut told: Vec<u64>) -> u64 {
+    told.sort_unstable();
+    let middle = told.get(told.len().saturating_sub(1) / 2);
+    middle.map_or(own_ms, |middle| own_ms.min(*middle))
+}
+
+/// Works off the oldest marks from this key on.
+async fn sweep(post: &Post, fence: &Guard, times: Times, from: &str) -> Result<Swept, SweepError> {
+    let keys = post.store.keys();
+    let range = Range::between(from, keys.gc_before(times.old_ms()))
+        .limit(SWEEP_MAX)
+        .keys_only();
     let marks = post.store.connection().range(&range).await?;
     // A pack with several marks is looked at once: its other marks find it gone.
     let mut packs = BTreeSet::<PackId>::new();
     let looks = marks.kvs.into_iter().filter_map(|kv| {
         let (minute_ms, pack) = keys.gc_mark(&kv.key)?;
-        let look =
-            async move { Ok::<_, ReadError>((kv, minute_ms, pack, look(post, pack).await?)) };
+        let look = async move { (kv, minute_ms, pack, look(post, pack, times).await) };
         packs.insert(pack).then_some(look)
     });
-    let looks: Vec<_> = stream::iter(looks)
-        .buffered(LOOKS_MAX)
-        .try_collect()
-        .await?;
+    let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_MAX).collect().await;
     let (mut changes, mut swept, mut horizon) = (Vec::new(), Swept::default(), None);
     for (kv, minute_ms, pack, look) in looks {
         let mark = |idem| Collect {
@@ -109,19 +146,26 @@ async fn sweep(post: &Post, fence: &Guard, from: &str) -> Result<Swept, SweepErr
             pack,
             idem,
         };
-        changes.push(match look {
-            Look::Ended { idem } => {
-                horizon = horizon.max(Some(above(pack, minute_ms, retention_ms)));
-                Change::Collect(mark(idem))
+        match look {
+            Ok(Look::Ended(idem)) => {
+                horizon = horizon.max(Some(times.above(pack, minute_ms)));
+                changes.push(Change::Collect(mark(idem)));
             }
-            Look::Open => Change::Unmark(mark(Vec::new())),
-            Look::Unreadable(problem) => {
+            Ok(Look::Open) => changes.push(Change::Unmark(mark(Vec::new()))),
+            Ok(Look::Later(ended_ms)) => changes.push(Change::Postpone(Postpone {
+                mark: mark(Vec::new()),
+                ended_ms,
+            })),
+            Err(problem) => {
                 error!(%pack, %problem, "a pack that cannot be read is kept");
                 metrics::pack_skipped();
                 swept.passed = Some(Keys::following(&kv.key));
-                continue;
+                // Where etcd answers nothing at all, reading the marks behind it fails too, and that ends the round.
+                if matches!(problem, Unreadable::Read(_)) {
+                    break;
+                }
             }
-        });
+        }
     }
     if let Some(horizon) = horizon {
         let raise = [Change::Raise(Raise { horizon })];
@@ -147,14 +191,6 @@ fn raised(verdict: Verdict) -> Result<(), SweepError> {
     }
 }
 
-/// The horizon under which a pack that ended in this minute may be collected: above its id, and above every id made within half the
-/// retention of its end. A submit with its idempotency key, sent to another node while the key was there and held back until the key is
-/// gone, is refused by that; the least retention is a minute, and nobody waits for a submit longer than 10 s. It is counted from the
-/// mark and not from this leader's clock: one that is years ahead must not refuse all that is submitted for years.
-fn above(pack: PackId, ended_ms: u64, retention_ms: u64) -> PackId {
-    PackId::floor((pack.unix_ms() + 1).max(ended_ms.saturating_add(retention_ms / 2)))
-}
-
 /// How many of these changes are done.
 async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
     let mut worked = 0;
@@ -169,49 +205,6 @@ async fn commit(post: &Post, fence: &Guard, changes: Vec<Change>) -> usize {
         }
     }
     worked
-}
-
-/// What a pack's keys tell of it.
-#[derive(Debug)]
-enum Look {
-    /// Every task has a final outcome: it goes, with these idempotency keys.
-    Ended { idem: Vec<String> },
-    /// It has not ended, or is gone: there is nothing to forget but its mark.
-    Open,
-    /// A record of it is not what its key promises.
-    Unreadable(Corrupt),
-}
-
-/// A pack and the outcomes of its tasks, as one revision has them.
-async fn look(post: &Post, id: PackId) -> Result<Look, ReadError> {
-    let (keys, connection) = (post.store.keys(), post.store.connection());
-    let pack = connection.range(&Range::key(keys.pack(id))).await?;
-    let Some(kv) = pack.kvs.first() else {
-        return Ok(Look::Open);
-    };
-    let results = Range::prefix(keys.results_of(id)).at(pack.revision);
-    let results = connection.range(&results).await?;
-    Ok(ended(kv, &results.kvs).unwrap_or_else(Look::Unreadable))
-}
-
-/// Whether every task of the pack has a final outcome.
-fn ended(pack: &KeyValue, results: &[KeyValue]) -> Result<Look, Corrupt> {
-    let pack: Pack = decode(&pack.key, &pack.value)?;
-    let mut finished = Which::NONE;
-    for kv in results {
-        let outcomes: Outcomes = decode(&kv.key, &kv.value)?;
-        let done = outcomes.of.iter().filter(|attempt| {
-            let dead = matches!(attempt.next, Some(Next::Dead { .. }));
-            dead && planted::is(Bug::DeadIsEnded)
-                || attempt.next.is_none()
-                    && matches!(attempt.outcome, Outcome::Succeeded | Outcome::Cancelled)
-        });
-        finished = done.fold(finished, |all, attempt| all.or(attempt.which));
-    }
-    if pack.which().minus(finished).is_empty() {
-        return Ok(Look::Ended { idem: pack.idem });
-    }
-    Ok(Look::Open)
 }
 
 #[cfg(test)]
@@ -243,16 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn the_horizon_is_above_the_pack_and_whatever_was_made_soon_after_its_end() {
-        // When the pack was made, when it ended, the retention; the horizon.
-        for (made, ended, retention, horizon) in [
-            (1_000, 60_000, 60_000, 90_000),
-            (1_000, 60_000, 86_400_000, 43_260_000),
-            (200_000, 60_000, 60_000, 200_001),
-            (0, 0, 0, 1),
+    fn collection_goes_by_what_half_the_clocks_say_and_never_ahead_of_its_own() {
+        // The leader's clock, what is told, the leader's own included; what is gone by.
+        for (own, told, agreed_ms) in [
+            (70, vec![], 70),
+            (70, vec![60], 60),
+            (50, vec![60], 50),
+            (900, vec![60, 890], 60),
+            (900, vec![890, 61, 60], 61),
+            (70, vec![60, 61, 1], 60),
+            (70, vec![900, 60, 61, 59], 60),
         ] {
-            let above = above(PackId::floor(made), ended, retention);
-            assert_eq!(above, PackId::floor(horizon), "{made} {ended} {retention}");
+            assert_eq!(agreed(own, told.clone()), agreed_ms, "{own} {told:?}");
         }
     }
 }

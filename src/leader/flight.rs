@@ -214,6 +214,7 @@ impl Flights {
                     | Change::Raise(_)
                     | Change::Collect(_)
                     | Change::Unmark(_)
+                    | Change::Postpone(_)
                     | Change::Record(_) => sent.change.clone(),
                 };
                 self.unsettled.push(Sent { change, ..sent });
@@ -283,6 +284,7 @@ impl Hold {
             | Change::Raise(_)
             | Change::Collect(_)
             | Change::Unmark(_)
+            | Change::Postpone(_)
             | Change::Record(_) => Self::default(),
         }
     }

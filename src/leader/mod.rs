@@ -4,6 +4,7 @@
 mod collect;
 mod flight;
 mod load;
+mod look;
 mod refill;
 mod upkeep;
 

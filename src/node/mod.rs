@@ -7,6 +7,7 @@ mod join;
 mod leave;
 mod parts;
 pub mod signals;
+mod telling;
 mod watchman;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use address::advertised;
 use built_in::built_in;
 pub use embedded::OwnEtcd;
 use parts::Parts;
+use telling::tell_clock;
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
@@ -215,7 +217,10 @@ impl Shared {
                 session = join::join(self) => session?,
                 () = stop.cancelled() => return Ok(()),
             };
-            let ended = self.attend(&session, stop).await;
+            let ended = tokio::select! {
+                ended = self.attend(&session, stop) => ended,
+                never = tell_clock(self, &session) => match never {},
+            };
             self.ready
                 .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
             session.close().await;

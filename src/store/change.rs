@@ -34,6 +34,8 @@ pub enum Change {
     Collect(Collect),
     /// A mark on a pack that has not ended is dropped.
     Unmark(Collect),
+    /// A mark is moved: its pack has ended, and may not be forgotten yet.
+    Postpone(Postpone),
     /// A term is written into the history.
     Record(Term),
 }
@@ -195,6 +197,15 @@ pub struct Collect {
     pub idem: Vec<String>,
 }
 
+/// A mark that is moved.
+#[derive(Clone, Debug)]
+pub struct Postpone {
+    /// The mark.
+    pub mark: Collect,
+    /// As if its pack had ended then, in milliseconds since 1970: another minute than the mark's.
+    pub ended_ms: u64,
+}
+
 /// A line of the leadership history.
 #[derive(Clone, Debug)]
 pub struct Term {
@@ -224,6 +235,7 @@ impl Change {
             Self::Raise(_) => "raise",
             Self::Collect(_) => "collect",
             Self::Unmark(_) => "unmark",
+            Self::Postpone(_) => "postpone",
             Self::Record(_) => "record",
         }
     }
@@ -254,6 +266,7 @@ impl Change {
             | Self::Raise(_)
             | Self::Collect(_)
             | Self::Unmark(_)
+            | Self::Postpone(_)
             | Self::Record(_) => None,
         }
     }

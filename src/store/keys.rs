@@ -121,6 +121,17 @@ impl Keys {
         format!("{}live/node/", self.root)
     }
 
+    /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
+    /// with its session. `/tenure/default/clock/n1`
+    pub fn clock(&self, node: &Name) -> String {
+        format!("{}{node}", self.clock_prefix())
+    }
+
+    /// Where all nodes' clocks are.
+    pub fn clock_prefix(&self) -> String {
+        format!("{}clock/", self.root)
+    }
+
     /// `live/lane/<queue>/<kind>` = empty. Written with the first submit of a lane; stays. `/tenure/default/live/lane/mail/http`
     pub fn lane(&self, lane: &Lane) -> String {
         format!("{}{}/{}", self.lane_prefix(), lane.queue, lane.kind)
@@ -265,13 +276,14 @@ impl Keys {
         format!("{}{queue}/", self.dead_prefix())
     }
 
-    /// `idem/<key>` = [`super::Idem`]. Submit writes it; it goes with its pack, never earlier.
+    /// `idem/<key>` = [`super::Idem`]. Submit writes it; it goes with its pack, never earlier, and a batch's with the
+    /// last of its packs.
     pub fn idem(&self, key: &str) -> String {
         format!("{}idem/{key}", self.root)
     }
 
     /// `gc/<minute>/<pack>` = empty: all tasks of this pack may have ended by this minute. Report, reclaim and cancel write it;
-    /// collect takes it away, after the retention.
+    /// collect takes it away, after the retention; postpone moves it where the pack has to stay for longer.
     pub fn gc(&self, unix_ms: u64, pack: PackId) -> String {
         format!("{}{pack}", self.gc_before(unix_ms))
     }

@@ -21,8 +21,8 @@ pub mod txns;
 pub use act::{ActError, Acted};
 
 pub use change::{
-    Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Take, Term,
-    Waiting,
+    Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
+    Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
 pub use guard::GuardName;

@@ -5,16 +5,17 @@
 //! decides: a [`Change`] comes in, a [`Txn`] goes out. Guards that may be retried compare mod revisions, because
 //! "absent" can become true again.
 
-use tenure_cluster::{Guard, Op, Txn};
+use tenure_cluster::{Guard, Op, Session, Txn};
 
 use super::change::{
-    Act, Assign, Change, Collect, Raise, Reclaim, Report, Settled, StopRuns, Submit, Term, Waiting,
+    Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
+    Term, Waiting,
 };
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::records::{Attempt, Idem, Next, Outcomes, Record, Run, Stop, encode};
 use crate::planted::{self, Bug};
-use crate::task::{ClaimId, Outcome, Pack, PackId, Tally, Which};
+use crate::task::{ClaimId, Name, Outcome, Pack, PackId, Tally, Which};
 
 /// 512 B: a pack at most this long travels inside its records, so that a node starts its tasks without a read.
 pub const INLINE_BYTES_MAX: usize = 512;
@@ -37,6 +38,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Raise(to) => raise(keys, to),
         Change::Collect(ended) => collect(keys, ended),
         Change::Unmark(mark) => unmark(mark),
+        Change::Postpone(mark) => postpone(keys, mark),
         Change::Record(term) => record(keys, term),
     }
 }
@@ -62,6 +64,21 @@ pub fn initialise(keys: &Keys) -> Txn {
     Txn::new()
         .guard(Guard::absent(GuardName::Horizon.name(), keys.horizon()))
         .put(keys.horizon(), lowest)
+}
+
+/// Tells what a node's wall clock says. The node's.
+///
+/// Guards   `node`: its session lives.
+/// Writes   the clock, leased: it goes with the session.
+/// Refused  node: the session is over.
+pub fn clock(keys: &Keys, node: &Name, session: &Session, now_ms: u64) -> Txn {
+    Txn::new()
+        .guard(Guard::created_at(
+            GuardName::Node.name(),
+            keys.node(node),
+            session.revision(),
+        ))
+        .put_leased(keys.clock(node), now_ms.to_string(), session.lease())
 }
 
 /// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent before the first submit to it.
@@ -412,6 +429,16 @@ fn unmark(mark: &Collect) -> Txn {
         .delete(mark.mark.clone())
 }
 
+/// Moves the mark of a pack that has ended and may not be forgotten yet to a later minute, so that it is not looked at until then.
+/// The leader's.
+///
+/// Guards   `gc`: the mark as it was seen.
+/// Writes   the mark gone; one of the later minute.
+/// Refused  gc: it was put anew, look again.
+fn postpone(keys: &Keys, to: &Postpone) -> Txn {
+    unmark(&to.mark).put(keys.gc(to.ended_ms, to.mark.pack), Vec::new())
+}
+
 /// Marks a pack that may have ended: what several changes of a batch would put is put by this one alone. It stands also where
 /// those are refused; a mark too many is dropped again, one too few would keep its pack for ever.
 ///
@@ -437,6 +464,7 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
         | Change::Raise(_)
         | Change::Collect(_)
         | Change::Unmark(_)
+        | Change::Postpone(_)
         | Change::Record(_) => return None,
     };
     marks.then(|| keys.gc(now_ms, pack))

@@ -1,10 +1,10 @@
-//! What forgets ended packs: raise, collect, unmark.
+//! What forgets ended packs: raise, collect, unmark, postpone; and the clocks it goes by.
 
-use tenure::store::{Change, Collect, Place, Raise, RecordId};
+use tenure::store::{Change, Collect, Place, Postpone, Raise, RecordId, txns};
 use tenure::task::{Outcome, PackId, Which};
-use tenure_cluster::Txn;
+use tenure_cluster::{Session, SessionOptions, Txn};
 
-use super::common::{Lab, NOW, Writes, assign, pack, submit, take};
+use super::common::{Lab, NOW, Writes, assign, name, pack, submit, take};
 
 /// A pack of one, submitted with an idempotency key, that succeeded; its mark as it is seen.
 async fn ended(lab: &Lab) -> Collect {
@@ -110,4 +110,58 @@ async fn unmark_loses_by_gc_where_it_was_put_anew() {
     let done = ended(&lab).await;
     marked_again(&lab, &done).await;
     lab.refused(&Change::Unmark(done), "gc").await;
+}
+
+fn postponed(mark: Collect) -> Change {
+    let ended_ms = NOW + 3_600_000;
+    Change::Postpone(Postpone { mark, ended_ms })
+}
+
+#[tokio::test]
+async fn postpone_writes_the_mark_among_those_of_a_later_minute() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    let writes = lab.writes(&postponed(done.clone())).await;
+    let later = lab.keys().gc(NOW + 3_600_000, done.pack);
+    assert_eq!(writes, Writes::of(&[later], &[], &[done.mark]));
+}
+
+#[tokio::test]
+async fn postpone_loses_by_gc_where_it_was_put_anew() {
+    let lab = Lab::start().await;
+    let done = ended(&lab).await;
+    marked_again(&lab, &done).await;
+    lab.refused(&postponed(done), "gc").await;
+}
+
+/// A session of node `a`, as nodes open theirs.
+async fn session(lab: &Lab) -> Session {
+    let ttl = std::time::Duration::from_mins(1);
+    let options = SessionOptions::new(lab.keys().node(&name("a")), "", ttl);
+    let opened = Session::open(lab.store.connection(), options).await;
+    opened.expect("nobody else has the name")
+}
+
+#[tokio::test]
+async fn clock_writes_what_the_nodes_clock_says() {
+    let lab = Lab::start().await;
+    let session = session(&lab).await;
+    let before = lab.all().await;
+    lab.must(&txns::clock(lab.keys(), &name("a"), &session, NOW))
+        .await;
+    let (key, after) = (lab.keys().clock(&name("a")), lab.all().await);
+    let writes = Writes::between(&before, &after);
+    assert_eq!(writes, Writes::of(&[key.clone()], &[], &[]));
+    let told = after.iter().find(|kv| kv.key == key).unwrap();
+    let said = (&told.value[..], told.lease);
+    assert_eq!(said, (NOW.to_string().as_bytes(), session.lease()));
+}
+
+#[tokio::test]
+async fn clock_loses_by_node_where_its_session_is_over() {
+    let lab = Lab::start().await;
+    let session = session(&lab).await;
+    lab.kill("a").await;
+    let clock = txns::clock(lab.keys(), &name("a"), &session, NOW);
+    lab.refused_txn(&clock, "node").await;
 }

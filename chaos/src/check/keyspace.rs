@@ -66,7 +66,7 @@ pub enum Key {
     Horizon,
     /// The history of one term.
     Term(i64),
-    /// Lanes' marks and the pulse: nothing is judged by them.
+    /// Lanes' marks, nodes' clocks and the pulse: nothing is judged by them.
     Plain,
     /// Under the cluster's root and none of these.
     Unknown,
@@ -123,6 +123,7 @@ fn within(rest: &str) -> Option<Key> {
         "elect" => Key::Elect(rest.to_owned()),
         "pack" => Key::Pack(rest.parse().ok()?),
         "idem" => Key::Idem(rest.to_owned()),
+        "clock" => Key::Plain,
         "term" => Key::Term(rest.parse().ok()?),
         "gc" => Key::Mark(rest.split_once('/')?.1.parse().ok()?),
         "dead" => Key::Dead(name(rest.split_once('/')?.1)?),

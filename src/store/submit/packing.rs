@@ -42,7 +42,7 @@ pub(super) fn packed(
         pack.tasks.insert(index, task.spec);
         ids.push(id.task(index));
     }
-    // The batch's key goes with its first pack.
+    // The batch's first pack has its key, and goes when the others have.
     if let (Some((_, first)), Some(idem)) = (packs.first_mut(), idem) {
         first.idem.push(idem.key.clone());
     }
