@@ -151,7 +151,7 @@ async fn clock_writes_what_the_nodes_clock_says() {
         .await;
     let (key, after) = (lab.keys().clock(&name("a")), lab.all().await);
     let writes = Writes::between(&before, &after);
-    assert_eq!(writes, Writes::of(&[key.clone()], &[], &[]));
+    assert_eq!(writes, Writes::of(std::slice::from_ref(&key), &[], &[]));
     let told = after.iter().find(|kv| kv.key == key).unwrap();
     let said = (&told.value[..], told.lease);
     assert_eq!(said, (NOW.to_string().as_bytes(), session.lease()));
