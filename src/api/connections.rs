@@ -10,6 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -20,7 +21,7 @@ use tracing::{debug, warn};
 /// 4,096 connections at once: four times the requests that may wait for a task. Others wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
 /// Half of the files that the process may have open: the rest is for etcd, commands and their pipes.
-const FILES_SHARE: usize = 2;
+const FILES_SHARE: u64 = 2;
 /// 2 minutes from a connection, or from its last answer, to the end of the next request's headers. Longer than clients keep an idle one
 /// (reqwest 90 s), so that they are the ones who close it and no request crosses with the end.
 const ASKS_WITHIN: Duration = Duration::from_mins(2);
@@ -37,14 +38,11 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// With as many as the process has files for.
+    /// With as many as the process has files for; it is given as many as it may have, where it has too few.
     pub(super) fn new(listener: TcpListener, router: Router) -> Self {
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let files = files.map_or(usize::MAX, |files| {
-            usize::try_from(files).unwrap_or(usize::MAX)
-        });
-        let at_most = CONNECTIONS_MAX.min(files / FILES_SHARE);
-        Self::of(listener, router, at_most, ASKS_WITHIN)
+        let share = files() / FILES_SHARE;
+        let at_most = usize::try_from(share).unwrap_or(usize::MAX);
+        Self::of(listener, router, at_most.min(CONNECTIONS_MAX), ASKS_WITHIN)
     }
 
     fn of(listener: TcpListener, router: Router, at_most: usize, asks_within: Duration) -> Self {
@@ -61,21 +59,23 @@ impl Connections {
     ///
     /// # Errors
     /// The listener is gone.
-    pub(super) async fn serve(&mut self, closing: CancellationToken) -> io::Result<()> {
+    pub(super) async fn serve(self, closing: CancellationToken) -> io::Result<()> {
+        let Self {
+            listener,
+            router,
+            room,
+            asks_within,
+            mut open,
+        } = self;
         let serving = async {
             loop {
-                let place = Arc::clone(&self.room).acquire_owned().await;
+                let place = Arc::clone(&room).acquire_owned().await;
                 let place = place.expect("it is never closed");
-                let stream = accepted(&self.listener).await?;
+                let stream = accepted(&listener).await?;
                 // Those that have ended; their places were free before.
-                while self.open.try_join_next().is_some() {}
-                let served = one(
-                    stream,
-                    self.router.clone(),
-                    self.asks_within,
-                    closing.clone(),
-                );
-                self.open.spawn(async {
+                while open.try_join_next().is_some() {}
+                let served = one(stream, router.clone(), asks_within, closing.clone());
+                open.spawn(async {
                     served.await;
                     drop(place);
                 });
@@ -85,9 +85,30 @@ impl Connections {
             failed = serving => return failed,
             () = closing.cancelled() => {}
         }
-        while self.open.join_next().await.is_some() {}
+        // Who comes now is refused at once, and goes to another node.
+        drop(listener);
+        while open.join_next().await.is_some() {}
         Ok(())
     }
+}
+
+/// How many files the process may have open. Where that is less than the connections need, it is raised as far as the system lets it.
+fn files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = u64::try_from(CONNECTIONS_MAX).unwrap_or(u64::MAX) * FILES_SHARE;
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= enough {
+        return current;
+    }
+    let more = limit.maximum.map_or(enough, |most| most.min(enough));
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(more),
+            maximum: limit.maximum,
+        },
+    );
+    if raised.is_ok() { more } else { current }
 }
 
 /// The next connection. What fails for one of them is passed; where the system has none to give it is waited for.
@@ -162,7 +183,7 @@ mod tests {
         let at = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(async || "here"));
         let closing = CancellationToken::new();
-        let mut connections = Connections::of(listener, router, at_most, asks_within);
+        let connections = Connections::of(listener, router, at_most, asks_within);
         let told = closing.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { connections.serve(told).await.unwrap() });
@@ -227,6 +248,30 @@ mod tests {
             timeout(SOON, stream.read(&mut [0])).await.unwrap().unwrap(),
             0
         );
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_answers_are_waited_for_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let closing = CancellationToken::new();
+        let connections = Connections::of(listener, router, 2, ASKS_WITHIN);
+        let mut serving = std::pin::pin!(connections.serve(closing.clone()));
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await
+            .unwrap();
+        // Its request is being answered.
+        let begun = timeout(Duration::from_millis(100), &mut serving).await;
+        assert!(begun.is_err(), "{begun:?}");
+
+        closing.cancel();
+        assert!(futures::poll!(&mut serving).is_pending());
+
+        let refused = TcpStream::connect(at).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]

@@ -362,7 +362,7 @@ fn counted(faults: &[FieldError]) -> String {
 fn full(room: &Room) -> String {
     let Room { in_use, quota, .. } = room;
     let until = if room.no_space {
-        "etcd has raised its alarm NOSPACE: new work is refused until it is disarmed"
+        "etcd has raised its alarm NOSPACE: new work is refused until it has room and the alarm is disarmed; a node's own etcd disarms it itself, and `etcd-quota` gives it more room"
     } else {
         "new work is refused until ended tasks are collected or the quota is raised"
     };

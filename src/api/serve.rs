@@ -79,7 +79,7 @@ pub async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let mut connections = Connections::new(listener, router);
+    let connections = Connections::new(listener, router);
     tokio::select! {
         served = connections.serve(shutdown.clone()) => served,
         () = async { shutdown.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {

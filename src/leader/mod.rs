@@ -98,7 +98,8 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     if landing.await.is_err() {
         warn!("etcd has not answered what was in flight; the fence will refuse it");
     }
-    info!(term = term.revision(), ?over, "no longer leading");
+    let asked = matches!(over, Over::Asked(_));
+    info!(term = term.revision(), asked, "no longer leading");
     match over {
         Over::TermLost => Over::TermLost,
         Over::Asked(record) => Over::Asked(store::Term::closed(

@@ -135,7 +135,7 @@ impl Store {
             tokio::time::sleep(somewhere_in(pause_max)).await;
             pause_max = (pause_max * 2).min(PAUSE_MAX);
         }
-        Err(ActError::Busy(id))
+        Err(unsure.map_or(ActError::Busy(id), ActError::Unknown))
     }
 
     /// A look that fails after an act of unknown outcome leaves that outcome unknown.

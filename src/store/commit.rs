@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tenure_cluster::{
-    Answer, Branch, Connection, Failure, Footprint, Guard, Outcome, Range, ReadError, Txn,
+    Answer, Branch, Connection, Failure, Footprint, Guard, Outcome, Range, ReadError, Session, Txn,
 };
 
 use super::change::{Change, Settled};
@@ -15,7 +15,7 @@ use super::txns;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::planted::{self, Bug};
-use crate::task::Routing;
+use crate::task::{Name, Routing};
 
 /// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
 /// writers waiting for a few milliseconds at most.
@@ -101,6 +101,14 @@ impl Store {
     pub async fn revision(&self) -> Result<i64, ReadError> {
         let read = Range::key(self.keys.horizon()).keys_only();
         Ok(self.connection.range(&read).await?.revision)
+    }
+
+    /// Tells what a node's wall clock says. Nested, because etcd checks its quota for puts of the outer transaction only: this must not
+    /// raise the alarm about space, and clocks that stand still would hold up the collection that makes room. So it is committed also
+    /// where the session is over, and writes nothing then.
+    pub async fn tell_clock(&self, node: &Name, session: &Session) -> Outcome {
+        let clock = txns::clock(&self.keys, node, session, self.now_ms());
+        self.connection.commit(&Txn::new().nest(clock)).await
     }
 
     /// Sends one change of anyone's.

@@ -132,7 +132,7 @@ async fn accepted_tasks_complete_though_etcd_was_full() {
     recorder.started(8).await;
     recorder.idle("a").await;
 
-    let clear = written.iter().fold(Txn::new(), |txn, key| txn.delete(key));
+    let clear = written.iter().fold(Txn::new(), Txn::delete);
     assert!(connection.commit(&clear).await.committed().is_some());
     let now = cluster.revision().await;
     connection.compact(now).await.unwrap();

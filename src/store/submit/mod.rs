@@ -227,7 +227,6 @@ impl Submitter {
             .map(|(_, pack)| Lane::of(&pack.routing))
             .collect();
         let deadline = Instant::now() + SUBMIT_DEADLINE;
-        self.lanes.mark(&self.store, lanes, deadline).await?;
         let inline = packs.len() <= PACK_TASKS_MAX;
         let entry = idem.iter().map(|idem| {
             (
@@ -247,6 +246,7 @@ impl Submitter {
         if bytes > SUBMIT_BYTES_MAX {
             return Err(SubmitError::TooLarge(bytes));
         }
+        self.lanes.mark(&self.store, lanes, deadline).await?;
         let sent = timeout_at(deadline, self.send(change, idem, ids)).await;
         sent.unwrap_or_else(|_| Err(SubmitError::Unknown(late())))
     }

@@ -228,6 +228,9 @@ fn limits(settings: &Settings, planned: &[Planned]) -> Limits {
         None
     });
     Limits {
+        // A watch that was refused several times waits up to 2 s before it asks again; and half a second to act on what it hears.
+        reclaim_ms: 2_500,
+        failover_ms: 2_500,
         lease_ms: settings.lease_ttl_secs * 1_000 + 1_000,
         drain_ms: u64::try_from(HEALS_WITHIN.as_millis()).expect("a minute fits"),
         retention_ms: settings.retention_secs * 1_000,

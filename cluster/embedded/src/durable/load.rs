@@ -10,16 +10,16 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use super::error::OpenError;
 use super::rows::{
     FORMAT, LEASES, LOG, META, META_COMPACTED, META_FORMAT, META_NO_SPACE, META_OPENS,
-    META_REVISION,
+    META_REVISION, alarm,
 };
-use crate::engine::{Lessor, Record, RecordId, Store};
+use crate::engine::{Alarm, Lessor, Record, RecordId, Store};
 
 /// What a directory held.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) store: Store,
     pub(crate) lessor: Lessor,
-    pub(crate) no_space: bool,
+    pub(crate) no_space: Option<Alarm>,
     /// How often the directory was opened before.
     pub(crate) opens: i64,
     /// Compacted, and still in the file.
@@ -61,7 +61,7 @@ pub(crate) fn load(database: &Database, dir: &Path) -> Result<Loaded, OpenError>
     Ok(Loaded {
         store,
         lessor,
-        no_space: get(META_NO_SPACE)? == Some(1),
+        no_space: alarm(get(META_NO_SPACE)?),
         opens: get(META_OPENS)?.unwrap_or(0),
         dropped,
     })

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use prost::Message;
 use redb::{Database, TableDefinition};
 
-use crate::engine::{Effect, RecordId};
+use crate::engine::{Alarm, Effect, RecordId};
 
 /// The version of all below; another one is refused.
 pub(crate) const FORMAT: i64 = 1;
@@ -23,13 +23,31 @@ pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_REVISION: &str = "revision";
 /// The compacted revision.
 pub(crate) const META_COMPACTED: &str = "compacted";
-/// 1 while the alarm about space is raised.
+/// The alarm about space: 0 none, 1 raised by the quota, 2 by a client.
 pub(crate) const META_NO_SPACE: &str = "no-space";
 /// How often the directory was opened.
 pub(crate) const META_OPENS: &str = "opens";
 
 /// 2,000 rows of compacted history dropped in one commit: a few milliseconds beside its fsync.
 const DROPPED_PER_COMMIT: usize = 2_000;
+
+/// The row of an alarm.
+fn alarm_row(raised: Option<Alarm>) -> i64 {
+    match raised {
+        None => 0,
+        Some(Alarm::Quota) => 1,
+        Some(Alarm::Asked) => 2,
+    }
+}
+
+/// The alarm of a row; what is not known is none.
+pub(crate) fn alarm(row: Option<i64>) -> Option<Alarm> {
+    match row {
+        Some(1) => Some(Alarm::Quota),
+        Some(2) => Some(Alarm::Asked),
+        _ => None,
+    }
+}
 
 /// Writes effects and drops some of what was compacted, in one transaction that is on disk when this returns.
 pub(crate) fn commit(
@@ -60,7 +78,7 @@ pub(crate) fn commit(
                     meta.insert(META_COMPACTED, revision)?;
                     dropped.extend(rows);
                 }
-                Effect::NoSpace(raised) => drop(meta.insert(META_NO_SPACE, i64::from(*raised))?),
+                Effect::NoSpace(raised) => drop(meta.insert(META_NO_SPACE, alarm_row(*raised))?),
             }
         }
         for id in dropped.drain(..dropped.len().min(DROPPED_PER_COMMIT)) {

@@ -119,7 +119,7 @@ fn while_too_much_waits_for_the_disk_only_leases_are_renewed() {
         ..
     } = writing();
     let identity = Options::default().identity();
-    let engine = Engine::restore(identity, Store::default(), Lessor::default(), false);
+    let engine = Engine::restore(identity, Store::default(), Lessor::default(), None);
     let core = Core::new(engine, None, gate, Some(journal));
     let put = |bytes: usize| {
         core.apply(move |engine, _| {

@@ -57,14 +57,14 @@ impl Engine {
     pub(super) fn alarmed(&mut self, by: Alarm) {
         if self.no_space.is_none() {
             self.no_space = Some(by);
-            self.effect(|| Effect::NoSpace(true));
+            self.effect(|| Effect::NoSpace(Some(by)));
         }
     }
 
     /// Accepts them again.
     pub(crate) fn lower_no_space(&mut self) {
         if self.no_space.take().is_some() {
-            self.effect(|| Effect::NoSpace(false));
+            self.effect(|| Effect::NoSpace(None));
         }
     }
 

@@ -57,8 +57,8 @@ pub(crate) enum Effect {
         revision: i64,
         dropped: Vec<RecordId>,
     },
-    /// The alarm about space.
-    NoSpace(bool),
+    /// The alarm about space, and who raised it.
+    NoSpace(Option<Alarm>),
 }
 
 /// Who answers, and within which bounds.
@@ -76,7 +76,7 @@ pub(crate) struct Identity {
 
 /// Who raised the alarm about space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Alarm {
+pub(crate) enum Alarm {
     /// A write that did not fit: it is lowered when there is room again.
     Quota,
     /// A client: it is lowered by one.
@@ -121,13 +121,13 @@ impl Engine {
         identity: Identity,
         store: Store,
         lessor: Lessor,
-        no_space: bool,
+        no_space: Option<Alarm>,
     ) -> Self {
         Self {
             index: store.revision().unsigned_abs(),
             store,
             lessor,
-            no_space: no_space.then_some(Alarm::Quota),
+            no_space,
             effects: Some(Vec::new()),
             ..Self::new(identity)
         }

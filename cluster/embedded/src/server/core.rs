@@ -109,7 +109,7 @@ impl Core {
         let now = self.now();
         engine.end_leases(now);
         if let Some(history) = history {
-            history.keep(engine, now);
+            history.keep(engine, now, self.gate.visible());
         }
         engine.lower_where_room();
         self.applied(engine);

@@ -9,6 +9,8 @@ use crate::engine::Engine;
 
 /// 5 min, how old a revision may be dropped: what Kubernetes keeps, and longer than any read needs.
 const AGE: Duration = Duration::from_mins(5);
+/// 5 s where there is no space: what the leader itself keeps then, and as long as a read may take.
+const AGE_WHEN_FULL: Duration = Duration::from_secs(5);
 /// 10,000 revisions are kept however old, so that a quiet server keeps what its watches may ask for.
 const REVISIONS_MIN: i64 = 10_000;
 /// 500,000 revisions at most, however young: some 250 MB at 500 bytes each.
@@ -21,17 +23,20 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct History {
     seen: VecDeque<(Duration, i64)>,
     next: Duration,
-    /// The last revision at the look before, as often as the clock ticks.
-    before: i64,
+    /// What could be seen some seconds ago, and when.
+    before: (Duration, i64),
 }
 
 impl History {
-    /// Compacts what is neither young nor among the last, every 10 s. Where there is no space, at every tick all that was there at
-    /// the last: nobody else can, where its only client cannot get a lease.
-    pub(crate) fn keep(&mut self, engine: &mut Engine, now: Duration) {
-        let before = std::mem::replace(&mut self.before, engine.store().revision());
-        if engine.full() {
-            compact(engine, before);
+    /// Compacts what is neither young nor among the last, every 10 s. Where there is no space, all that is
+    /// older than 5 s: nobody else can, where its only client cannot get a lease. `visible` is the last revision that anybody can see.
+    pub(crate) fn keep(&mut self, engine: &mut Engine, now: Duration, visible: i64) {
+        let (at, before) = self.before;
+        if now.saturating_sub(at) >= AGE_WHEN_FULL {
+            self.before = (now, visible);
+            if engine.full() {
+                compact(engine, before);
+            }
         }
         if now < self.next {
             return;
@@ -88,6 +93,11 @@ mod tests {
         }
     }
 
+    fn keep(history: &mut History, engine: &mut Engine, now: Duration) {
+        let visible = engine.store().revision();
+        history.keep(engine, now, visible);
+    }
+
     fn engine() -> Engine {
         within(None)
     }
@@ -106,15 +116,15 @@ mod tests {
         let (mut engine, mut history) = (engine(), History::default());
         write(&mut engine, REVISIONS_MIN + 50);
         let then = engine.store().revision();
-        history.keep(&mut engine, Duration::ZERO);
+        keep(&mut history, &mut engine, Duration::ZERO);
         write(&mut engine, 100);
 
-        history.keep(&mut engine, AGE.saturating_sub(EVERY));
+        keep(&mut history, &mut engine, AGE.saturating_sub(EVERY));
         let young = engine.store().compacted();
-        history.keep(&mut engine, AGE);
+        keep(&mut history, &mut engine, AGE);
         let few = engine.store().compacted();
         write(&mut engine, 2 * REVISIONS_MIN);
-        history.keep(&mut engine, AGE + EVERY);
+        keep(&mut history, &mut engine, AGE + EVERY);
 
         assert!(young <= 0, "{young} though nothing is old");
         // Of what is old, the last 10,000 are kept.
@@ -128,7 +138,7 @@ mod tests {
         let (mut engine, mut history) = (engine(), History::default());
         write(&mut engine, REVISIONS_MAX + 7);
 
-        history.keep(&mut engine, Duration::ZERO);
+        keep(&mut history, &mut engine, Duration::ZERO);
 
         let dropped = engine.store().revision() - REVISIONS_MAX;
         assert_eq!(engine.store().compacted(), dropped);
@@ -147,10 +157,13 @@ mod tests {
         engine.lower_where_room();
         assert!(engine.full(), "nothing has gone yet");
 
-        history.keep(&mut engine, Duration::ZERO);
+        keep(&mut history, &mut engine, AGE_WHEN_FULL);
         engine.lower_where_room();
-        assert!(engine.full(), "what was there a tick ago is still readable");
-        history.keep(&mut engine, Duration::from_millis(500));
+        assert!(
+            engine.full(),
+            "what was there a moment ago is still readable"
+        );
+        keep(&mut history, &mut engine, 2 * AGE_WHEN_FULL);
         engine.lower_where_room();
 
         assert!(put(&mut engine).is_ok());
