@@ -160,7 +160,8 @@ async fn a_pack_that_is_read_for_a_long_time_keeps_its_work_in_hand(backend: Bac
     let (_etcd, store, revision) = holding(backend, encode(&pack())).await;
     let mut worker = reading(store, revision);
 
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    let begun = worker.claims[&CLAIM].hand_back_at;
+    assert!(begun.is_none(), "its time begins with the pack: {begun:?}");
     worker.hand_back_late();
 
     assert_eq!(worker.claims[&CLAIM].waiting, Which::first(2));
