@@ -32,7 +32,7 @@ pub(crate) const META_OPENS: &str = "opens";
 const DROPPED_PER_COMMIT: usize = 2_000;
 
 /// The row of an alarm.
-fn alarm_row(raised: Option<Alarm>) -> i64 {
+pub(super) fn alarm_row(raised: Option<Alarm>) -> i64 {
     match raised {
         None => 0,
         Some(Alarm::Quota) => 1,

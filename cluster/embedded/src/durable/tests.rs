@@ -11,7 +11,8 @@ use redb::{Builder, StorageBackend};
 
 use super::Journal;
 use super::journal::PENDING_BYTES_MAX;
-use crate::engine::{Effect, Engine, Lessor, Record, Store};
+use super::rows::{alarm, alarm_row};
+use crate::engine::{Alarm, Effect, Engine, Lessor, Record, Store};
 use crate::options::Options;
 use crate::server::{Core, Gate};
 
@@ -84,6 +85,14 @@ fn wrote(revision: i64) -> Vec<Effect> {
         ..PbKeyValue::default()
     };
     vec![Effect::Wrote(vec![Arc::new(Record { kv, sub: 0 })])]
+}
+
+#[test]
+fn who_raised_the_alarm_is_read_as_it_was_written() {
+    for raised in [None, Some(Alarm::Quota), Some(Alarm::Asked)] {
+        assert_eq!(alarm(Some(alarm_row(raised))), raised);
+    }
+    assert_eq!(alarm(None), None, "nothing was ever raised");
 }
 
 #[tokio::test]
