@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Connection;
 use crate::txn::{Guard, Outcome, Txn};
 
-/// 1,024 keys left behind at once; more means a caller drops handles in a loop.
-const ORPHANS_MAX: usize = 1024;
+/// 1,024 places, reserved by what the session holds or waits for, or filled by what was left behind: more keys on one lease
+/// make its end slow for etcd.
+pub(crate) const PLACES_MAX: usize = 1024;
 /// 500 ms between attempts that were not answered well.
 const RETRY: Duration = Duration::from_millis(500);
 /// Pauses before each sweep for a put that may still commit; etcd gives up a request after 7 s, and 31 s in
@@ -27,12 +28,14 @@ const SWEEPS: [Duration; 6] = [
     Duration::from_secs(16),
 ];
 
-/// A key without an owner. Its name was used once, so deleting it by name harms nobody.
+/// Keys without an owner, deleted together. Their names were used once, so deleting them by name harms nobody.
 #[derive(Debug)]
 pub(crate) struct Orphan {
-    pub(crate) key: String,
-    /// Its create revision; `None` where its put was sent and not answered.
+    pub(crate) keys: Vec<String>,
+    /// The create revision of the first, as a guard; `None` where it is not known.
     pub(crate) created: Option<i64>,
+    /// A put of one was sent and not answered, so that it may arrive later.
+    pub(crate) late: bool,
 }
 
 /// Where orphans are handed in.
@@ -41,21 +44,30 @@ pub(crate) struct Janitor {
     orphans: mpsc::Sender<Orphan>,
 }
 
+/// The certainty that an orphan will be taken, reserved before there is one.
+pub(crate) struct Place(mpsc::OwnedPermit<Orphan>);
+
+impl Place {
+    /// Hands the orphan over; it goes at the latest with its lease.
+    pub(crate) fn take(self, orphan: Orphan) {
+        self.0.send(orphan);
+    }
+}
+
 impl Janitor {
     /// A janitor, and its work, to be run by the owner until the session ends.
     pub(crate) fn new(
         connection: Connection,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
-        let (orphans, receiver) = mpsc::channel(ORPHANS_MAX);
+        let (orphans, receiver) = mpsc::channel(PLACES_MAX);
         (Self { orphans }, run(connection, receiver, stop))
     }
 
-    /// Takes a key over; it goes at the latest with its lease.
-    pub(crate) fn take(&self, orphan: Orphan) {
-        if let Err(error) = self.orphans.try_send(orphan) {
-            tracing::debug!(%error, "an abandoned key waits for the end of its lease");
-        }
+    /// Reserves a place, unless as many are reserved or filled as there are.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let permit = self.orphans.clone().try_reserve_owned();
+        permit.ok().map(Place)
     }
 }
 
@@ -76,22 +88,19 @@ async fn run(
 }
 
 async fn sweep(connection: &Connection, orphan: Orphan) {
-    let delete = Txn::new().delete(&orphan.key);
-    match orphan.created {
-        Some(revision) => {
-            settle(
-                connection,
-                &delete.guard(Guard::created_at("own", &orphan.key, revision)),
-            )
-            .await;
-        }
-        // Its guard is that the key is absent, which can become true again: only time settles it.
-        None => {
-            for pause in SWEEPS {
-                sleep(pause).await;
-                settle(connection, &delete).await;
-            }
-        }
+    let delete = orphan.keys.iter().fold(Txn::new(), Txn::delete);
+    let (created, first) = (orphan.created, orphan.keys.first());
+    let delete = match created.zip(first) {
+        Some((revision, key)) => delete.guard(Guard::created_at("own", key, revision)),
+        None => delete,
+    };
+    if !orphan.late {
+        return settle(connection, &delete).await;
+    }
+    // The put's guard is that the key is absent, which can become true again: only time settles it.
+    for pause in SWEEPS {
+        sleep(pause).await;
+        settle(connection, &delete).await;
     }
 }
 

@@ -11,12 +11,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
+use crate::ended::{Life, ended};
 use crate::failure::{Failure, FailureKind};
 use crate::lifetime::{Lifetime, Standing};
 use crate::meter;
-use crate::read::{Range, ReadError};
 use crate::session::{LostReason, State};
-use crate::watch::{Delivery, Event, EventKind, WatchSpec};
 
 /// 500 ms between a keepalive that failed and the next.
 const RETRY: Duration = Duration::from_millis(500);
@@ -85,12 +84,13 @@ impl Keeper {
     async fn until_lost(&mut self) -> LostReason {
         let (connection, lease, lifetime) = (self.connection.clone(), self.lease, self.lifetime);
         let renew = |at| renew(connection.clone(), lease, at, lifetime.renew_limit());
-        let own_key = deleted(
-            self.connection.clone(),
-            self.key.clone(),
-            self.lease,
-            self.revision,
-        );
+        // Keepalives have been answered well when the key was gone.
+        let life = Life {
+            key: self.key.clone(),
+            lease: self.lease,
+            created: self.revision,
+        };
+        let own_key = ended(self.connection.clone(), life, self.revision);
         tokio::pin!(own_key);
         let mut renewal = Box::pin(renew(lifetime.renew_at(self.acked)));
         loop {
@@ -164,54 +164,6 @@ async fn renew(
         meter::lease_renewed(sent.elapsed());
     }
     (sent, answered)
-}
-
-/// Ends when the session's key is gone or no longer its own. Keepalives have been answered well when it was.
-async fn deleted(connection: Connection, key: String, lease: i64, created: i64) {
-    let mut from = created + 1;
-    loop {
-        let mut watch = connection.watch(WatchSpec::key(&key).from(from));
-        loop {
-            match watch.next().await {
-                Delivery::Events { events, .. } => {
-                    if events.iter().any(|event| ends(event, lease, created)) {
-                        return;
-                    }
-                }
-                Delivery::Progress { .. } => {}
-                Delivery::Compacted { .. } => break,
-            }
-        }
-        from = match read_again(&connection, &key, lease, created).await {
-            Some(revision) => revision + 1,
-            None => return,
-        };
-    }
-}
-
-fn ends(event: &Event, lease: i64, created: i64) -> bool {
-    match event.kind {
-        EventKind::Delete => true,
-        EventKind::Put => event.kv.lease != lease || event.kv.create_revision != created,
-    }
-}
-
-/// After a compaction: the revision at which the key is still ours, or nothing.
-async fn read_again(connection: &Connection, key: &str, lease: i64, created: i64) -> Option<i64> {
-    loop {
-        match connection.range(&Range::key(key)).await {
-            Ok(page) => {
-                let ours =
-                    |kv: &crate::read::KeyValue| kv.lease == lease && kv.create_revision == created;
-                return page.kvs.iter().any(ours).then_some(page.revision);
-            }
-            Err(
-                ReadError::Unavailable(_) | ReadError::Definite(_) | ReadError::Compacted { .. },
-            ) => {
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -69,8 +69,12 @@ impl Connection {
         }
     }
 
-    /// Grants a lease that the server names; one that is lost on the way expires by itself.
-    pub(crate) async fn grant(&self, ttl_secs: i64) -> Result<(i64, Duration), Failure> {
+    /// Grants a lease that the server names, for so many seconds at least; one that is lost on the way expires by itself. Answers the
+    /// lease and its time to live as granted, which may be longer than asked.
+    ///
+    /// # Errors
+    /// Nobody answered in time, or the request is refused.
+    pub async fn grant(&self, ttl_secs: i64) -> Result<(i64, Duration), Failure> {
         let granted = self
             .with_failover(
                 "lease_grant",
@@ -82,6 +86,30 @@ impl Connection {
             )
             .await?;
         Ok((granted.id(), seconds(granted.ttl()).unwrap_or_default()))
+    }
+
+    /// One keepalive for whoever keeps its deadline itself, at one member after the other until answered or out of time: the lease has
+    /// its full time to live again, counted from after this call began. False where there is no such lease.
+    ///
+    /// # Errors
+    /// Nobody answered in time, or the request is refused.
+    pub async fn renew(&self, lease: i64) -> Result<bool, Failure> {
+        let answered = self
+            .with_failover(
+                "lease_keep_alive",
+                |_| true,
+                |unary| {
+                    let mut client = unary.lease.clone();
+                    // The first answer of the stream is checked for a time to live above zero.
+                    async move { client.keep_alive(lease).await.map(|_| ()) }
+                },
+            )
+            .await;
+        match answered {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.kind == FailureKind::LeaseNotFound => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// One keepalive, at the primary; a member that does not answer within `limit` is left.

@@ -1,4 +1,4 @@
-//! Sessions, election, fenced transactions, watches and membership on etcd. Never knows what a task is.
+//! Sessions, election, fenced transactions, locks, semaphores, watches and membership on etcd. Never knows what a task is.
 //!
 //! Leases trigger, revisions decide: a lease only tells that a process may be gone; every change of
 //! state is one [`Txn`] whose guards compare revisions, so a holder that comes back late changes nothing.
@@ -9,12 +9,14 @@
 //!       │
 //!       ├─ Watch ──────▶ every event after a revision, over lost members; Compacted is said, not hidden
 //!       ├─ Session ────▶ one lease per process: Live, Suspect, Lost; its key's create revision is S
-//!       │     └─ Candidate ─ lead() ─▶ Term: its key's create revision R fences every write of a leader
+//!       │     ├─ Candidate ─ lead() ─▶ Term: its key's create revision R fences every write of a leader
+//!       │     └─ Mutex, Semaphore ─ acquire() ─▶ Hold: in the order of asking, its token fences what it holds
 //!       ├─ Observer ───▶ who leads, or nobody
 //!       └─ Members ────▶ who is there: joins, leaves, and explicit snapshots
 //! ```
 //!
-//! Start with [`Connection`], then [`Txn`] and [`Outcome`]; [`Session`] and [`Candidate`] are built from these.
+//! Start with [`Connection`], then [`Txn`] and [`Outcome`]; [`Session`] and [`Candidate`] are built from these, and so are
+//! [`Mutex`] and [`Semaphore`], which need no leader.
 //!
 //! # Examples
 //!
@@ -50,6 +52,7 @@
 mod check;
 mod connection;
 mod election;
+mod ended;
 mod endpoint;
 mod failure;
 mod janitor;
@@ -64,6 +67,7 @@ mod options;
 #[doc(hidden)]
 pub mod planted;
 mod read;
+mod recipe;
 mod room;
 mod seat;
 mod session;
@@ -86,6 +90,9 @@ pub use membership::{Members, MembershipChange};
 pub use observer::{Leadership, Observer, leader};
 pub use options::{Credentials, Options, OptionsError, Tls};
 pub use read::{KeyValue, Page, Range, ReadError};
+pub use recipe::{
+    AcquireError, Hold, LimitError, Listed, Listing, Mutex, QueueError, Released, Semaphore,
+};
 pub use room::Room;
 pub use session::{LostReason, OpenError, Session, SessionOptions, State};
 pub use status::{MemberHealth, MemberStatus};
@@ -122,7 +129,19 @@ mod tests {
             sent(observer.next());
             sent(connection.status());
         }
+        fn recipes(
+            (connection, session): (&Connection, &Session),
+            (mutex, semaphore): (&Mutex, &Semaphore),
+            hold: Hold,
+        ) {
+            sent(mutex.acquire(session, ""));
+            sent(mutex.holders());
+            sent(Semaphore::open(connection, "", 1));
+            sent(semaphore.acquire(session, "", 1));
+            sent(semaphore.change_limit(1, 2));
+            sent(hold.release());
+        }
         // Compiling it is the test.
-        let _ = futures;
+        let _ = (futures, recipes);
     }
 }

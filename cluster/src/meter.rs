@@ -17,6 +17,11 @@ pub(crate) fn watch_restart(reason: &'static str) {
     metrics::counter!("tenure_etcd_watch_restarts_total", "reason" => reason).increment(1);
 }
 
+/// So many events were delivered by a watch.
+pub(crate) fn watch_events(events: usize) {
+    metrics::counter!("tenure_etcd_watch_events_total").increment(events as u64);
+}
+
 /// A keepalive was answered.
 pub(crate) fn lease_renewed(took: Duration) {
     metrics::histogram!("tenure_lease_renew_duration_seconds").record(took.as_secs_f64());

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::Connection;
 use crate::election::StandError;
 use crate::failure::FailureKind;
-use crate::janitor::{Janitor, Orphan};
+use crate::janitor::{Orphan, Place};
 use crate::session::Session;
 use crate::txn::{Guard, Op, Outcome, Txn};
 
@@ -21,18 +21,17 @@ pub(crate) struct Seat {
     pub(crate) key: String,
     /// R, once the put is answered.
     pub(crate) created: Option<i64>,
-    janitor: Janitor,
+    place: Option<Place>,
     settled: bool,
 }
 
 impl Seat {
     /// Chooses the key; from here on, whatever happens to the future that puts it, the janitor knows it.
     pub(crate) fn choose(session: &Session, prefix: &str) -> Self {
-        let (key, janitor) = (session.candidate_key(prefix), session.janitor());
         Self {
-            key,
+            key: session.fresh_key(prefix),
             created: None,
-            janitor,
+            place: session.janitor().place(),
             settled: false,
         }
     }
@@ -67,12 +66,17 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if !self.settled {
-            self.janitor.take(Orphan {
-                key: std::mem::take(&mut self.key),
-                created: self.created,
-            });
+        if self.settled {
+            return;
         }
+        let Some(place) = self.place.take() else {
+            return tracing::debug!(key = %self.key, "an abandoned key waits for the end of its lease");
+        };
+        place.take(Orphan {
+            keys: vec![std::mem::take(&mut self.key)],
+            created: self.created,
+            late: self.created.is_none(),
+        });
     }
 }
 

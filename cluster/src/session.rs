@@ -47,7 +47,7 @@ pub struct Session {
     lost: CancellationToken,
     stop: CancellationToken,
     janitor: Janitor,
-    candidacies: AtomicU64,
+    keys_used: AtomicU64,
     tasks: JoinSet<()>,
 }
 
@@ -217,7 +217,7 @@ impl Session {
         for task in [sweeping.boxed(), keeping.boxed()] {
             tasks.spawn(unless_it_panics(task, Arc::clone(&state), lost.clone()));
         }
-        let (ttl, candidacies) = (lifetime.ttl, AtomicU64::new(0));
+        let (ttl, keys_used) = (lifetime.ttl, AtomicU64::new(0));
         Self {
             connection,
             key,
@@ -228,7 +228,7 @@ impl Session {
             lost,
             stop,
             janitor,
-            candidacies,
+            keys_used,
             tasks,
         }
     }
@@ -268,11 +268,15 @@ impl Session {
         self.lost.clone()
     }
 
-    /// Writes the session's value anew, guarded by S.
-    pub async fn publish(&self, value: Vec<u8>) -> Outcome {
+    /// Writes the session's value anew, guarded by S and by nobody having written it since `last`: the revision of the last write
+    /// known, S before the first. So a copy whose answer was lost cannot land on top of a later value. Where the refusal finds the
+    /// key of this session, that copy had landed, and its mod revision is the next `last`; otherwise the session is over.
+    pub async fn publish(&self, value: Vec<u8>, last: i64) -> Outcome {
         let txn = Txn::new()
             .guard(self.guard())
-            .put_leased(&self.key, value, self.lease);
+            .guard(Guard::modified_at("value", &self.key, last))
+            .put_leased(&self.key, value, self.lease)
+            .or_get(&self.key);
         self.connection.commit(&txn).await
     }
 
@@ -290,8 +294,8 @@ impl Session {
     }
 
     /// A key under the prefix that this session has not used before and no other session uses.
-    pub(crate) fn candidate_key(&self, prefix: &str) -> String {
-        match self.candidacies.fetch_add(1, Ordering::Relaxed) {
+    pub(crate) fn fresh_key(&self, prefix: &str) -> String {
+        match self.keys_used.fetch_add(1, Ordering::Relaxed) {
             0 => format!("{prefix}{:x}", self.lease),
             again => format!("{prefix}{:x}-{again}", self.lease),
         }

@@ -375,7 +375,7 @@ impl Op {
 
 impl Refused {
     /// The key that was read instead, where it was one and is there.
-    pub(crate) fn found(self) -> Option<KeyValue> {
+    pub fn found(self) -> Option<KeyValue> {
         match self.reads.into_iter().next()? {
             Answer::Kvs(kvs) => kvs.into_iter().next(),
             Answer::Put | Answer::Deleted(_) | Answer::Nested(_) => None,

@@ -296,6 +296,7 @@ impl Watch {
             .collect();
         let last = events.iter().map(|event| event.kv.mod_revision).max()?;
         let revision = self.advance(last);
+        meter::watch_events(events.len());
         Some(Delivery::Events { revision, events })
     }
 

@@ -8,7 +8,9 @@
 
 mod common;
 mod election;
+mod mutex;
 mod read;
+mod semaphore;
 mod session;
 mod txn;
 mod watch;

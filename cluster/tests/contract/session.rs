@@ -177,10 +177,8 @@ async fn publishing_keeps_the_session_and_is_refused_when_it_is_lost() {
     let connection = connect(&etcd);
     let session = session(&connection, "/node/a", 60).await;
 
-    assert!(matches!(
-        session.publish(b"new".to_vec()).await,
-        Outcome::Committed(_)
-    ));
+    let first = session.publish(b"new".to_vec(), session.revision()).await;
+    let last = first.committed().expect("published").revision;
     let kv = connection
         .range(&Range::key("/node/a"))
         .await
@@ -193,10 +191,35 @@ async fn publishing_keeps_the_session_and_is_refused_when_it_is_lost() {
     );
 
     commit(&connection, &Txn::new().delete("/node/a")).await;
-    let Outcome::Refused(refused) = session.publish(b"late".to_vec()).await else {
+    let Outcome::Refused(refused) = session.publish(b"late".to_vec(), last).await else {
         panic!("published without a session")
     };
-    assert_eq!(refused.lost, ["session"]);
+    assert_eq!(refused.lost, ["session", "value"]);
+    assert_eq!(refused.found(), None);
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_late_copy_of_what_was_published_does_not_undo_what_came_after() {
+    let etcd = Etcd::single();
+    let connection = connect(&etcd);
+    let session = session(&connection, "/node/a", 60).await;
+    let written = session.publish(b"old".to_vec(), session.revision()).await;
+    let old = written.committed().expect("published").revision;
+    let new = session.publish(b"new".to_vec(), old).await;
+    assert!(new.committed().is_some());
+
+    // As if the answers to both had been lost: the first is sent again, and so is the second.
+    for (value, last) in [("old", session.revision()), ("new", old)] {
+        let Outcome::Refused(refused) = session.publish(value.into(), last).await else {
+            panic!("{value} was published twice")
+        };
+
+        assert_eq!(refused.lost, ["value"]);
+        let kv = refused.found().expect("the session lives");
+        assert_eq!(kv.value.as_ref(), b"new");
+        assert_eq!(kv.create_revision, session.revision());
+    }
     session.close().await;
 }
 

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tenure_cluster::{
-    Committed, Connection, Delivery, Event, Failure, Options, Outcome, Refused, Session,
+    Committed, Connection, Delivery, Event, EventKind, Failure, Options, Outcome, Refused, Session,
     SessionOptions, State, Txn, Watch,
 };
 use tenure_testkit::Etcd;
@@ -128,4 +128,34 @@ pub async fn state(session: &Session, wanted: impl Fn(&State) -> bool) -> State 
 
 pub fn lost(state: &State) -> bool {
     matches!(state, State::Lost(_))
+}
+
+/// A key from its creation to its deletion, by revisions.
+#[derive(Debug)]
+pub struct Held {
+    pub value: String,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// What an outsider saw held until so many were given back, oldest first. The watch tells the values before.
+pub async fn holds(mut watch: Watch, count: usize) -> Vec<Held> {
+    let mut held: Vec<Held> = Vec::new();
+    while held.len() < count {
+        let ended = events(&mut watch).await.into_iter();
+        held.extend(
+            ended
+                .filter(|event| event.kind == EventKind::Delete)
+                .map(|event| {
+                    let last = event.previous.expect("it was there");
+                    Held {
+                        value: String::from_utf8_lossy(&last.value).into_owned(),
+                        from: last.create_revision,
+                        to: event.kv.mod_revision,
+                    }
+                }),
+        );
+    }
+    held.sort_by_key(|it| it.from);
+    held
 }
