@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use crate::metrics;
-use crate::plan::{Reserved, View};
-use crate::store::{Change, GuardName, Keys, Lane, Place, Store, Verdict, Waiting, batches};
-use crate::task::{ClaimId, Name};
+use crate::plan::{Reserved, View, less};
+use crate::store::{Assign, Change, GuardName, Keys, Lane, Store, Take, Verdict, Waiting, batches};
+use crate::task::{ClaimId, Gate, Name};
 
 /// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next. Others wait for one to land.
 const FLIGHTS_MAX: usize = 4;
@@ -40,6 +40,8 @@ struct Hold {
     record: Option<(String, i64)>,
     tasks: Vec<((Name, Name), u64)>,
     claim: Option<(Name, ClaimId)>,
+    gates: Vec<(Gate, u64)>,
+    queue: Option<(Name, u64)>,
 }
 
 /// What became of a batch.
@@ -181,8 +183,12 @@ impl Flights {
             Verdict::Refused { lost, .. } if lost.contains(&GuardName::Term) => Landed::TermLost,
             Verdict::Refused { lost, revision, .. } => {
                 debug!(op = sent.change.word(), ?lost, "refused, planned again");
-                self.landed
-                    .push((revision, Some(Instant::now() + REFUSED_HELD), sent.hold));
+                // What an earlier copy, or the assignment it was to settle, has taken of a gate or of its queue may be news to the view still, and no
+                // guard but this keeps it from being given away again. The watch asks for progress where it hears nothing.
+                let takes = !sent.hold.gates.is_empty() || sent.hold.queue.is_some();
+                let seen_only = settles(&sent.change) && takes;
+                let until = (!seen_only).then(|| Instant::now() + REFUSED_HELD);
+                self.landed.push((revision, until, sent.hold));
                 Landed::Well
             }
             Verdict::Unavailable(failure) if failure.kind == FailureKind::Invalid => {
@@ -191,8 +197,8 @@ impl Flights {
             }
             Verdict::Unavailable(failure) => {
                 warn!(op = sent.change.word(), %failure, "not sent");
-                if matches!(sent.change, Change::Touch(_)) {
-                    // The assignment it is to settle may still commit.
+                if settles(&sent.change) {
+                    // The assignment it is to settle, or an earlier copy of it, may still commit.
                     self.unsettled.push(sent);
                 } else {
                     sent.hold.give(&mut self.reserved);
@@ -205,6 +211,9 @@ impl Flights {
                     Change::Assign(assign) => Change::Touch(assign.from.clone()),
                     Change::Submit(_)
                     | Change::Promote(_)
+                    | Change::Park(_)
+                    | Change::Grant(_)
+                    | Change::DropLane(_)
                     | Change::Touch(_)
                     | Change::Report(_)
                     | Change::Stop(_)
@@ -256,20 +265,22 @@ impl Flights {
 impl Hold {
     fn of(keys: &Keys, change: &Change) -> Self {
         match change {
-            Change::Assign(assign) => Self {
-                record: Some(record(keys, Place::Ready, &assign.from)),
-                tasks: assign
-                    .takes
-                    .iter()
-                    .map(|take| {
-                        let kind = assign.from.routing().kind.clone();
-                        ((take.node.clone(), kind), take.which.len() as u64)
-                    })
-                    .collect(),
-                claim: None,
-            },
+            Change::Assign(assign) => Self::of_assign(keys, assign),
             Change::Promote(waiting) | Change::Touch(waiting) => Self {
-                record: Some(record(keys, waiting.place, waiting)),
+                record: Some(record(keys, waiting)),
+                ..Self::default()
+            },
+            Change::Park(park) => Self {
+                record: Some(record(keys, &park.from)),
+                ..Self::default()
+            },
+            Change::Grant(grant) => Self {
+                record: Some((keys.want(&grant.gate, grant.id), grant.want.modified)),
+                gates: vec![(grant.gate.clone(), u64::from(grant.want.value.weight))],
+                ..Self::default()
+            },
+            Change::DropLane(empty) => Self {
+                record: Some((keys.lane(&empty.lane), empty.modified)),
                 ..Self::default()
             },
             Change::Reclaim(lost) => Self {
@@ -289,43 +300,68 @@ impl Hold {
         }
     }
 
+    /// An assignment holds its record, room on its nodes, and what its tasks take of gates and of their queue.
+    fn of_assign(keys: &Keys, assign: &Assign) -> Self {
+        let routing = assign.from.routing();
+        let tasks = |take: &Take| take.which.len() as u64;
+        let of_node = |take: &Take| ((take.node.clone(), routing.kind.clone()), tasks(take));
+        let all: u64 = assign.takes.iter().map(tasks).sum();
+        let gates = routing.gates();
+        Self {
+            record: Some(record(keys, &assign.from)),
+            tasks: assign.takes.iter().map(of_node).collect(),
+            claim: None,
+            gates: gates
+                .map(|(gate, weight)| (gate, u64::from(weight) * all))
+                .collect(),
+            queue: Some((routing.queue.clone(), all)),
+        }
+    }
+
     fn take(&self, reserved: &mut Reserved) {
         reserved.records.extend(self.record.iter().cloned());
         reserved.claims.extend(self.claim.iter().cloned());
         for (key, tasks) in &self.tasks {
             *reserved.tasks.entry(key.clone()).or_default() += tasks;
         }
+        for (gate, weight) in &self.gates {
+            *reserved.gates.entry(gate.clone()).or_default() += weight;
+        }
+        if let Some((queue, tasks)) = &self.queue {
+            *reserved.queues.entry(queue.clone()).or_default() += tasks;
+        }
     }
 
     fn give(&self, reserved: &mut Reserved) {
-        if let Some(record) = &self.record {
-            let (key, modified) = record;
-            if reserved.records.get(key) == Some(modified) {
-                reserved.records.remove(key);
-            }
+        if let Some((key, modified)) = &self.record
+            && reserved.records.get(key) == Some(modified)
+        {
+            reserved.records.remove(key);
         }
         if let Some(claim) = &self.claim {
             reserved.claims.remove(claim);
         }
         for (key, tasks) in &self.tasks {
-            let left = reserved
-                .tasks
-                .get(key)
-                .copied()
-                .unwrap_or(0)
-                .saturating_sub(*tasks);
-            if left == 0 {
-                reserved.tasks.remove(key);
-            } else {
-                reserved.tasks.insert(key.clone(), left);
-            }
+            less(&mut reserved.tasks, key, *tasks);
+        }
+        for (gate, weight) in &self.gates {
+            less(&mut reserved.gates, gate, *weight);
+        }
+        if let Some((queue, tasks)) = &self.queue {
+            less(&mut reserved.queues, queue, *tasks);
         }
     }
 }
 
+/// Whether another transaction that takes of a gate may be on its way where this one was refused or not sent: the assignment that a
+/// touch is to settle; an earlier copy of a grant.
+fn settles(change: &Change) -> bool {
+    matches!(change, Change::Touch(_) | Change::Grant(_))
+}
+
 /// The record that a change compares, and at which mod revision.
-fn record(keys: &Keys, place: Place, from: &Waiting) -> (String, i64) {
-    let key = keys.record(place, from.routing(), &from.id);
+fn record(keys: &Keys, from: &Waiting) -> (String, i64) {
+    let key = keys.record(from.place, from.routing(), &from.id);
     (key, from.seen.modified)
 }
 
@@ -335,8 +371,8 @@ fn has_moved_on(view: &View, change: &Change) -> bool {
     let Change::Touch(of) = change else {
         return false;
     };
-    let (key, modified) = record(view.keys(), of.place, of);
-    let window = view.lanes.get(&Lane::of(of.routing()));
+    let (key, modified) = record(view.keys(), of);
+    let window = view.lanes.get(&Lane::at(of.routing(), of.place));
     let there = window.and_then(|window| window.get(&key));
     there.is_some_and(|(_, seen)| seen.modified > modified)
 }

@@ -1,8 +1,8 @@
 //! What becomes of changes on their way: without etcd, by their verdicts.
 
 use super::*;
-use crate::store::{Assign, Record, RecordId, Seen, Take};
-use crate::task::{PackId, Priority, Routing, Tally, Which};
+use crate::store::{Assign, Grant, Outside, Place, Record, RecordId, Seen, Take};
+use crate::task::{Needs, PackId, Permit, Priority, Routing, Tally, Which};
 use tenure_cluster::{Connection, KeyValue, Options};
 
 /// Of a leader whose etcd is away.
@@ -21,6 +21,7 @@ fn waiting(pack: u64, modified: i64) -> Waiting {
             queue: "q".parse().unwrap(),
             kind: "k".parse().unwrap(),
             priority: Priority::default(),
+            needs: None,
         },
         which: Which::first(2),
         size: 2,
@@ -54,7 +55,57 @@ fn assign(pack: u64, modified: i64) -> Change {
         takes: vec![take],
         term: 1,
         decided: 1,
+        rules: 0,
     })
+}
+
+/// An assignment of two tasks that take one permit each.
+fn permitted(pack: u64, modified: i64) -> Change {
+    let Change::Assign(mut assign) = assign(pack, modified) else {
+        unreachable!("an assignment was made")
+    };
+    let permit = Permit {
+        semaphore: "s".parse().unwrap(),
+        weight: 1,
+    };
+    let needs = Needs {
+        permits: vec![permit],
+        ..Needs::default()
+    };
+    assign.from.seen.value.routing.needs = Some(needs.into());
+    Change::Assign(assign)
+}
+
+fn grant(modified: i64) -> Change {
+    Change::Grant(Grant {
+        gate: Gate::Semaphore("s".parse().unwrap()),
+        id: 1,
+        want: Seen {
+            value: Outside {
+                weight: 2,
+                holder: String::new(),
+                since_ms: 0,
+                ttl_ms: 1,
+            },
+            created: 1,
+            modified,
+        },
+        lease: 7,
+        rules: 0,
+        now_ms: 0,
+    })
+}
+
+fn refused(lost: GuardName, revision: i64) -> Verdict {
+    Verdict::Refused {
+        lost: vec![lost],
+        reads: Vec::new(),
+        revision,
+    }
+}
+
+fn given(flights: &Flights) -> Vec<u64> {
+    flights.reserved.gates.values().copied().collect()
 }
 
 fn failed(kind: FailureKind) -> Failure {
@@ -130,6 +181,58 @@ async fn what_is_invalid_together_goes_alone_and_alone_is_left_for_a_while() {
     assert_eq!(flights.air.len(), 2, "not sent again");
     flights.release(1_000);
     assert_eq!(flights.reserved.records.len(), 3, "nor planned at once");
+}
+
+#[tokio::test]
+async fn permits_stay_reserved_until_the_view_has_what_took_them_however_late_its_watch_is() {
+    for (unknown, refusal) in [
+        (permitted(1, 5), refused(GuardName::Waiting, 9)),
+        (grant(5), refused(GuardName::Want, 9)),
+    ] {
+        let mut flights = flights();
+        let lost = Verdict::Unknown(failed(FailureKind::Timeout));
+        landed(&mut flights, vec![unknown], &lost);
+        // It had committed at 8, so what settles it is refused.
+        let settling = flights.unsettled.pop().unwrap();
+        flights.landed(settling, refusal);
+
+        let (_, until, _) = &flights.landed[0];
+        assert_eq!(*until, None, "time alone frees nothing");
+        flights.release(7);
+        assert_eq!(
+            given(&flights),
+            [2],
+            "the view does not know who holds them"
+        );
+        flights.release(9);
+        assert_eq!(given(&flights), [0_u64; 0]);
+    }
+}
+
+#[tokio::test]
+async fn permits_of_what_was_refused_for_good_are_free_after_a_while() {
+    let mut flights = flights();
+    landed(
+        &mut flights,
+        vec![permitted(1, 5)],
+        &refused(GuardName::Rules, 9),
+    );
+    let (_, until, _) = &mut flights.landed[0];
+    assert!(until.is_some());
+    *until = Some(Instant::now());
+    flights.release(7);
+    assert_eq!(given(&flights), [0_u64; 0]);
+}
+
+#[tokio::test]
+async fn a_grant_that_could_not_be_sent_again_keeps_what_its_first_copy_may_have_given() {
+    let mut flights = flights();
+    let lost = Verdict::Unknown(failed(FailureKind::Timeout));
+    landed(&mut flights, vec![grant(5)], &lost);
+    let again = flights.unsettled.pop().unwrap();
+    flights.landed(again, Verdict::Unavailable(failed(FailureKind::Timeout)));
+    assert_eq!(given(&flights), [2]);
+    assert_eq!(flights.unsettled.len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Loads the leader's view at one revision not before its activation: nodes, claims, stops and lanes whole, of the backlog only the
 //! heads; costs what runs, not what waits.
 
+use tenure_cluster::Range;
 use tracing::error;
 
 use crate::plan::View;
@@ -15,13 +16,23 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
     let keys = store.keys();
     let revision = store.revision().await?.max(activated);
     let mut view = View::new(keys.clone(), revision, window);
-    for kv in store.whole(&keys.lane_prefix(), revision).await? {
-        if let Some(Live::Lane(lane)) = keys.live(&kv.key) {
-            view.unread(lane);
+    for prefix in [keys.lane_prefix(), keys.passing_prefix()] {
+        for kv in store.whole(&prefix, revision).await? {
+            if let Some(Live::Lane(lane)) = keys.live(&kv.key) {
+                view.unread(lane, kv.mod_revision);
+            }
         }
     }
     let now_ms = store.now_ms();
-    for prefix in [keys.node_prefix(), keys.runs(), keys.all_stops()] {
+    for prefix in [
+        keys.node_prefix(),
+        keys.runs(),
+        keys.all_stops(),
+        keys.semaphore_prefix(),
+        keys.queue_prefix(),
+        keys.want_prefix(),
+        keys.hold_prefix(),
+    ] {
         if planted::is(Bug::StopsNotLoaded) && prefix == keys.all_stops() {
             continue;
         }
@@ -31,5 +42,8 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
             }
         }
     }
+    let rules = Range::key(keys.rules()).at(revision);
+    let rules = store.connection().range(&rules).await?.kvs;
+    view.limits.rules = rules.first().map_or(0, |kv| kv.mod_revision);
     Ok(view)
 }

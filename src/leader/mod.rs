@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::metrics::{self, Leads};
-use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, View, next};
+use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use flight::Flights;
@@ -200,7 +200,7 @@ impl Desk<'_> {
         loop {
             self.refills.start(&mut self.view);
             self.plan(numbers);
-            let idle = self.idle();
+            let idle = self.idle(&numbers.turns);
             tokio::select! {
                 delivery = self.watch.next() => {
                     if !self.fold(delivery) {
@@ -303,7 +303,7 @@ impl Desk<'_> {
     }
 
     /// How long nothing is to be done unless something happens.
-    fn idle(&self) -> Duration {
+    fn idle(&self, turns: &Turns) -> Duration {
         // What is on its way, or has to wait for room in flight, brings its own event.
         let reserved = self.flights.reserved();
         let due = self
@@ -314,8 +314,11 @@ impl Desk<'_> {
         let due = due
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.has_room());
-        let until_due = due.map_or(TICK, |due| {
-            Duration::from_millis(due.saturating_sub(self.post.store.now_ms()))
+        let token = turns
+            .next_token_ms(&self.view)
+            .filter(|_| self.flights.has_room());
+        let until_due = due.into_iter().chain(token).min().map_or(TICK, |next| {
+            Duration::from_millis(next.saturating_sub(self.post.store.now_ms()))
         });
         let pause = self
             .pause

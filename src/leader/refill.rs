@@ -207,17 +207,28 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
     }
     let made_ms = |kv: &KeyValue| match keys.live(&kv.key) {
         Some(Live::Ready(_, id)) => Some(id.pack.unix_ms()),
-        Some(Live::Node(_) | Live::Lane(_) | Live::Due(..) | Live::Run(..) | Live::Stop(..))
+        Some(
+            Live::Node(_)
+            | Live::Lane(_)
+            | Live::Due(..)
+            | Live::Run(..)
+            | Live::Stop(..)
+            | Live::Semaphore(_)
+            | Live::Queue(_)
+            | Live::Rules
+            | Live::Want(..)
+            | Live::Hold(..),
+        )
         | None => None,
     };
     let (first, last) = (made_ms(page.kvs.first()?)?, made_ms(page.kvs.last()?)?);
     Some(last.saturating_sub(first).max(1) * 2)
 }
 
-/// A bound that much later than the edge, within the edge's priority.
+/// A bound that much later than the edge.
 fn bound(keys: &Keys, lane: &Lane, edge: &str, span_ms: u64) -> Option<String> {
-    let (priority, pack) = keys.ready_edge(lane, edge)?;
-    Some(keys.ready_since(lane, priority, pack.unix_ms() + span_ms))
+    let pack = keys.ready_edge(lane, edge)?;
+    Some(keys.ready_since(lane, pack.unix_ms() + span_ms))
 }
 
 /// None for what cannot be decoded: one such record must not keep the others waiting.
@@ -237,6 +248,9 @@ mod tests {
         Lane {
             queue: format!("q{nth:02}").parse().unwrap(),
             kind: "k".parse().unwrap(),
+            place: None,
+            gate: None,
+            priority: crate::task::Priority::default(),
         }
     }
 
@@ -247,7 +261,7 @@ mod tests {
         let keys = Keys::new(&"c".parse().unwrap());
         let store = Store::new(Connection::open(options).unwrap(), keys.clone());
         let mut view = View::new(keys, 5, 8);
-        (0..20).for_each(|nth| view.unread(lane(nth)));
+        (0..20).for_each(|nth| view.unread(lane(nth), 1));
         (Refills::new(store), view)
     }
 

@@ -1,20 +1,24 @@
-//! Who gets which ready tasks: queues in turn, priority then age within a queue, the node with most room first; sends nothing.
+//! What starts next: those who wait outside and queues in turn, priority then age within a queue; what limits hold up makes way for
+//! what is behind it. Sends nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::iter::Peekable;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::view::{Node, Reserved, View};
-use crate::planted::{self, Bug};
-use crate::store::{Assign, Lane, Place, Record, RecordId, Seen, Take, Waiting};
-use crate::task::{ClaimId, Name, Which};
+use super::gates::{Fit, Gates};
+use super::line::{Head, Line};
+use super::reserved::Reserved;
+use super::room::{Room, rooms, share};
+use super::turns::{Order, Turns};
+use super::view::View;
+use crate::store::{Assign, Change, DropLane, Grant, Lane, Park, Waiting};
+use crate::task::{ClaimId, Gate, Name};
 
-/// Makes the numbers of claims: each term counts anew from 1, so no two claims share an id. Whose turn it is follows from them.
+/// Makes the numbers of claims: each term counts anew from 1, so no two claims share an id. Remembers whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Numbers {
     term: i64,
     next: u64,
-    /// What came next when each queue had got its last one in this term; no more queues than the view has lanes.
-    last: BTreeMap<Name, u64>,
+    /// What queues have had in this term.
+    pub turns: Turns,
 }
 
 /// How much one round may decide.
@@ -32,7 +36,7 @@ impl Numbers {
         Self {
             term,
             next: 1,
-            last: BTreeMap::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -41,7 +45,7 @@ impl Numbers {
         self.term
     }
 
-    fn claim(&mut self) -> ClaimId {
+    pub(super) fn claim(&mut self) -> ClaimId {
         let claim = ClaimId {
             term: self.term,
             number: self.next,
@@ -49,261 +53,250 @@ impl Numbers {
         self.next += 1;
         claim
     }
-
-    /// Remembers that the last claims were made for this queue.
-    fn served(&mut self, queue: &Name) {
-        match self.last.get_mut(queue) {
-            Some(last) => *last = self.next,
-            None => {
-                self.last.insert(queue.clone(), self.next);
-            }
-        }
-    }
-
-    /// Forgets queues whose lanes are gone. One that is only empty is remembered: else it came first whenever it has work again.
-    fn forget_gone(&mut self, view: &View) {
-        if self.last.len() > view.lanes.len() {
-            let there: BTreeSet<&Name> = view.lanes.keys().map(|lane| &lane.queue).collect();
-            self.last.retain(|queue, _| there.contains(queue));
-        }
-    }
 }
 
-/// 32 nodes to one record: each is a compare, a read and a write of what a nested transaction may hold.
-const TAKES_MAX: usize = 32;
+/// 30 records to one round go to other lanes: half of what it may decide, so that parking a backlog holds nothing up that can run.
+const PARKS_MAX: usize = 30;
 
-/// What a node can still take.
-struct Room<'a> {
-    id: &'a Name,
-    node: &'a Node,
-    /// Tasks of kinds too slow to be claimed ahead, held or on their way: each keeps a slot.
-    slow: u64,
-    /// Tasks of the others.
-    fast: u64,
+/// 30 of those who wait outside are served in one round.
+const GRANTS_MAX: usize = 30;
+
+/// 8 empty lanes are forgotten in one round.
+const DROPS_MAX: usize = 8;
+
+/// One round.
+struct Round<'a> {
+    view: &'a View,
+    reserved: &'a Reserved,
+    numbers: &'a mut Numbers,
+    bounds: Bounds,
+    now_ms: u64,
+    gates: Gates<'a>,
+    rooms: Vec<Room<'a>>,
+    plan: Vec<Change>,
+    claims: usize,
+    parks: usize,
+    granted: BTreeSet<u128>,
 }
 
-/// How good a node is for a record; the greatest is chosen. Fields in order of importance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Score<'a> {
-    /// How many tasks of the record's kind it can take.
-    room: u64,
-    /// Slots that no slow work keeps.
-    free: u64,
-    /// The smaller name, so that the same view gives the same plan.
-    id: std::cmp::Reverse<&'a Name>,
-    /// Whether the kind is slow there.
-    slow: bool,
-}
-
-/// A queue's turn: who was served longest ago comes first, then the smaller name. One that kept its place over all rounds could wait
-/// for ever for a slot that others, with more kinds to choose from, take each time it is free.
+/// A queue that has something to start.
 struct Queue<'a> {
-    last: Option<u64>,
     name: &'a Name,
-    /// The heads of its lanes.
-    lanes: Vec<(&'a Lane, Head<'a>)>,
+    line: Line<'a>,
+    /// How many of its tasks may start in this round.
+    allowed: u64,
 }
 
-type Head<'a> =
-    Peekable<Box<dyn DoubleEndedIterator<Item = (&'a String, &'a (RecordId, Seen<Record>))> + 'a>>;
-
-/// What to assign now.
+/// What to start now, what to let wait elsewhere, and which lanes to forget.
 pub fn assign(
     view: &View,
     reserved: &Reserved,
     numbers: &mut Numbers,
     bounds: Bounds,
     now_ms: u64,
-) -> Vec<Assign> {
-    let mut rooms = rooms(view, reserved, now_ms);
-    numbers.forget_gone(view);
-    let mut queues = queues(view, reserved, numbers);
-    let (mut plan, mut claims) = (Vec::new(), 0);
-    while plan.len() < bounds.records_max && claims < bounds.claims_max {
-        let Some(mut queue) = queues.pop_front() else {
-            break;
-        };
-        let Some((lane, id, seen)) = next_of(&mut queue.lanes) else {
-            continue;
-        };
-        let takes = share(view, lane, seen.value.which, &mut rooms, numbers, now_ms);
-        if takes.is_empty() {
-            // Nobody has room for this kind: what follows in its lane waits too, other lanes do not.
-            queue.lanes.retain(|(of, _)| *of != lane);
-            queues.push_front(queue);
-            continue;
+) -> Vec<Change> {
+    numbers.turns.forget_gone(view);
+    let mut round = Round {
+        view,
+        reserved,
+        numbers,
+        bounds,
+        now_ms,
+        gates: Gates::of(view, reserved),
+        rooms: rooms(view, reserved, now_ms),
+        plan: Vec::new(),
+        claims: 0,
+        parks: 0,
+        granted: BTreeSet::new(),
+    };
+    round.grant(Before::Tasks);
+    round.queues();
+    round.grant(Before::Nobody);
+    round.drop_lanes();
+    round.plan
+}
+
+/// Which of those who wait outside are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Those whose turn it is: tasks that ask for the same come after them.
+    Tasks,
+    /// All, for what tasks have left.
+    Nobody,
+}
+
+impl<'a> Round<'a> {
+    /// Serves those who wait outside, the oldest of each gate first.
+    fn grant(&mut self, before: Before) {
+        let mut done: BTreeSet<&Gate> = BTreeSet::new();
+        for ((gate, id), want) in &self.view.limits.wants {
+            let key = self.view.keys().want(gate, *id);
+            let gone = !self.reserved.frees(&key, want.seen.modified);
+            if gone || done.contains(gate) || self.granted.contains(id) {
+                continue;
+            }
+            if before == Before::Tasks && self.numbers.turns.is_tasks(gate) {
+                continue;
+            }
+            if self.granted.len() >= GRANTS_MAX {
+                return;
+            }
+            let weight = u64::from(want.seen.value.weight);
+            if self.gates.room(gate) < weight {
+                // The first of its gate has it to itself, and waits; in the last look there is nobody else left.
+                self.gates.keep(gate.clone());
+                done.insert(gate);
+                continue;
+            }
+            self.gates.give(gate.clone(), weight);
+            self.numbers.turns.gave_outside(gate);
+            self.granted.insert(*id);
+            self.plan.push(Change::Grant(Grant {
+                gate: gate.clone(),
+                id: *id,
+                want: want.seen.clone(),
+                lease: want.lease,
+                rules: self.view.limits.rules,
+                now_ms: self.now_ms,
+            }));
         }
-        claims += takes.len();
-        let from = Waiting {
-            id: *id,
-            place: Place::Ready,
-            seen: seen.clone(),
+    }
+
+    /// Serves the queues in turn.
+    fn queues(&mut self) {
+        let view = self.view;
+        let mut queues: BTreeMap<(Order, &Name), Queue<'_>> = Line::all(view, self.reserved)
+            .filter_map(|(name, line)| {
+                let allowed = self.allowed(name);
+                let queue = Queue {
+                    name,
+                    line,
+                    allowed,
+                };
+                (allowed > 0).then(|| ((self.numbers.turns.order(name), name), queue))
+            })
+            .collect();
+        while self.has_room()
+            && let Some((_, mut queue)) = queues.pop_first()
+        {
+            if self.serve(&mut queue) && queue.allowed > 0 {
+                queues.insert((self.numbers.turns.order(queue.name), queue.name), queue);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.plan.len() < self.bounds.records_max && self.claims < self.bounds.claims_max
+    }
+
+    /// How many tasks of a queue may start now, by its own rules.
+    fn allowed(&mut self, name: &Name) -> u64 {
+        let rules = self.view.limits.of_queue(name);
+        if rules.is_some_and(|rules| rules.paused.is_some()) {
+            return 0;
+        }
+        let room = self.view.limits.queue_room(name, self.reserved);
+        room.min(self.numbers.turns.tokens(name, rules, self.now_ms))
+    }
+
+    /// Starts one record of a queue; false where it has none that can start now.
+    fn serve(&mut self, queue: &mut Queue<'a>) -> bool {
+        while let Some(head) = self.next_of(queue) {
+            let tasks = usize::try_from(queue.allowed).unwrap_or(usize::MAX);
+            let routing = &head.seen.value.routing;
+            let tasks = tasks.min(head.seen.value.which.len());
+            match self.gates.fit(head.lane, routing, tasks) {
+                Fit::Tasks(fit) => {
+                    if self.start(queue, &head, fit) {
+                        return true;
+                    }
+                    // Nobody has room for this kind: what follows in its lane waits too, other lanes do not.
+                    queue.line.close(head.lane);
+                }
+                Fit::Waits(place) if self.parks < PARKS_MAX && self.has_room() => {
+                    self.parks += 1;
+                    let from = self.waiting(&head);
+                    let (to, mark) = (place, true);
+                    self.plan.push(Change::Park(Park { from, to, mark }));
+                }
+                Fit::Waits(_) | Fit::LaneWaits => queue.line.close(head.lane),
+                Fit::Passed => {}
+            }
+        }
+        false
+    }
+
+    fn next_of(&self, queue: &mut Queue<'a>) -> Option<Head<'a>> {
+        if self.numbers.turns.is_for_age(queue.name) {
+            let aged = queue.line.oldest(self.now_ms);
+            return aged.or_else(|| queue.line.first());
+        }
+        queue.line.first()
+    }
+
+    /// Claims so many tasks of a record, as far as nodes have room; false where none has.
+    fn start(&mut self, queue: &mut Queue<'a>, head: &Head<'a>, tasks: usize) -> bool {
+        let record = &head.seen.value;
+        let which = record.which.take(tasks);
+        let (view, now_ms) = (self.view, self.now_ms);
+        let takes = share(
+            view,
+            &record.routing,
+            which,
+            &mut self.rooms,
+            self.numbers,
             now_ms,
-        };
-        plan.push(Assign {
+        );
+        if takes.is_empty() {
+            return false;
+        }
+        self.claims += takes.len();
+        let started: usize = takes.iter().map(|take| take.which.len()).sum();
+        let started = started as u64;
+        self.gates.start(&record.routing, started);
+        for (gate, _) in record.routing.gates() {
+            self.numbers.turns.gave_tasks(&gate);
+        }
+        queue.allowed = queue.allowed.saturating_sub(started);
+        let rules = view.limits.of_queue(queue.name);
+        self.numbers.turns.started(queue.name, started, rules);
+        let from = self.waiting(head);
+        self.plan.push(Change::Assign(Assign {
             from,
             takes,
-            term: numbers.term,
+            term: self.numbers.term,
             decided: view.revision,
+            rules: view.limits.rules,
+        }));
+        true
+    }
+
+    fn waiting(&self, head: &Head<'_>) -> Waiting {
+        Waiting {
+            id: *head.id,
+            place: head.place(),
+            seen: head.seen.clone(),
+            now_ms: self.now_ms,
+        }
+    }
+
+    /// Forgets lanes of locks and keys that are empty.
+    fn drop_lanes(&mut self) {
+        let empty = |lane: &Lane| {
+            let window = self.view.lanes.get(lane);
+            window.is_none_or(|window| window.is_empty() && window.is_complete())
+        };
+        let key = |lane: &Lane| self.view.keys().lane(lane);
+        let drops = self.view.passing.iter();
+        let drops = drops.filter(|(lane, at)| empty(lane) && self.reserved.frees(&key(lane), **at));
+        let drops = drops.take(DROPS_MAX).map(|(lane, modified)| {
+            Change::DropLane(DropLane {
+                lane: lane.clone(),
+                modified: *modified,
+            })
         });
-        numbers.served(queue.name);
-        queues.push_back(queue);
-    }
-    plan
-}
-
-fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec<Room<'a>> {
-    let room = |(id, node): (&'a Name, &'a Node)| {
-        let slots = u64::from(node.record.slots);
-        let mut room = Room {
-            id,
-            node,
-            slow: 0,
-            fast: 0,
-        };
-        for (kind, tasks) in view.held_by(id).chain(reserved.tasks_of(id)) {
-            room.hold(tasks, view.pace.is_slow(id, kind, slots, now_ms));
-        }
-        room
-    };
-    view.nodes
-        .iter()
-        .filter(|(_, node)| !node.record.draining)
-        .map(room)
-        .collect()
-}
-
-/// The queues in turn; a lane whose kind no node runs is left out and blocks nothing. A queue waits while it is not known what
-/// comes first in one of its lanes, unless it cannot be read.
-fn queues<'a>(view: &'a View, reserved: &'a Reserved, numbers: &Numbers) -> VecDeque<Queue<'a>> {
-    let mut queues: BTreeMap<&Name, Vec<(&Lane, Head<'_>)>> = BTreeMap::new();
-    let mut awaited: BTreeSet<&Name> = BTreeSet::new();
-    for (lane, window) in &view.lanes {
-        let taken = view
-            .nodes
-            .values()
-            .any(|node| node.record.kinds.contains(&lane.kind));
-        if taken && window.is_awaited() {
-            awaited.insert(&lane.queue);
-        } else if taken && !window.is_empty() {
-            let free = window
-                .iter()
-                .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
-            let mut head: Box<dyn DoubleEndedIterator<Item = _>> = Box::new(free);
-            if planted::is(Bug::LowestFirst) {
-                head = Box::new(head.rev());
-            }
-            let of = queues.entry(&lane.queue).or_default();
-            of.push((lane, head.peekable()));
-        }
-    }
-    let queue = |(name, lanes)| Queue {
-        last: numbers.last.get(name).copied(),
-        name,
-        lanes,
-    };
-    queues.retain(|name, _| !awaited.contains(name));
-    let mut queues: Vec<Queue<'_>> = queues.into_iter().map(queue).collect();
-    queues.sort_unstable_by_key(|queue| (queue.last, queue.name));
-    queues.into()
-}
-
-/// The first record among a queue's lanes, by priority, then age.
-fn next_of<'a>(
-    lanes: &mut [(&'a Lane, Head<'a>)],
-) -> Option<(&'a Lane, &'a RecordId, &'a Seen<Record>)> {
-    let order = |head: &mut Head<'a>| {
-        let (_, (id, seen)) = head.peek()?;
-        Some((
-            seen.value.routing.priority.inverted(),
-            id.pack,
-            id.origin,
-            id.n,
-        ))
-    };
-    let firsts = lanes
-        .iter_mut()
-        .enumerate()
-        .filter_map(|(nth, (_, head))| Some((order(head)?, nth)));
-    let (_, nth) = firsts.min()?;
-    let (lane, head) = &mut lanes[nth];
-    let (_, (id, seen)) = head.next()?;
-    Some((lane, id, seen))
-}
-
-/// Divides a record's tasks among the nodes with room; what finds no room stays.
-fn share(
-    view: &View,
-    lane: &Lane,
-    mut which: Which,
-    rooms: &mut [Room<'_>],
-    numbers: &mut Numbers,
-    now_ms: u64,
-) -> Vec<Take> {
-    let nodes = rooms
-        .iter()
-        .filter(|room| room.node.record.kinds.contains(&lane.kind))
-        .count();
-    let even = which.len().div_ceil(nodes.max(1));
-    let mut takes: Vec<Take> = Vec::new();
-    while !which.is_empty() && takes.len() < TAKES_MAX {
-        let scored = rooms
-            .iter_mut()
-            .filter_map(|room| Some((room.score(view, lane, now_ms)?, room)));
-        let Some((score, room)) = scored.max_by(|(a, _), (b, _)| a.cmp(b)) else {
-            break;
-        };
-        let fits = usize::try_from(score.room).unwrap_or(usize::MAX);
-        // Slow work is spread, to run at once on many nodes; fast work stays together: one claim costs less than three.
-        let piece = which.take(if score.slow { fits.min(even) } else { fits });
-        room.hold(piece.len() as u64, score.slow);
-        which = which.minus(piece);
-        match takes.iter_mut().find(|take| take.node == *room.id) {
-            Some(take) => take.which = take.which.or(piece),
-            None => takes.push(Take {
-                claim: numbers.claim(),
-                node: room.id.clone(),
-                session: room.node.session,
-                instance: room.node.record.instance.clone(),
-                which: piece,
-            }),
-        }
-    }
-    takes
-}
-
-impl<'a> Room<'a> {
-    fn hold(&mut self, tasks: u64, slow: bool) {
-        if slow {
-            self.slow += tasks;
-        } else {
-            self.fast += tasks;
-        }
-    }
-
-    /// None where it has no room for the lane's kind.
-    fn score(&self, view: &View, lane: &Lane, now_ms: u64) -> Option<Score<'a>> {
-        let record = &self.node.record;
-        let slots = u64::from(record.slots);
-        let free = slots.saturating_sub(self.slow);
-        if free == 0 || !record.kinds.contains(&lane.kind) {
-            return None;
-        }
-        let slow = view.pace.is_slow(self.id, &lane.kind, slots, now_ms);
-        let ahead = view.pace.ahead(self.id, &lane.kind, slots, now_ms);
-        // Fast work passes in milliseconds, so it keeps no slot from slow work; slow work does keep slots from fast work.
-        let room = if slow {
-            free
-        } else {
-            (ahead * free / slots).saturating_sub(self.fast)
-        };
-        let id = std::cmp::Reverse(self.id);
-        (room > 0).then_some(Score {
-            room,
-            free,
-            id,
-            slow,
-        })
+        let drops: Vec<Change> = drops.collect();
+        self.plan.extend(drops);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::world::{World, name};
+use super::super::world::{World, name, routing};
 use super::*;
-use crate::task::PackId;
+use crate::store::Place;
+use crate::task::{PackId, Which};
 
 const BOUNDS: Bounds = Bounds {
     records_max: 60,
@@ -14,6 +15,24 @@ const BOUNDS: Bounds = Bounds {
 fn plan(world: &World) -> Vec<Assign> {
     let mut numbers = Numbers::of_term(9);
     assign(&world.view, &Reserved::default(), &mut numbers, BOUNDS, 0)
+}
+
+/// What is decided about a world in which nothing waits for anything but a slot.
+fn assign(
+    view: &View,
+    reserved: &Reserved,
+    numbers: &mut Numbers,
+    bounds: Bounds,
+    now_ms: u64,
+) -> Vec<Assign> {
+    let plan = super::assign(view, reserved, numbers, bounds, now_ms);
+    let assign = |change| {
+        let Change::Assign(assign) = change else {
+            panic!("nothing is to be parked, granted or dropped: {change:?}");
+        };
+        assign
+    };
+    plan.into_iter().map(assign).collect()
 }
 
 fn packs(plan: &[Assign]) -> Vec<PackId> {
@@ -45,13 +64,10 @@ fn a_queue_waits_until_it_is_known_what_comes_first_in_each_of_its_lanes() {
     world.node("a", 10, &["x", "y"]);
     let low = world.ready("q", "x", 1, 1, 1);
     let other = world.ready("r", "x", 1, 2, 1);
-    let of = |kind| Lane {
-        queue: name("q"),
-        kind: name(kind),
-    };
+    let of = |kind| Lane::of(&routing("q", kind, 5));
     // Of one of its lanes, and of one of a kind that nobody runs, nothing has been read yet.
-    world.view.unread(of("y"));
-    world.view.unread(of("nobody"));
+    world.view.unread(of("y"), 1);
+    world.view.unread(of("nobody"), 1);
     assert_eq!(packs(&plan(&world)), [other]);
 
     world.view.lanes.get_mut(&of("y")).unwrap().abandon();
@@ -131,13 +147,8 @@ fn no_more_queues_are_remembered_than_there_are() {
             world.ready(queue, "k", 5, 1, 1);
         }
         let _ = assign(&world.view, &Reserved::default(), &mut numbers, BOUNDS, 0);
-        assert!(
-            numbers
-                .last
-                .keys()
-                .map(Name::as_str)
-                .eq(queues.iter().copied())
-        );
+        let remembered = numbers.turns.remembered().map(Name::as_str);
+        assert!(remembered.eq(queues.iter().copied()));
     }
 }
 

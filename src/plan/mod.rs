@@ -4,10 +4,22 @@
 #[path = "tests/ahead.rs"]
 mod ahead;
 mod assign;
+mod gates;
+mod limits;
+#[cfg(test)]
+#[path = "tests/limits_any.rs"]
+mod limits_any;
+#[cfg(test)]
+#[path = "tests/limits.rs"]
+mod limits_hold;
+mod line;
 mod next;
 mod pace;
 mod reclaim;
+mod reserved;
+mod room;
 mod settle;
+mod turns;
 mod view;
 mod window;
 #[cfg(test)]
@@ -15,9 +27,12 @@ mod window;
 mod world;
 
 pub use assign::{Bounds, Numbers, assign};
+pub use limits::{Limits, Want};
 pub use next::{Orphans, Rules, Turn, next};
 pub use pace::Pace;
 pub use reclaim::{promote, reclaim};
+pub use reserved::{Reserved, less};
 pub use settle::{Ending, Of, settle};
-pub use view::{Node, Reserved, View};
+pub use turns::Turns;
+pub use view::{Node, View};
 pub use window::Window;

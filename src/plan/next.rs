@@ -2,7 +2,8 @@
 
 use super::assign::{Bounds, Numbers, assign};
 use super::reclaim::{promote, reclaim};
-use super::view::{Reserved, View};
+use super::reserved::Reserved;
+use super::view::View;
 use crate::store::Change;
 
 /// How much one round may decide, and by which budget.
@@ -43,7 +44,9 @@ impl Turn {
     pub fn after(self, changes: &[Change]) -> Self {
         match changes.first() {
             Some(Change::Promote(_)) => Self::Ready,
-            Some(Change::Assign(_)) => Self::Due,
+            Some(Change::Assign(_) | Change::Park(_) | Change::Grant(_) | Change::DropLane(_)) => {
+                Self::Due
+            }
             Some(_) | None => self,
         }
     }
@@ -69,10 +72,7 @@ pub fn next(
         let due = promote(view, reserved, now_ms, rules.promotions_max);
         due.into_iter().map(Change::Promote).collect()
     };
-    let mut ready = || -> Vec<Change> {
-        let ready = assign(view, reserved, numbers, rules.assigns, now_ms);
-        ready.into_iter().map(Change::Assign).collect()
-    };
+    let mut ready = || assign(view, reserved, numbers, rules.assigns, now_ms);
     let first = match turn {
         Turn::Due => due(),
         Turn::Ready => ready(),

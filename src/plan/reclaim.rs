@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::reserved::Reserved;
 use super::settle::{Ending, Of, settle};
-use super::view::{Reserved, View};
+use super::view::View;
 use crate::planted::{self, Bug};
 use crate::store::{Place, Reclaim, Run, Seen, Waiting};
 use crate::task::{ClaimId, Name, Outcome, Which};
@@ -102,6 +103,7 @@ fn lost(
         finished_ms: now_ms,
         error: Some(error.to_owned()),
         output: None,
+        wait: None,
     };
     let (_, settled) = settle(of, &BTreeMap::from([(ending, run.which)]));
     Reclaim {

@@ -3,11 +3,13 @@
 //! Both ways a claim ends come here: a node's report on its own runs, and the leader's reclaim of a dead node's.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::planted::{self, Bug};
 use crate::store::{Attempt, Next, Place, Record, Run, Settled};
 use crate::task::{
-    After, Name, Outcome, Output, Policy, State, Tally, Which, after_death, after_failure,
+    After, Name, Outcome, Output, Policy, State, Tally, Which, after_death, after_deferral,
+    after_failure,
 };
 
 /// How runs of a claim ended; tasks that share everything share one.
@@ -23,6 +25,9 @@ pub struct Ending {
     pub error: Option<String>,
     /// What they left behind.
     pub output: Option<Output>,
+    /// For how long at least they are deferred; of [`Outcome::Deferred`] only. The waits of one report are few different ones, because
+    /// each makes a record.
+    pub wait: Option<Duration>,
 }
 
 /// What is known about the claim whose runs ended.
@@ -102,9 +107,7 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
     let tally = counted(before, ending.outcome, of.blame);
     let after = match ending.outcome {
         Outcome::Succeeded | Outcome::Cancelled => None,
-        Outcome::Failed if planted::is(Bug::RetriesUnbounded) => {
-            Some(After::Again(std::time::Duration::ZERO))
-        }
+        Outcome::Failed if planted::is(Bug::RetriesUnbounded) => Some(After::Again(Duration::ZERO)),
         Outcome::Failed | Outcome::Timeout => {
             let policy = of
                 .policy
@@ -112,7 +115,8 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
             Some(after_failure(policy, tally, of.draw))
         }
         Outcome::Lost => Some(after_death(of.deaths_max, tally)),
-        Outcome::Returned | Outcome::Revived => Some(After::Again(std::time::Duration::ZERO)),
+        Outcome::Returned | Outcome::Revived => Some(After::Again(Duration::ZERO)),
+        Outcome::Deferred => Some(after_deferral(ending.wait.unwrap_or_default(), of.draw)),
     };
     let event = ending.outcome.event(matches!(after, Some(After::Again(_))));
     if let Err(illegal) = State::Running.next(&event) {
@@ -169,7 +173,7 @@ fn counted(before: Tally, outcome: Outcome, blame: bool) -> Tally {
             deaths: ran.deaths + u32::from(blame),
             ..ran
         },
-        Outcome::Returned | Outcome::Revived => before,
+        Outcome::Returned | Outcome::Deferred | Outcome::Revived => before,
     }
 }
 
@@ -190,7 +194,7 @@ fn whereto(after: After, now_ms: u64) -> Place {
 
 fn lead(place: Place, n: u32) -> Next {
     match place {
-        Place::Ready => Next::Ready { n },
+        Place::Ready | Place::Parked(_) => Next::Ready { n },
         Place::Due(ms) => Next::Due { ms, n },
         Place::Dead => Next::Dead { n },
     }

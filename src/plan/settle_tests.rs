@@ -10,6 +10,7 @@ fn run(which: Which, tally: Tally) -> Run {
             queue: "q".parse().unwrap(),
             kind: "k".parse().unwrap(),
             priority: crate::task::Priority::default(),
+            needs: None,
         },
         which,
         size: 256,
@@ -32,6 +33,7 @@ fn ending(outcome: Outcome) -> Ending {
         finished_ms: 2,
         error: None,
         output: None,
+        wait: None,
     }
 }
 
@@ -163,6 +165,34 @@ fn what_is_handed_back_is_no_attempt() {
     );
     assert_eq!(settled.records[0].0, Place::Ready);
     assert_eq!(settled.records[0].2.tally, tally);
+}
+
+#[test]
+fn what_is_deferred_waits_and_is_no_attempt() {
+    let (one, other) = (Which::only(3), Which::only(4));
+    let tally = Tally {
+        attempts: 2,
+        failures: 1,
+        deaths: 1,
+    };
+    let (rest, settled) = settled(
+        &run(one.or(other), tally),
+        false,
+        other,
+        &[(Outcome::Deferred, one.or(other))],
+    );
+    assert!(rest.is_none() && settled.mark, "the other is cancelled");
+    let [(Place::Due(ms), _, record)] = settled.records.as_slice() else {
+        panic!("{:?}", settled.records)
+    };
+    assert!(*ms > 1_000, "never ready at once");
+    assert_eq!((record.which, record.tally), (one, tally));
+    let number = |outcome| {
+        let of = |attempt: &&Attempt| attempt.outcome == outcome;
+        settled.attempts.iter().find(of).map(|told| told.number)
+    };
+    assert_eq!(number(Outcome::Deferred), Some(2));
+    assert_eq!(number(Outcome::Cancelled), Some(3));
 }
 
 #[test]

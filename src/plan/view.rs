@@ -1,11 +1,12 @@
 //! What the leader knows, folded from events; equal to a rebuild from the keys at the same revision; decides nothing.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
+use super::limits::Limits;
 use super::pace::Pace;
+use super::reserved::{less, of_node};
 use super::window::Window;
 use crate::planted::{self, Bug};
 use crate::store::{
@@ -38,6 +39,10 @@ pub struct View {
     pub stops: BTreeMap<(Name, ClaimId), Seen<Stop>>,
     /// The heads of the lanes.
     pub lanes: BTreeMap<Lane, LaneWindow>,
+    /// Mod revisions of the marks of those lanes that go when they are empty.
+    pub passing: BTreeMap<Lane, i64>,
+    /// What only so many may hold, and how much of it is held.
+    pub limits: Limits,
     /// The earliest scheduled records.
     pub due: Window<(u64, RecordId, Seen<Record>)>,
     /// How fast nodes get through work.
@@ -76,36 +81,16 @@ struct Left {
     tasks: u64,
 }
 
-/// What has been decided and sent but is not yet in the view.
-#[derive(Clone, Debug, Default)]
-pub struct Reserved {
-    /// Records that a transaction in flight, or of unknown outcome, may change, and the mod revision that it compares: one that
-    /// the view has at another is free, for what compares the old one has happened or never will.
-    pub records: BTreeMap<String, i64>,
-    /// Tasks on their way to nodes, by node and kind.
-    pub tasks: BTreeMap<(Name, Name), u64>,
-    /// Claims that a transaction in flight may take away.
-    pub claims: BTreeSet<(Name, ClaimId)>,
-}
-
-impl Reserved {
-    /// Whether a record is free as the view has it.
-    pub fn frees(&self, key: &str, modified: i64) -> bool {
-        self.records.get(key) != Some(&modified)
-    }
-
-    /// Tasks on their way to a node, by kind.
-    pub fn tasks_of<'a>(&'a self, node: &Name) -> impl Iterator<Item = (&'a Name, u64)> {
-        of_node(&self.tasks, node)
-    }
-}
-
 /// 32,768 records in all lanes' windows together; a lane has its share of it, which gets less as lanes are born, but not less than
 /// [`LANE_RECORDS_MIN`]: beyond 512 lanes that is more, 262,144 with the 4,096 lanes that a cluster takes.
 const WINDOWS_RECORDS_MAX: usize = 32_768;
 
 /// 64 records: below this a lane would be read for every commit.
 const LANE_RECORDS_MIN: usize = 64;
+
+/// 8 records in the window of a lane that waits for a lock or a key: there are as many of those as are held, and each lets through
+/// few at a time.
+const PASSING_RECORDS_MAX: usize = 8;
 
 impl View {
     /// Nothing known, at this revision; `window_max` bounds each window, in records.
@@ -120,6 +105,8 @@ impl View {
             claims: BTreeMap::new(),
             stops: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            passing: BTreeMap::new(),
+            limits: Limits::default(),
             due,
             pace: Pace::default(),
             held: BTreeMap::new(),
@@ -155,7 +142,15 @@ impl View {
         corrupt
     }
 
-    /// Tells what ended from what was handed back: that waits again and was no attempt.
+    /// Notes what a claim's transaction wrote to wait again, at once or after a while.
+    fn waits_again(&mut self, id: &RecordId, record: &Record) {
+        if let Origin::Claim(claim) = id.origin {
+            let (attempts, tasks) = (record.tally.attempts, record.which.len());
+            *self.less.again.entry((claim, attempts)).or_default() += tasks as u64;
+        }
+    }
+
+    /// Tells what ended from what was handed back or deferred: that waits again and was no attempt.
     fn fold_pace(&mut self, now_ms: u64) {
         let Less { left, again } = std::mem::take(&mut self.less);
         for left in left {
@@ -185,28 +180,40 @@ impl View {
         match self.keys.live(&kv.key) {
             Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
             Some(Live::Lane(lane)) => {
+                if lane.is_passing() {
+                    self.passing.insert(lane.clone(), kv.mod_revision);
+                }
                 self.lane(lane);
             }
             Some(Live::Ready(lane, id)) => {
                 let seen: Seen<Record> = Seen::of(kv)?;
-                if let Origin::Claim(claim) = id.origin {
-                    let (attempts, tasks) = (seen.value.tally.attempts, seen.value.which.len());
-                    *self.less.again.entry((claim, attempts)).or_default() += tasks as u64;
-                }
+                self.waits_again(&id, &seen.value);
                 self.lane(lane).put(kv.key.clone(), (id, seen));
             }
-            Some(Live::Due(ms, id)) => self.due.put(kv.key.clone(), (ms, id, Seen::of(kv)?)),
+            Some(Live::Due(ms, id)) => {
+                let seen: Seen<Record> = Seen::of(kv)?;
+                self.waits_again(&id, &seen.value);
+                self.due.put(kv.key.clone(), (ms, id, seen));
+            }
             Some(Live::Run(node, claim)) => self.put_claim(&node, claim, Seen::of(kv)?, now_ms),
             Some(Live::Stop(node, claim)) => {
                 self.stops.insert((node, claim), Seen::of(kv)?);
             }
+            Some(Live::Semaphore(name)) => self.limits.put_semaphore(name, kv)?,
+            Some(Live::Queue(name)) => self.limits.put_queue(name, kv)?,
+            Some(Live::Rules) => self.limits.rules = kv.mod_revision,
+            Some(Live::Want(gate, id)) => self.limits.put_want(gate, id, kv)?,
+            Some(Live::Hold(gate, id)) => self.limits.put_hold(gate, id, kv)?,
             None => {}
         }
         Ok(())
     }
 
-    /// Adds a lane of which nothing has been read, as a leader that takes over finds it.
-    pub fn unread(&mut self, lane: Lane) {
+    /// Adds a lane of which nothing has been read, as a leader that takes over finds it, and when it was marked last.
+    pub fn unread(&mut self, lane: Lane, marked: i64) {
+        if lane.is_passing() {
+            self.passing.insert(lane.clone(), marked);
+        }
         if planted::is(Bug::LaneUnread) {
             self.lane(lane);
             return;
@@ -241,12 +248,14 @@ impl View {
     /// The window of a lane; where it is a new one, all have their share of what is left to each.
     fn window(&mut self, lane: Lane, new: impl FnOnce(usize) -> LaneWindow) -> &mut LaneWindow {
         let mut max = self.window_max;
-        if !self.lanes.contains_key(&lane) {
-            let share = WINDOWS_RECORDS_MAX / (self.lanes.len() + 1);
+        if lane.is_passing() {
+            max = max.min(PASSING_RECORDS_MAX);
+        } else if !self.lanes.contains_key(&lane) {
+            let lasting = self.lanes.len().saturating_sub(self.passing.len());
+            let share = WINDOWS_RECORDS_MAX / (lasting + 1);
             max = share.max(LANE_RECORDS_MIN).min(max);
-            self.lanes
-                .values_mut()
-                .for_each(|window| window.resize(max));
+            let lasting = self.lanes.iter_mut().filter(|(of, _)| !of.is_passing());
+            lasting.for_each(|(_, window)| window.resize(max));
         }
         self.lanes.entry(lane).or_insert_with(|| new(max))
     }
@@ -271,10 +280,13 @@ impl View {
         if !self.nodes.contains_key(node) {
             self.gone.entry(node.clone()).or_insert(now_ms);
         }
+        self.limits.claimed(&seen.value.routing, tasks);
         let former = self.claims.insert((node.clone(), claim), seen);
         let held = self.held.entry((node.clone(), kind.clone())).or_default();
         if let Some(former) = former {
+            let routing = former.value.routing;
             let former = former.value.which.len() as u64;
+            self.limits.unclaimed(&routing, former);
             *held = (*held + tasks).saturating_sub(former);
             self.left(node, claim, kind, attempts, former.saturating_sub(tasks));
         } else {
@@ -288,20 +300,25 @@ impl View {
             return;
         };
         let Run {
-            routing: Routing { kind, .. },
+            routing,
             which,
             tally,
             ..
         } = gone.value;
         let tasks = which.len() as u64;
-        if let Entry::Occupied(mut held) = self.held.entry((node.clone(), kind.clone())) {
-            *held.get_mut() = held.get().saturating_sub(tasks);
-            if *held.get() == 0 {
-                held.remove();
-            }
-        }
+        self.limits.unclaimed(&routing, tasks);
+        let Routing { kind, .. } = routing;
+        less(&mut self.held, &(node.clone(), kind.clone()), tasks);
         self.left(node, claim, kind, tally.attempts, tasks);
         self.forget_unused(node);
+    }
+
+    /// A lane whose mark has gone is empty: it goes too.
+    fn drop_lane(&mut self, lane: &Lane) {
+        self.passing.remove(lane);
+        if self.lanes.get(lane).is_some_and(Window::is_empty) {
+            self.lanes.remove(lane);
+        }
     }
 
     fn left(&mut self, node: &Name, claim: ClaimId, kind: Name, attempts: u32, tasks: u64) {
@@ -345,20 +362,14 @@ impl View {
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));
             }
-            Some(Live::Lane(_)) | None => {}
+            Some(Live::Lane(lane)) => self.drop_lane(&lane),
+            Some(Live::Semaphore(name)) => self.limits.drop_semaphore(&name),
+            Some(Live::Queue(name)) => self.limits.drop_queue(&name),
+            Some(Live::Want(gate, id)) => self.limits.drop_want(gate, id),
+            Some(Live::Hold(gate, id)) => self.limits.drop_hold(&gate, id),
+            Some(Live::Rules) | None => {}
         }
     }
-}
-
-/// The part of a map by (node, kind) that is one node's.
-fn of_node<'a>(
-    map: &'a BTreeMap<(Name, Name), u64>,
-    node: &Name,
-) -> impl Iterator<Item = (&'a Name, u64)> + use<'a> {
-    let node = node.clone();
-    map.iter()
-        .filter(move |((of, _), _)| *of == node)
-        .map(|((_, kind), tasks)| (kind, *tasks))
 }
 
 #[cfg(test)]

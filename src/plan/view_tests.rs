@@ -55,6 +55,7 @@ fn routing(lane: u8) -> Routing {
         queue: name('q', lane),
         kind: name('k', lane),
         priority: Priority::default(),
+        needs: None,
     }
 }
 
@@ -105,6 +106,7 @@ fn node(nth: u8) -> NodeRecord {
         version: String::new(),
         started_ms: 0,
         draining: false,
+        adaptive: None,
     }
 }
 
@@ -249,14 +251,18 @@ fn names_that_came_and_went_are_forgotten() {
 #[test]
 fn what_goes_back_untried_is_told_from_what_ended() {
     // What is left in the claim, what waits again, and how often it had been tried by then; how many the node may hold then.
-    for (rest, again, attempts, may) in [
+    let table = [
         (0, 0, 0, 4 + 16),
         (0, 4, 1, 4 + 16),
         (0, 4, 0, 4),
         (2, 0, 0, 4 + 8),
         (2, 2, 0, 4),
         (0, 1, 0, 4),
-    ] {
+    ];
+    // Handed back, or deferred.
+    let places = [Place::Ready, Place::Due(9_000)];
+    let rows = places.map(|place| table.map(|row| (place, row)));
+    for (place, (rest, again, attempts, may)) in rows.into_iter().flatten() {
         let mut world = World::new();
         world.node("n", 4, &["k"]);
         let claim = world.claim("n", 4);
@@ -276,7 +282,7 @@ fn what_goes_back_untried_is_told_from_what_ended() {
             tally,
             ..record(0, 1)
         };
-        let records = (again > 0).then_some((Place::Ready, 1, record));
+        let records = (again > 0).then_some((place, 1, record));
         let settled = Settled {
             records: records.into_iter().collect(),
             ..Settled::default()
@@ -286,7 +292,10 @@ fn what_goes_back_untried_is_told_from_what_ended() {
         world.reported(&id, claim, rest.as_ref(), &settled);
 
         let ahead = world.view.pace.ahead(&id, &run.routing.kind, 4, 2);
-        assert_eq!(ahead, may, "{again} again after {attempts}, left {rest:?}");
+        assert_eq!(
+            ahead, may,
+            "{again} {place:?} after {attempts}, left {rest:?}"
+        );
     }
 }
 

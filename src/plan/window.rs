@@ -123,6 +123,11 @@ impl<T> Window<T> {
         self.items.is_empty() && self.edge.is_some() && !self.failed
     }
 
+    /// Whether there is or may be more behind what it holds, and that is being read or can be.
+    pub fn hides(&self) -> bool {
+        self.edge.is_some() && !self.failed
+    }
+
     /// How many more fit.
     pub fn room(&self) -> usize {
         self.max - self.items.len()

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::task::{ClaimId, Name, Pack, PackId, Routing, Which};
+use crate::task::{ClaimId, Gate, Name, Pack, PackId, Routing, Which};
 
-use super::keys::{Origin, Place, RecordId};
-use super::records::{Attempt, EndedBy, Idem, Record, Run, Seen, TermRecord};
+use super::keys::{Lane, Origin, Place, RecordId};
+use super::records::{Attempt, EndedBy, Idem, Outside, Record, Run, Seen, TermRecord};
 
 /// One change, one transaction.
 #[derive(Clone, Debug)]
@@ -16,6 +16,12 @@ pub enum Change {
     Promote(Waiting),
     /// Ready tasks are claimed for nodes.
     Assign(Assign),
+    /// Ready tasks wait for something else than their kind's turn: they move to its lane.
+    Park(Park),
+    /// Somebody outside gets what it waits for.
+    Grant(Grant),
+    /// A lane of a lock or key is empty: its mark goes.
+    DropLane(DropLane),
     /// A record is written anew as it is: whatever was sent for it before can no longer commit.
     Touch(Waiting),
     /// A node reports outcomes, and hands back what it will not run.
@@ -75,6 +81,45 @@ pub struct Assign {
     pub term: i64,
     /// The revision of the view this was decided at.
     pub decided: i64,
+    /// Mod revision of the mark of edits: by which limits and rules this was decided; 0 where none was edited ever.
+    pub rules: i64,
+}
+
+/// A ready record that goes to another lane.
+#[derive(Clone, Debug)]
+pub struct Park {
+    /// Where it is.
+    pub from: Waiting,
+    /// Where it goes: [`Place::Parked`], or [`Place::Ready`] where the gate is its own lane's.
+    pub to: Place,
+    /// Whether to put the mark of that lane; a batch puts one that several would put on its own.
+    pub mark: bool,
+}
+
+/// A lock or permits for somebody outside.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Which.
+    pub gate: Gate,
+    /// The id of who waits.
+    pub id: u128,
+    /// What it asked for.
+    pub want: Seen<Outside>,
+    /// Its lease.
+    pub lease: i64,
+    /// As in [`Assign::rules`].
+    pub rules: i64,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: u64,
+}
+
+/// An empty lane.
+#[derive(Clone, Debug)]
+pub struct DropLane {
+    /// The lane.
+    pub lane: Lane,
+    /// Mod revision of its mark.
+    pub modified: i64,
 }
 
 /// One node's share.
@@ -226,6 +271,9 @@ impl Change {
             Self::Submit(_) => "submit",
             Self::Promote(_) => "promote",
             Self::Assign(_) => "assign",
+            Self::Park(_) => "park",
+            Self::Grant(_) => "grant",
+            Self::DropLane(_) => "drop_lane",
             Self::Touch(_) => "touch",
             Self::Report(_) => "report",
             Self::Stop(_) => "stop",
@@ -242,10 +290,13 @@ impl Change {
 }
 
 impl Change {
-    /// The same without the mark that its pack may have ended: for a batch that puts the mark on its own.
+    /// The same without its mark, that its pack may have ended or that its lane has work: for a batch that puts the mark on its own.
     #[must_use]
     pub fn unmarked(&self) -> Self {
         let mut change = self.clone();
+        if let Self::Park(park) = &mut change {
+            park.mark = false;
+        }
         if let Some(settled) = change.settled_mut() {
             settled.mark = false;
         }
@@ -259,6 +310,9 @@ impl Change {
             Self::Submit(_)
             | Self::Promote(_)
             | Self::Assign(_)
+            | Self::Park(_)
+            | Self::Grant(_)
+            | Self::DropLane(_)
             | Self::Touch(_)
             | Self::Stop(_)
             | Self::Cancel(_)

@@ -29,11 +29,19 @@ pub enum GuardName {
     Stop,
     /// A mark of a pack that may have ended.
     Gc,
+    /// The mark of edits of limits and queues' rules.
+    Rules,
+    /// A limit or a queue's rules.
+    Edited,
+    /// A request from outside for a lock or permits.
+    Want,
+    /// A hold of somebody outside.
+    Hold,
 }
 
 impl GuardName {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Term,
         Self::Horizon,
         Self::Lane,
@@ -46,6 +54,10 @@ impl GuardName {
         Self::Run,
         Self::Stop,
         Self::Gc,
+        Self::Rules,
+        Self::Edited,
+        Self::Want,
+        Self::Hold,
     ];
 
     /// As it is sent, logged and documented.
@@ -63,6 +75,10 @@ impl GuardName {
             Self::Run => "run",
             Self::Stop => "stop",
             Self::Gc => "gc",
+            Self::Rules => "rules",
+            Self::Edited => "edited",
+            Self::Want => "want",
+            Self::Hold => "hold",
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::task::{ClaimId, Name, PackId, Priority, Routing};
+use crate::task::{ClaimId, Gate, Name, PackId, Priority, Routing};
 
 /// The keys of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +14,20 @@ pub struct Keys {
     root: Arc<str>,
 }
 
-/// Where ready work of one kind waits: the scheduler keeps one window per lane, so that a kind nobody runs blocks no other.
+/// Where ready work that can be told apart by nothing but its age waits: the scheduler keeps one window per lane, so that what
+/// nobody runs, or what waits for a full semaphore, blocks nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane {
     /// The queue.
     pub queue: Name,
     /// The kind.
     pub kind: Name,
+    /// The set of labels that its nodes must have, as [`crate::task::Needs::place`] names it.
+    pub place: Option<u64>,
+    /// What it is filed under, or waits for.
+    pub gate: Option<Gate>,
+    /// The priority.
+    pub priority: Priority,
 }
 
 /// What made a record: the author of its key, so that no two writers can make the same one.
@@ -48,8 +55,10 @@ pub struct RecordId {
 /// Where a record waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
-    /// Among the ready ones of its lane.
+    /// Among the ready ones of its own lane.
     Ready,
+    /// Among the ready ones that wait for this gate, by its number among those of its routing.
+    Parked(u8),
     /// For this time, in milliseconds since 1970.
     Due(u64),
     /// Among the dead letters of its queue.
@@ -71,6 +80,16 @@ pub enum Live {
     Run(Name, ClaimId),
     /// What of a claim is to be cancelled.
     Stop(Name, ClaimId),
+    /// A semaphore's limit.
+    Semaphore(Name),
+    /// A queue's rules.
+    Queue(Name),
+    /// The mark of every edit of a limit or of a queue's rules.
+    Rules,
+    /// Somebody outside waits for a lock or for permits.
+    Want(Gate, u128),
+    /// Somebody outside holds a lock or permits.
+    Hold(Gate, u128),
 }
 
 impl Keys {
@@ -116,6 +135,11 @@ impl Keys {
         format!("{}{id}", self.node_prefix())
     }
 
+    /// The node of a `live/node/` key.
+    pub fn node_of(&self, key: &str) -> Option<Name> {
+        key.strip_prefix(&*self.node_prefix())?.parse().ok()
+    }
+
     /// Where all nodes are.
     pub fn node_prefix(&self) -> String {
         format!("{}live/node/", self.root)
@@ -132,9 +156,39 @@ impl Keys {
         format!("{}clock/", self.root)
     }
 
-    /// `live/lane/<queue>/<kind>` = empty. Written with the first submit of a lane; stays. `/tenure/default/live/lane/mail/http`
+    /// `breaker/<node>` = a list of [`super::BreakerRecord`], leased. Written by the node when a breaker of its changes; goes where all are
+    /// closed, and with its session. `/tenure/default/breaker/n1`
+    pub fn breaker(&self, node: &Name) -> String {
+        format!("{}{node}", self.breaker_prefix())
+    }
+
+    /// Where all nodes' breakers are.
+    pub fn breaker_prefix(&self) -> String {
+        format!("{}breaker/", self.root)
+    }
+
+    /// The node of a `breaker/` key.
+    pub fn breaker_node(&self, key: &str) -> Option<Name> {
+        key.strip_prefix(&*self.breaker_prefix())?.parse().ok()
+    }
+
+    /// `reset/<node>` = [`super::Reset`], leased to the node's session. A user writes it, each over the last; the node watches it; goes
+    /// with the session. `/tenure/default/reset/n1`
+    pub fn reset(&self, node: &Name) -> String {
+        format!("{}reset/{node}", self.root)
+    }
+
+    /// `live/lane/<lane>` = empty. Written before the first submit to a lane, and stays. `/tenure/default/live/lane/mail/http/-/-/4`
+    ///
+    /// `live/passing/<lane>` = empty, for a lane under a lock or a key. Written with what is parked there; goes when the lane is empty.
+    /// `/tenure/default/live/passing/mail/http/-/l.ledger/4`
     pub fn lane(&self, lane: &Lane) -> String {
-        format!("{}{}/{}", self.lane_prefix(), lane.queue, lane.kind)
+        let prefix = if lane.is_passing() {
+            self.passing_prefix()
+        } else {
+            self.lane_prefix()
+        };
+        format!("{prefix}{}", lane.text())
     }
 
     /// Where all lanes are.
@@ -142,23 +196,30 @@ impl Keys {
         format!("{}live/lane/", self.root)
     }
 
-    /// A record's key in its place:
-    /// - `live/ready/<queue>/<kind>/<9 - priority>/<pack>.<origin>.<n>`: submit, promote, report, reclaim, revive write it;
-    ///   assign and cancel make it less or gone.
+    /// Where all lanes under locks and keys are: as many as are waited for, and not counted among the others.
+    pub fn passing_prefix(&self) -> String {
+        format!("{}live/passing/", self.root)
+    }
+
+    /// A record's key in its place; `<lane>` is `<queue>/<kind>/<place>/<gate>/<9 - priority>`:
+    /// - `live/ready/<lane>/<pack>.<origin>.<n>`: submit, promote, report, reclaim, revive write it; assign and cancel make it less
+    ///   or gone, park moves it to the lane of a gate.
     /// - `live/due/<ms>/<pack>.<origin>.<n>`: submit and report write it; promote and cancel take it away.
     /// - `dead/<queue>/<pack>.<origin>.<n>`: report and reclaim write it; revive and cancel take it away.
     ///
-    /// All three hold a [`super::Record`].
+    /// All three hold a [`super::Record`]. A `<place>` is `-` or 16 hex digits; a `<gate>` is `-`, `s.<semaphore>`, `l.<lock>` or
+    /// `k.<concurrency key>`.
     pub fn record(&self, place: Place, routing: &Routing, id: &RecordId) -> String {
         match place {
-            Place::Ready => format!(
-                "{}{}",
-                self.ready_level(&Lane::of(routing), routing.priority),
-                id.text()
-            ),
+            Place::Ready => self.ready(&Lane::of(routing), id),
+            Place::Parked(nth) => self.ready(&Lane::parked(routing, nth), id),
             Place::Due(ms) => format!("{}{ms:013}/{}", self.due_prefix(), id.text()),
             Place::Dead => format!("{}{}/{}", self.dead_prefix(), routing.queue, id.text()),
         }
+    }
+
+    fn ready(&self, lane: &Lane, id: &RecordId) -> String {
+        format!("{}{}", self.ready_lane(lane), id.text())
     }
 
     /// Where all ready records are.
@@ -171,31 +232,26 @@ impl Keys {
         format!("{}{queue}/", self.ready_prefix())
     }
 
+    /// Where the ready records of a queue and kind are.
+    pub fn ready_kind(&self, queue: &Name, kind: &Name) -> String {
+        format!("{}{kind}/", self.ready_queue(queue))
+    }
+
     /// Where the ready records of a lane are.
     pub fn ready_lane(&self, lane: &Lane) -> String {
-        format!("{}{}/", self.ready_queue(&lane.queue), lane.kind)
+        format!("{}{}/", self.ready_prefix(), lane.text())
     }
 
-    /// Where the ready records of a lane with one priority are.
-    pub fn ready_level(&self, lane: &Lane, priority: Priority) -> String {
-        format!("{}{}/", self.ready_lane(lane), priority.inverted())
+    /// The first key of a lane's packs made at or after this millisecond: a bound for ranges.
+    pub fn ready_since(&self, lane: &Lane, unix_ms: u64) -> String {
+        format!("{}{}", self.ready_lane(lane), PackId::floor(unix_ms))
     }
 
-    /// The first key of a priority's packs made at or after this millisecond: a bound for ranges.
-    pub fn ready_since(&self, lane: &Lane, priority: Priority, unix_ms: u64) -> String {
-        format!(
-            "{}{}",
-            self.ready_level(lane, priority),
-            PackId::floor(unix_ms)
-        )
-    }
-
-    /// The priority and pack that the first record at or behind a key of this lane has at least; none for a key that names none.
-    pub fn ready_edge(&self, lane: &Lane, key: &str) -> Option<(Priority, PackId)> {
-        let (level, id) = key.strip_prefix(&*self.ready_lane(lane))?.split_once('/')?;
-        let priority = Priority::from_inverted(level.parse().ok()?)?;
+    /// The pack that the first record at or behind a key of this lane has at least; none for a key that names none.
+    pub fn ready_edge(&self, lane: &Lane, key: &str) -> Option<PackId> {
+        let id = key.strip_prefix(&*self.ready_lane(lane))?;
         let (pack, _) = id.split_at_checked(PackId::CHARS)?;
-        Some((priority, pack.parse().ok()?))
+        pack.parse().ok()
     }
 
     /// Where all scheduled records are, by time.
@@ -238,6 +294,75 @@ impl Keys {
     /// Where all stops are.
     pub fn all_stops(&self) -> String {
         format!("{}live/stop/", self.root)
+    }
+
+    /// `live/sem/<name>` = [`super::Limit`]. An admin writes it and takes it away. `/tenure/default/live/sem/db`
+    pub fn semaphore(&self, name: &Name) -> String {
+        format!("{}{name}", self.semaphore_prefix())
+    }
+
+    /// Where all semaphores are.
+    pub fn semaphore_prefix(&self) -> String {
+        format!("{}live/sem/", self.root)
+    }
+
+    /// `live/queue/<name>` = [`super::QueueRules`]. An admin writes it and takes it away. `/tenure/default/live/queue/mail`
+    pub fn queue(&self, name: &Name) -> String {
+        format!("{}{name}", self.queue_prefix())
+    }
+
+    /// Where the rules of all queues are.
+    pub fn queue_prefix(&self) -> String {
+        format!("{}live/queue/", self.root)
+    }
+
+    /// `live/rules` = empty. Every edit of a limit or of a queue's rules puts it; assign and grant compare it, so that none of them
+    /// follows an edit it has not seen.
+    pub fn rules(&self) -> String {
+        format!("{}live/rules", self.root)
+    }
+
+    /// `live/want/<gate>/<id>` = [`super::Outside`], leased to who waits. Who waits writes it; grant takes it away.
+    /// `/tenure/default/live/want/l.deploy/0192f0c16c007abc8def012345678900`
+    pub fn want(&self, gate: &Gate, id: u128) -> String {
+        format!("{}{id:032x}", self.wants_of(gate))
+    }
+
+    /// Where those are that wait for this outside, the longest first.
+    pub fn wants_of(&self, gate: &Gate) -> String {
+        format!("{}{}/", self.want_prefix(), segment(gate))
+    }
+
+    /// Where all that wait outside are.
+    pub fn want_prefix(&self) -> String {
+        format!("{}live/want/", self.root)
+    }
+
+    /// `live/hold/<gate>/<id>` = [`super::Outside`], leased to its holder. Grant writes it; release and force-release take it away.
+    /// Its create revision is the fence. `/tenure/default/live/hold/s.db/0192f0c16c007abc8def012345678900`
+    pub fn hold(&self, gate: &Gate, id: u128) -> String {
+        format!("{}{id:032x}", self.holds_of(gate))
+    }
+
+    /// Where those are that hold this outside.
+    pub fn holds_of(&self, gate: &Gate) -> String {
+        format!("{}{}/", self.hold_prefix(), segment(gate))
+    }
+
+    /// Where all that hold outside are.
+    pub fn hold_prefix(&self) -> String {
+        format!("{}live/hold/", self.root)
+    }
+
+    /// `released/<fence>` = [`super::Released`]: an admin took the hold of this fence away. Force-release writes it; the next ones take
+    /// it away beyond a bounded number.
+    pub fn released(&self, fence: i64) -> String {
+        format!("{}{fence:020}", self.released_prefix())
+    }
+
+    /// Where all records of force-releases are, the oldest hold first.
+    pub fn released_prefix(&self) -> String {
+        format!("{}released/", self.root)
     }
 
     /// `pack/<pack>` = [`crate::task::Pack`], immutable. Submit writes it; collect takes it away.
@@ -354,40 +479,141 @@ impl Keys {
         parts.next().is_none().then_some(of)
     }
 
+    /// The id of a `live/want` or `live/hold` key.
+    pub fn outside_id(&self, key: &str) -> Option<u128> {
+        key.rsplit_once('/').and_then(|(_, id)| outside(id))
+    }
+
     /// Takes a key under `live/` apart; none for what is not one of ours.
     pub fn live(&self, key: &str) -> Option<Live> {
         let rest = key.strip_prefix(&*self.root)?.strip_prefix("live/")?;
+        if rest == "rules" {
+            return Some(Live::Rules);
+        }
         let (room, rest) = rest.split_once('/')?;
         let parts: Vec<&str> = rest.split('/').collect();
         match (room, parts.as_slice()) {
             ("node", [id]) => Some(Live::Node(id.parse().ok()?)),
-            ("lane", [queue, kind]) => Some(Live::Lane(Lane::parse(queue, kind)?)),
-            ("ready", [queue, kind, _, id]) => {
-                Some(Live::Ready(Lane::parse(queue, kind)?, RecordId::parse(id)?))
+            ("lane" | "passing", lane) => Some(Live::Lane(Lane::parse(lane)?)),
+            ("ready", [lane @ .., id]) => {
+                Some(Live::Ready(Lane::parse(lane)?, RecordId::parse(id)?))
             }
             ("due", [ms, id]) => Some(Live::Due(ms.parse().ok()?, RecordId::parse(id)?)),
             ("run", [node, claim]) => Some(Live::Run(node.parse().ok()?, claim.parse().ok()?)),
             ("stop", [node, claim]) => Some(Live::Stop(node.parse().ok()?, claim.parse().ok()?)),
+            ("sem", [name]) => Some(Live::Semaphore(name.parse().ok()?)),
+            ("queue", [name]) => Some(Live::Queue(name.parse().ok()?)),
+            ("want", [gate, id]) => Some(Live::Want(outer_gate(gate)?, outside(id)?)),
+            ("hold", [gate, id]) => Some(Live::Hold(outer_gate(gate)?, outside(id)?)),
             (_, _) => None,
         }
     }
 }
 
 impl Lane {
-    /// The lane that work of this routing waits in.
+    /// The lane that work of this routing waits in: filed under its first semaphore, for there are few of those, but not under a
+    /// lock or a key, of which there are as many as users have customers.
     pub fn of(routing: &Routing) -> Self {
-        Self {
-            queue: routing.queue.clone(),
-            kind: routing.kind.clone(),
+        let needs = routing.needs.as_ref();
+        let first = needs.and_then(|needs| needs.permits.first());
+        let gate = first.map(|permit| Gate::Semaphore(permit.semaphore.clone()));
+        Self::under(routing, gate)
+    }
+
+    /// The lane in which it waits for this of its gates; its own where there is no such gate.
+    pub fn parked(routing: &Routing, nth: u8) -> Self {
+        match routing.gates().nth(usize::from(nth)) {
+            Some((gate, _)) => Self::under(routing, Some(gate)),
+            None => Self::of(routing),
         }
     }
 
-    fn parse(queue: &str, kind: &str) -> Option<Self> {
+    /// The lane of a place among the ready ones; its own for any other.
+    pub fn at(routing: &Routing, place: Place) -> Self {
+        match place {
+            Place::Parked(nth) => Self::parked(routing, nth),
+            Place::Ready | Place::Due(_) | Place::Dead => Self::of(routing),
+        }
+    }
+
+    fn under(routing: &Routing, gate: Option<Gate>) -> Self {
+        Self {
+            queue: routing.queue.clone(),
+            kind: routing.kind.clone(),
+            place: routing.needs.as_ref().and_then(|needs| needs.place()),
+            gate,
+            priority: routing.priority,
+        }
+    }
+
+    /// Whether its mark goes when it is empty: only the leader puts work there.
+    pub fn is_passing(&self) -> bool {
+        match self.gate {
+            Some(Gate::Lock(_) | Gate::Key(..)) => true,
+            Some(Gate::Semaphore(_)) | None => false,
+        }
+    }
+
+    fn text(&self) -> String {
+        let place = self
+            .place
+            .map_or("-".to_owned(), |place| format!("{place:016x}"));
+        let gate = self.gate.as_ref().map_or("-".to_owned(), segment);
+        let level = self.priority.inverted();
+        format!("{}/{}/{place}/{gate}/{level}", self.queue, self.kind)
+    }
+
+    fn parse(parts: &[&str]) -> Option<Self> {
+        let [queue, kind, place, gate, level] = parts else {
+            return None;
+        };
+        let queue: Name = queue.parse().ok()?;
         Some(Self {
-            queue: queue.parse().ok()?,
             kind: kind.parse().ok()?,
+            place: match *place {
+                "-" => None,
+                digits => Some(u64::from_str_radix(digits, 16).ok()?),
+            },
+            gate: match *gate {
+                "-" => None,
+                text => Some(gate_of(text, &queue)?),
+            },
+            priority: Priority::from_inverted(level.parse().ok()?)?,
+            queue,
         })
     }
+}
+
+/// A gate as one part of a key.
+fn segment(gate: &Gate) -> String {
+    match gate {
+        Gate::Lock(name) => format!("l.{name}"),
+        Gate::Key(_, key) => format!("k.{key}"),
+        Gate::Semaphore(name) => format!("s.{name}"),
+    }
+}
+
+/// The gate of a part of a key under this queue.
+fn gate_of(text: &str, queue: &Name) -> Option<Gate> {
+    match text.strip_prefix("k.") {
+        Some(key) => Some(Gate::Key(queue.clone(), key.parse().ok()?)),
+        None => outer_gate(text),
+    }
+}
+
+/// The gate of a part of a key, one that is not a queue's own.
+fn outer_gate(text: &str) -> Option<Gate> {
+    let (sort, name) = text.split_once('.')?;
+    let name = name.parse().ok()?;
+    match sort {
+        "l" => Some(Gate::Lock(name)),
+        "s" => Some(Gate::Semaphore(name)),
+        _ => None,
+    }
+}
+
+fn outside(id: &str) -> Option<u128> {
+    u128::from_str_radix(id, 16).ok()
 }
 
 impl Origin {
@@ -436,119 +662,5 @@ impl RecordId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn keys() -> Keys {
-        Keys::new(&"c".parse().unwrap())
-    }
-
-    fn origin() -> impl Strategy<Value = Origin> {
-        prop_oneof![
-            Just(Origin::Submit),
-            (0_i64.., any::<u64>())
-                .prop_map(|(term, number)| Origin::Claim(ClaimId { term, number })),
-            any::<u128>().prop_map(Origin::Act),
-        ]
-    }
-
-    fn routing() -> impl Strategy<Value = Routing> {
-        (
-            "[a-z0-9][a-zA-Z0-9_.-]{0,20}",
-            "[a-z][a-z.-]{0,20}",
-            1_u8..=9,
-        )
-            .prop_map(|(queue, kind, level)| Routing {
-                queue: queue.parse().unwrap(),
-                kind: kind.parse().unwrap(),
-                priority: Priority::new(level).unwrap(),
-            })
-    }
-
-    proptest! {
-        #[test]
-        fn a_live_key_comes_apart_into_what_it_was_made_of(
-            routing in routing(), origin in origin(), ms in 0_u64..1 << 42, random: u128, n: u32,
-        ) {
-            let (keys, pack) = (keys(), PackId::new(ms, random));
-            let id = RecordId { pack, origin, n };
-            let lane = Lane::of(&routing);
-            let claim = ClaimId { term: 7, number: u64::from(n) };
-            let node = routing.queue.clone();
-            prop_assert_eq!(
-                keys.live(&keys.record(Place::Ready, &routing, &id)), Some(Live::Ready(lane.clone(), id)));
-            prop_assert_eq!(keys.live(&keys.record(Place::Due(ms), &routing, &id)), Some(Live::Due(ms, id)));
-            prop_assert_eq!(keys.live(&keys.run(&node, claim)), Some(Live::Run(node.clone(), claim)));
-            prop_assert_eq!(keys.live(&keys.stop(&node, claim)), Some(Live::Stop(node.clone(), claim)));
-            prop_assert_eq!(keys.live(&keys.lane(&lane)), Some(Live::Lane(lane)));
-            prop_assert_eq!(keys.live(&keys.node(&node)), Some(Live::Node(node)));
-            prop_assert_eq!(
-                keys.dead_record(&keys.record(Place::Dead, &routing, &id)), Some((routing.queue.clone(), id)));
-            prop_assert_eq!(keys.result_of(&keys.result(pack, origin, n)), Some((pack, origin, n)));
-            prop_assert_eq!(keys.gc_mark(&keys.gc(ms, pack)), Some((ms / 60_000 * 60_000, pack)));
-            prop_assert_eq!(keys.pack_of(&keys.pack(pack)), Some(pack));
-        }
-    }
-
-    #[test]
-    fn higher_priority_then_older_packs_come_first() {
-        let keys = keys();
-        let key = |level, ms| {
-            let priority = Priority::new(level).unwrap();
-            let routing = Routing {
-                queue: "q".parse().unwrap(),
-                kind: "k".parse().unwrap(),
-                priority,
-            };
-            keys.record(
-                Place::Ready,
-                &routing,
-                &RecordId::submitted(PackId::new(ms, 9)),
-            )
-        };
-        let mut sorted = [key(1, 1), key(5, 2), key(9, 3), key(5, 1)];
-        sorted.sort();
-        assert_eq!(sorted, [key(9, 3), key(5, 1), key(5, 2), key(1, 1)]);
-    }
-
-    #[test]
-    fn ranges_end_where_the_next_begins() {
-        let (keys, pack) = (keys(), PackId::new(7, 9));
-        let routing = Routing {
-            queue: "q".parse().unwrap(),
-            kind: "k".parse().unwrap(),
-            priority: Priority::new(7).unwrap(),
-        };
-        let lane = Lane::of(&routing);
-        let key = keys.record(Place::Ready, &routing, &RecordId::submitted(pack));
-
-        let (next, end) = (Keys::following(&key), Keys::past(&keys.ready_lane(&lane)));
-
-        assert!(key < next && next < end && keys.ready_lane(&lane) < key);
-        let named = Some((routing.priority, pack));
-        assert_eq!(keys.ready_edge(&lane, &key), named);
-        assert_eq!(keys.ready_edge(&lane, &next), named);
-        let since = keys.ready_since(&lane, routing.priority, 7);
-        assert_eq!(
-            keys.ready_edge(&lane, &since),
-            Some((routing.priority, PackId::floor(7)))
-        );
-        for nowhere in [keys.ready_lane(&lane), end, keys.due_prefix()] {
-            assert_eq!(keys.ready_edge(&lane, &nowhere), None, "{nowhere}");
-        }
-    }
-
-    #[test]
-    fn foreign_keys_are_nobody() {
-        for key in [
-            "",
-            "/tenure/c/live/",
-            "/tenure/d/live/node/a",
-            "/tenure/c/live/run/a",
-            "/tenure/c/live/node/a/b",
-        ] {
-            assert_eq!(keys().live(key), None, "{key}");
-        }
-    }
-}
+#[path = "keys_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use tenure_cluster::{KeyValue, Range};
 
 use super::claims::Claims;
 use super::commit::Store;
-use super::keys::{Keys, Lane, Live};
+use super::keys::{Keys, Live};
 use super::locate::{Found, LookError};
 use super::records::{Outcomes, Record, Run, decode};
 use super::scan::looked;
@@ -153,12 +153,8 @@ impl Store {
 
 /// The keys that tell of tasks in this state.
 fn range(keys: &Keys, filter: &Filter) -> (String, String) {
-    let lane = |queue: &Name, kind: &Name| Lane {
-        queue: queue.clone(),
-        kind: kind.clone(),
-    };
     let prefix = match (filter.state, &filter.queue, &filter.kind) {
-        (Some(State::Pending), Some(queue), Some(kind)) => keys.ready_lane(&lane(queue, kind)),
+        (Some(State::Pending), Some(queue), Some(kind)) => keys.ready_kind(queue, kind),
         (Some(State::Pending), Some(queue), None) => keys.ready_queue(queue),
         (Some(State::Pending), None, _) => keys.ready_prefix(),
         (Some(State::Scheduled), _, _) => keys.due_prefix(),
@@ -214,7 +210,7 @@ fn told(keys: &Keys, filter: &Filter, kv: &KeyValue) -> Result<Option<(PackId, W
         State::Pending | State::Scheduled | State::Dead => {
             let id = match keys.live(&kv.key) {
                 Some(Live::Ready(_, id) | Live::Due(_, id)) => Some(id),
-                Some(Live::Node(_) | Live::Lane(_) | Live::Run(..) | Live::Stop(..)) => None,
+                Some(_) => None,
                 None => keys.dead_record(&kv.key).map(|(_, id)| id),
             };
             let record: Record = decode(&kv.key, &kv.value)?;

@@ -9,7 +9,7 @@ use super::commit::Store;
 use super::keys::{Keys, Origin, Place, RecordId};
 use super::records::{Attempt, Corrupt, Next, Outcomes, Record, Run, Seen, Stop, decode};
 use super::scan::looked;
-use crate::task::{ClaimId, Name, Outcome, Pack, PackId, State, TaskId, Which};
+use crate::task::{ClaimId, Name, Outcome, Pack, PackId, Routing, State, TaskId, Which};
 
 /// Why something could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -189,14 +189,14 @@ impl Store {
                     origin: *origin,
                     n: next.n(),
                 },
-                places(*next),
+                places(*next, &task.pack.routing),
             ),
             Some((_, Attempt { next: None, .. })) | None => {
                 let first = task
                     .pack
                     .run_at_ms
                     .map_or(Next::Ready { n: 0 }, |ms| Next::Due { ms, n: 0 });
-                (RecordId::submitted(pack), places(first))
+                (RecordId::submitted(pack), places(first, &task.pack.routing))
             }
         };
         for place in places {
@@ -242,18 +242,20 @@ fn decoded(
     Ok((pack.map(Arc::new), attempts))
 }
 
-/// Where a record may be by now: what was scheduled may have been promoted.
-fn places(next: Next) -> Vec<Place> {
+/// Where a record may be by now: what was scheduled may have been promoted, and what is ready may wait for one of its gates.
+fn places(next: Next, routing: &Routing) -> Vec<Place> {
+    let gates = u8::try_from(routing.gates().count()).unwrap_or(u8::MAX);
+    let ready = std::iter::once(Place::Ready).chain((0..gates).map(Place::Parked));
     match next {
-        Next::Ready { .. } => vec![Place::Ready],
-        Next::Due { ms, .. } => vec![Place::Due(ms), Place::Ready],
+        Next::Ready { .. } => ready.collect(),
+        Next::Due { ms, .. } => std::iter::once(Place::Due(ms)).chain(ready).collect(),
         Next::Dead { .. } => vec![Place::Dead],
     }
 }
 
 fn waits(place: Place) -> State {
     match place {
-        Place::Ready => State::Pending,
+        Place::Ready | Place::Parked(_) => State::Pending,
         Place::Due(_) => State::Scheduled,
         Place::Dead => State::Dead,
     }
@@ -267,6 +269,7 @@ fn ended(outcome: Outcome) -> State {
         | Outcome::Timeout
         | Outcome::Lost
         | Outcome::Returned
+        | Outcome::Deferred
         | Outcome::Revived => State::Dead,
     }
 }

@@ -3,39 +3,55 @@
 //! [`Change`] says what happens, [`txns`] says how, [`Store`] sends it. `keys` spells every key.
 
 mod act;
+mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod force;
+mod gates;
+mod grants;
 mod guard;
 mod keys;
 mod leaders;
+mod limits;
 mod list;
 mod locate;
 mod news;
+mod outside;
 mod overview;
 mod records;
+mod rulebook;
 mod scan;
+mod standing;
 mod submit;
 pub mod txns;
 
 pub use act::{ActError, Acted};
-
+pub use breakers::{BREAKERS_TOLD_MAX, BreakerRecord, BreakerState, Reset, ResetError, Resets};
 pub use change::{
-    Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
-    Take, Term, Waiting,
+    Act, Assign, Change, Collect, DropLane, Grant, Park, Postpone, Raise, Reclaim, Report, Settled,
+    StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use force::RELEASED_MAX;
+pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
+pub use grants::{Grants, Usher, WAITERS_MAX, grants};
 pub use guard::GuardName;
 pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use leaders::{Candidacy, DismissError, Leader, TERMS_MAX};
+pub use limits::{EDITED_MAX, EditError, Edited};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, Listener, News, news};
+pub use outside::{Asked, OutsideError, OutsideSeen, Turn, WANTS_MAX};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
-    Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Record, Run, Seen, Stop,
-    TermRecord, decode, encode,
+    Adaptive, Attempt, Corrupt, EndedBy, Idem, Importance, Limit, Next, NodeRecord, Outcomes,
+    Outside, Paused, QueueRules, Rate, Record, Released, Run, Seen, Stop, TermRecord, decode,
+    encode,
 };
+pub use rulebook::{Rulebook, Unfit};
+pub use standing::Standing;
 pub use submit::{
     Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,
     SubmitError, Submitter, line,

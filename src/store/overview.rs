@@ -163,11 +163,21 @@ impl Store {
         claimed: &Claimed,
     ) -> Result<BTreeMap<Name, QueueSeen>, LookError> {
         let keys = self.keys();
-        let lanes = self.whole(&keys.lane_prefix(), revision).await?;
+        let mut lanes = self.whole(&keys.lane_prefix(), revision).await?;
+        lanes.extend(self.whole(&keys.passing_prefix(), revision).await?);
         let lanes = lanes.iter().filter_map(|kv| match keys.live(&kv.key) {
             Some(Live::Lane(lane)) => Some(lane),
             Some(
-                Live::Node(_) | Live::Ready(..) | Live::Due(..) | Live::Run(..) | Live::Stop(..),
+                Live::Node(_)
+                | Live::Ready(..)
+                | Live::Due(..)
+                | Live::Run(..)
+                | Live::Stop(..)
+                | Live::Semaphore(_)
+                | Live::Queue(_)
+                | Live::Rules
+                | Live::Want(..)
+                | Live::Hold(..),
             )
             | None => None,
         });
@@ -183,7 +193,9 @@ impl Store {
         let mut queues: BTreeMap<Name, QueueSeen> = BTreeMap::new();
         for (lane, pending, oldest) in seen {
             let queue = queues.entry(lane.queue).or_default();
-            queue.kinds.push(lane.kind);
+            if !queue.kinds.contains(&lane.kind) {
+                queue.kinds.push(lane.kind);
+            }
             queue.pending.add(pending);
             queue.oldest_pending_ms = queue.oldest_pending_ms.into_iter().chain(oldest).min();
         }
@@ -204,7 +216,11 @@ impl Store {
     }
 
     /// The ready tasks of a lane, and since when the oldest of those read waits.
-    async fn pending(&self, lane: &Lane, revision: i64) -> Result<(Count, Option<u64>), LookError> {
+    pub(super) async fn pending(
+        &self,
+        lane: &Lane,
+        revision: i64,
+    ) -> Result<(Count, Option<u64>), LookError> {
         let range = Range::prefix(self.keys().ready_lane(lane))
             .limit(COUNTED_RECORDS_MAX)
             .at(revision);
@@ -255,7 +271,7 @@ impl Store {
 
 impl Count {
     /// From what was read: so many tasks in so many records, of so many records there are.
-    fn of(tasks: u64, read: usize, records: i64) -> Self {
+    pub(super) fn of(tasks: u64, read: usize, records: i64) -> Self {
         let (read, records) = (read as u64, u64::try_from(records).unwrap_or(0));
         if records <= read {
             return Self {
@@ -269,13 +285,13 @@ impl Count {
         }
     }
 
-    fn add(&mut self, more: Self) {
+    pub(super) fn add(&mut self, more: Self) {
         self.tasks += more.tasks;
         self.estimated |= more.estimated;
     }
 }
 
-fn decoded(kvs: &[KeyValue]) -> Result<Vec<Record>, LookError> {
+pub(super) fn decoded(kvs: &[KeyValue]) -> Result<Vec<Record>, LookError> {
     Ok(kvs
         .iter()
         .map(|kv| decode(&kv.key, &kv.value))

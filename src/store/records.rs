@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tenure_cluster::KeyValue;
 
-use crate::task::{Name, Outcome, Output, Pack, PackId, Routing, Tally, TaskId, Which};
+use crate::task::{Gate, Name, Outcome, Output, Pack, PackId, Routing, Tally, TaskId, Which};
 
 /// A value that is not what its key promises.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -83,6 +83,26 @@ pub struct NodeRecord {
     /// Whether it takes no new work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// How its slots came to be as many; none where they are fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
+}
+
+/// How a node's adaptive slots came to be as many as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adaptive {
+    /// Slots at least.
+    pub min: u32,
+    /// Slots at most.
+    pub max: u32,
+    /// A word for what the last change was decided by.
+    pub why: String,
+    /// How much of the processors was in use then, in percent; none where it was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u8>,
+    /// How much of the memory was in use then, in percent; none where it was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u8>,
 }
 
 /// Waiting work: a pack and which of its tasks. The value of a `live/ready`, `live/due` or `dead` key.
@@ -221,6 +241,105 @@ pub enum Next {
         /// The record's number.
         n: u32,
     },
+}
+
+/// How much of a semaphore there is: the value of `live/sem/<name>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// 0 to [`crate::task::LIMIT_MAX`].
+    pub limit: u32,
+}
+
+/// How work of a queue is given out: the value of `live/queue/<name>`; a queue without one has none of these rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueRules {
+    /// Its share beside other queues, 1 to 1,000; none is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// How many of its tasks are claimed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// How many of one concurrency key are claimed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_key: Option<u32>,
+    /// How fast they are started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// How many ready and scheduled records it may have before submits are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog_max: Option<u64>,
+    /// How long its submits are taken where there is not enough for all; none is normal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance: Option<Importance>,
+    /// Why nothing of it is started; none where it is not paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
+}
+
+/// Whose submits are refused first where there is not enough for all.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Importance {
+    /// First.
+    Low,
+    /// After those.
+    #[default]
+    Normal,
+    /// Last.
+    High,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Tasks in so many milliseconds: 1 to 1,000,000.
+    pub tasks: u32,
+    /// The milliseconds, 1 to 86,400,000.
+    pub per_ms: u32,
+    /// Tasks at once after a pause, 1 to 1,000,000.
+    pub burst: u32,
+}
+
+/// Who waits for a lock or permits, or holds them, without being a task: the value of `live/want` and `live/hold` keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// How much, 1 to [`crate::task::LIMIT_MAX`]; 1 for a lock.
+    pub weight: u32,
+    /// Who, in its own words.
+    pub holder: String,
+    /// Since when it waits, or holds, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// How long it is believed without a word, in milliseconds: its lease's time to live.
+    pub ttl_ms: u64,
+}
+
+/// A hold that an admin took from its holder: the value of `released/<fence>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// What was held.
+    pub gate: Gate,
+    /// The id of the hold.
+    pub id: uuid::Uuid,
+    /// Its fence.
+    pub fence: i64,
+    /// What its holder had said.
+    pub hold: Outside,
+    /// When it was taken, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Why, in the words of who did it.
+    pub reason: String,
+}
+
+/// Why a queue is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What the one who paused it said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// Who used an idempotency key and for what: the value of `idem/<key>`.

@@ -7,15 +7,16 @@
 
 use tenure_cluster::{Guard, Op, Session, Txn};
 
+use super::breakers::{BreakerRecord, Reset};
 use super::change::{
-    Act, Assign, Change, Collect, Postpone, Raise, Reclaim, Report, Settled, StopRuns, Submit,
-    Term, Waiting,
+    Act, Assign, Change, Collect, DropLane, Grant, Park, Postpone, Raise, Reclaim, Report, Settled,
+    StopRuns, Submit, Term, Waiting,
 };
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
-use super::records::{Attempt, Idem, Next, Outcomes, Record, Run, Stop, encode};
+use super::records::{Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Stop, encode};
 use crate::planted::{self, Bug};
-use crate::task::{ClaimId, Name, Outcome, Pack, PackId, Tally, Which};
+use crate::task::{ClaimId, Gate, Name, Outcome, Pack, PackId, Tally, Which};
 
 /// 512 B: a pack at most this long travels inside its records, so that a node starts its tasks without a read.
 pub const INLINE_BYTES_MAX: usize = 512;
@@ -29,6 +30,9 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Submit(submit) => accept(keys, submit),
         Change::Promote(due) => promote(keys, due),
         Change::Assign(assign) => claim(keys, assign),
+        Change::Park(park) => self::park(keys, park),
+        Change::Grant(grant) => self::grant(keys, grant),
+        Change::DropLane(empty) => drop_lane(keys, empty),
         Change::Touch(waiting) => touch(keys, waiting),
         Change::Report(done) => report(keys, done),
         Change::Stop(runs) => stop(keys, runs),
@@ -79,6 +83,39 @@ pub fn clock(keys: &Keys, node: &Name, session: &Session, now_ms: u64) -> Txn {
             session.revision(),
         ))
         .put_leased(keys.clock(node), now_ms.to_string(), session.lease())
+}
+
+/// Tells which circuit breakers of a node are not closed. The node's.
+///
+/// Guards   `node`: its session lives.
+/// Writes   the list, leased: it goes with the session; gone where all are closed.
+/// Refused  node: the session is over.
+pub fn breakers(keys: &Keys, node: &Name, session: &Session, told: &[BreakerRecord]) -> Txn {
+    let name = GuardName::Node.name();
+    let alive = Guard::created_at(name, keys.node(node), session.revision());
+    let txn = Txn::new().guard(alive);
+    if told.is_empty() {
+        return txn.delete(keys.breaker(node));
+    }
+    txn.put_leased(keys.breaker(node), encode(&told), session.lease())
+}
+
+/// Asks a node to close circuit breakers. Anyone's, with the role admin; `session` is the node's: create revision of its key, and lease.
+///
+/// Guards   `node`: the session lives that was seen.
+/// Writes   what is to be closed, leased to that session: the node hears of it by its watch.
+/// Refused  node: the session is over; another one's node is to be looked for.
+pub fn reset(keys: &Keys, node: &Name, session: (i64, i64), reset: &Reset) -> Txn {
+    let (revision, lease) = session;
+    let name = GuardName::Node.name();
+    Txn::new()
+        .guard(Guard::created_at(name, keys.node(node), revision))
+        .put_leased(keys.reset(node), encode(reset), lease)
+}
+
+/// Nests transactions without a fence: each holds or loses alone, and etcd checks its quota for none of them.
+pub fn beside(inner: Vec<Txn>) -> Txn {
+    inner.into_iter().fold(Txn::new(), Txn::nest)
 }
 
 /// Marks a lane, so that a leader that takes over knows where ready work may wait. Sent before the first submit to it.
@@ -181,11 +218,13 @@ fn promote(keys: &Keys, due: &Waiting) -> Txn {
         )
 }
 
-/// Claims ready tasks for nodes. The leader's.
+/// Claims ready tasks for nodes. A claim is what holds their permits, locks and shares of a concurrency key: they are had with it and
+/// end with it, in whatever transaction makes it less. The leader's.
 ///
-/// Guards   `ready`: the record as it was seen; `node`: each node's session lives.
+/// Guards   `ready`: the record as it was seen; `node`: each node's session lives; `rules`: no limit and no queue's rules were edited
+///          since the view this was decided from.
 /// Writes   the ready record less or gone; a claim for each node, naming its session and instance.
-/// Refused  ready: someone moved it, plan again. node: it just died.
+/// Refused  ready: someone moved it, plan again. node: it just died. rules: plan again by the new ones.
 fn claim(keys: &Keys, assign: &Assign) -> Txn {
     let from = &assign.from;
     let record = &from.seen.value;
@@ -194,6 +233,9 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
         .iter()
         .fold(Which::NONE, |all, take| all.or(take.which));
     let mut txn = guarded(GuardName::Ready, keys, from);
+    if !planted::is(Bug::EditNotCompared) {
+        txn = txn.guard(unedited(keys, assign.rules));
+    }
     for take in &assign.takes {
         let run = Run {
             pack: from.id.pack,
@@ -218,6 +260,126 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
         txn = txn.put(keys.run(&take.node, take.claim), encode(&run));
     }
     txn.op(less(keys, from, taken))
+}
+
+/// Moves ready tasks to the lane of what they wait for, so that they hold up nothing behind them. The leader's.
+///
+/// Guards   `ready`: the record as it was seen.
+/// Writes   the ready record gone; the same in the other lane; that lane's mark, where it is not the one its submit marked.
+/// Refused  ready: someone moved it, plan again.
+fn park(keys: &Keys, park: &Park) -> Txn {
+    let from = &park.from;
+    let txn = guarded(GuardName::Ready, keys, from)
+        .delete(from.key(keys))
+        .put(
+            keys.record(park.to, from.routing(), &from.id),
+            encode(&from.seen.value),
+        );
+    match lane_mark(keys, park) {
+        Some(mark) => txn.put(mark, Vec::new()),
+        None => txn,
+    }
+}
+
+/// The mark of the lane that a park leads to, where it puts one; its own lane's was put before its submit.
+fn lane_mark(keys: &Keys, park: &Park) -> Option<String> {
+    let puts = park.mark && park.to != Place::Ready && !planted::is(Bug::ParkUnmarked);
+    puts.then(|| keys.lane(&Lane::at(park.from.routing(), park.to)))
+}
+
+/// Forgets a lane of a lock or a key that is empty. Nothing but [`park`] puts work there, and that puts the mark anew. The leader's.
+///
+/// Guards   `lane`: the mark as it was seen, so that nothing was parked there since.
+/// Writes   the mark gone.
+/// Refused  lane: something was parked there.
+fn drop_lane(keys: &Keys, empty: &DropLane) -> Txn {
+    let mark = keys.lane(&empty.lane);
+    Txn::new()
+        .guard(Guard::modified_at(
+            GuardName::Lane.name(),
+            &mark,
+            empty.modified,
+        ))
+        .delete(mark)
+}
+
+/// Gives a lock or permits to who waits outside, on its own lease. The leader's: nobody else adds up what is held.
+///
+/// Guards   `want`: the request as it was seen; its key has the lease, so the lease lives. `rules`: as in the assignment of tasks.
+/// Writes   the request gone; the hold, leased.
+/// Refused  want: it gave up, or its lease is over, or an earlier copy was committed. rules: plan again by the new ones.
+fn grant(keys: &Keys, grant: &Grant) -> Txn {
+    let want = keys.want(&grant.gate, grant.id);
+    let hold = Outside {
+        since_ms: grant.now_ms,
+        ..grant.want.value.clone()
+    };
+    Txn::new()
+        .guard(Guard::modified_at(
+            GuardName::Want.name(),
+            &want,
+            grant.want.modified,
+        ))
+        .guard(unedited(keys, grant.rules))
+        .delete(want)
+        .put_leased(keys.hold(&grant.gate, grant.id), encode(&hold), grant.lease)
+}
+
+/// Asks for a lock or permits from outside. Its own.
+///
+/// Guards   `want`: it does not wait; `hold`: it does not hold.
+/// Writes   the request, leased: it goes with who waits.
+/// Refused  want, hold: an earlier copy was committed.
+pub fn want(keys: &Keys, gate: &Gate, id: u128, asked: &Outside, lease: i64) -> Txn {
+    let (want, hold) = (keys.want(gate, id), keys.hold(gate, id));
+    Txn::new()
+        .guard(Guard::absent(GuardName::Want.name(), &want))
+        .guard(Guard::absent(GuardName::Hold.name(), hold))
+        .put_leased(want, encode(asked), lease)
+}
+
+/// Takes a hold from its holder, by its fence and never by its name: its holder's, or an admin's.
+///
+/// Guards   `hold`: it is the one with this fence.
+/// Writes   the hold gone.
+/// Refused  hold: it is over.
+pub fn release(keys: &Keys, gate: &Gate, id: u128, fence: i64) -> Txn {
+    let hold = keys.hold(gate, id);
+    Txn::new()
+        .guard(Guard::created_at(GuardName::Hold.name(), &hold, fence))
+        .delete(hold)
+}
+
+/// Takes a hold from its holder against its will, by its fence, and puts that on record. An admin's.
+///
+/// Guards   `hold`: it is the one with this fence.
+/// Writes   the hold gone; a record of it; the oldest such records gone.
+/// Refused  hold: it is over, or an earlier copy was committed.
+pub fn force_release(keys: &Keys, taken: &Released, forget: &[String]) -> Txn {
+    let txn = release(keys, &taken.gate, taken.id.as_u128(), taken.fence)
+        .put(keys.released(taken.fence), encode(taken));
+    forget.iter().fold(txn, |txn, old| txn.delete(old.clone()))
+}
+
+/// Edits a limit or a queue's rules, or takes them away. An admin's.
+///
+/// Guards   `edited`: it is as it was seen, 0 where there was none.
+/// Writes   it, or it gone; the mark of edits, so that nothing is given out by the old ones after this.
+/// Refused  edited: someone else edited it, look again.
+pub fn edit(keys: &Keys, key: &str, value: Option<Vec<u8>>, modified: i64) -> Txn {
+    let txn = Txn::new()
+        .guard(Guard::modified_at(GuardName::Edited.name(), key, modified))
+        .or_get(key)
+        .put(keys.rules(), Vec::new());
+    match value {
+        Some(value) => txn.put(key, value),
+        None => txn.delete(key),
+    }
+}
+
+/// Nothing was edited since.
+fn unedited(keys: &Keys, rules: i64) -> Guard {
+    Guard::modified_at(GuardName::Rules.name(), keys.rules(), rules)
 }
 
 /// Writes a record as it is, so that whatever was sent for it before is refused. The leader's.
@@ -439,8 +601,8 @@ fn postpone(keys: &Keys, to: &Postpone) -> Txn {
     unmark(&to.mark).put(keys.gc(to.ended_ms, to.mark.pack), Vec::new())
 }
 
-/// Marks a pack that may have ended: what several changes of a batch would put is put by this one alone. It stands also where
-/// those are refused; a mark too many is dropped again, one too few would keep its pack for ever.
+/// Marks a pack that may have ended, or a lane that has work: what several changes of a batch would put is put by this one alone. It
+/// stands also where those are refused; a mark too many is dropped again, one too few would keep its pack for ever, or hide its work.
 ///
 /// Guards   none.
 /// Writes   the mark.
@@ -449,14 +611,17 @@ pub fn mark(key: String) -> Txn {
     Txn::new().put(key, Vec::new())
 }
 
-/// The mark that a report or reclaim puts, where it does.
+/// The mark that a report, reclaim or park puts, where it does.
 pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
     let (marks, now_ms, pack) = match change {
+        Change::Park(park) => return lane_mark(keys, park),
         Change::Report(done) => (done.settled.mark, done.now_ms, done.pack),
         Change::Reclaim(lost) => (lost.settled.mark, lost.now_ms, lost.pack),
         Change::Submit(_)
         | Change::Promote(_)
         | Change::Assign(_)
+        | Change::Grant(_)
+        | Change::DropLane(_)
         | Change::Touch(_)
         | Change::Stop(_)
         | Change::Cancel(_)

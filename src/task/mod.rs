@@ -6,6 +6,7 @@
 
 mod id;
 mod name;
+mod needs;
 mod outcome;
 mod retry;
 mod spec;
@@ -14,8 +15,9 @@ mod which;
 
 pub use id::{ClaimId, IdError, PackId, TaskId};
 pub use name::{NAME_CHARS_MAX, Name, NameError};
+pub use needs::{Gate, LABELS_MAX, LIMIT_MAX, LOCKS_MAX, Needs, PERMITS_MAX, Permit};
 pub use outcome::{Outcome, Output};
-pub use retry::{After, Backoff, Tally, after_death, after_failure};
+pub use retry::{After, Backoff, Tally, after_death, after_deferral, after_failure};
 pub use spec::{Json, Pack, Policy, Priority, Routing, Spec};
 pub use state::{Event, Illegal, State};
 pub use which::{PACK_TASKS_MAX, Which, WhichError};

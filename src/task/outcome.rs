@@ -20,6 +20,8 @@ pub enum Outcome {
     Lost,
     /// Handed or taken back before it started: not an attempt, kept to lead to the task's next record.
     Returned,
+    /// Not started, because what it would use keeps failing: not an attempt, it waits for a while and is tried again.
+    Deferred,
     /// A user asked for a dead letter to be tried again: not an attempt either.
     Revived,
 }
@@ -29,7 +31,7 @@ impl Outcome {
     pub fn is_attempt(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Timeout | Self::Cancelled | Self::Lost => true,
-            Self::Returned | Self::Revived => false,
+            Self::Returned | Self::Deferred | Self::Revived => false,
         }
     }
 
@@ -43,6 +45,7 @@ impl Outcome {
             (Self::Lost, true) => Event::Lost,
             (Self::Lost, false) => Event::Killed,
             (Self::Returned, _) => Event::Returned,
+            (Self::Deferred, _) => Event::Deferred,
             (Self::Revived, _) => Event::Revived,
         }
     }
@@ -56,6 +59,7 @@ impl Outcome {
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
             Self::Returned => "returned",
+            Self::Deferred => "deferred",
             Self::Revived => "revived",
         }
     }

@@ -83,6 +83,16 @@ pub fn after_death(deaths_max: u32, tally: Tally) -> After {
     }
 }
 
+/// A quarter of the wait: so much longer a deferral may be, so that what was deferred together does not come back as one.
+const DEFERRAL_SPREAD: f64 = 0.25;
+
+/// What follows a deferral of at least this wait; `draw` in 0..1 picks a point within the spread.
+pub fn after_deferral(wait: Duration, draw: f64) -> After {
+    let spread = wait.mul_f64(DEFERRAL_SPREAD * draw.clamp(0.0, 1.0));
+    // What is deferred waits for its time, however short that is.
+    After::Again((wait + spread).max(Duration::from_millis(1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +163,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_deferral_is_as_long_as_asked_and_at_most_a_quarter_longer(secs in 0_u64..2_000, draw in 0.0..1.0_f64) {
+            let wait = Duration::from_secs(secs);
+            let After::Again(deferral) = after_deferral(wait, draw) else { panic!() };
+            prop_assert!(!deferral.is_zero() && deferral >= wait);
+            prop_assert!(deferral <= (wait * 5 / 4).max(Duration::from_millis(1)));
+        }
+
         #[test]
         fn jitter_only_shortens_and_never_below_its_share(failures in 1_u32..5_000, draw in 0.0..1.0_f64) {
             let full = policy(9).backoff.wait(failures, 0.0);

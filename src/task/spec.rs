@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::name::Name;
+use super::needs::{Gate, Needs};
 use super::retry::Backoff;
 use super::which::Which;
 
@@ -69,6 +70,22 @@ pub struct Routing {
     pub kind: Name,
     /// Order within the queue.
     pub priority: Priority,
+    /// What it takes beside a slot; none where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<Arc<Needs>>,
+}
+
+impl Routing {
+    /// What has to be open for it to run, and how much of each its tasks take; see [`Needs::gates`].
+    pub fn gates(&self) -> impl Iterator<Item = (Gate, u32)> + '_ {
+        let needs = self.needs.iter();
+        needs.flat_map(|needs| needs.gates(&self.queue))
+    }
+
+    /// Whether a claim of it holds one task only.
+    pub fn alone(&self) -> bool {
+        self.needs.as_ref().is_some_and(|needs| needs.alone())
+    }
 }
 
 /// What happens around a run; shared by a whole pack.

@@ -31,6 +31,8 @@ pub enum Event {
     Assigned,
     /// Its node handed it back, or the leader took it back, before an outcome.
     Returned,
+    /// Its node deferred it before it started, because what it would use keeps failing there.
+    Deferred,
     /// Its run succeeded.
     Succeeded,
     /// Its run failed and the retry policy allows another after a backoff.
@@ -91,7 +93,7 @@ impl State {
             | (Self::Dead, Event::Revived) => Ok(Self::Pending),
             (Self::Pending, Event::Assigned) => Ok(Self::Running),
             (Self::Running, Event::Succeeded) => Ok(Self::Succeeded),
-            (Self::Running, Event::Failed) => Ok(Self::Scheduled),
+            (Self::Running, Event::Failed | Event::Deferred) => Ok(Self::Scheduled),
             (Self::Running, Event::Exhausted | Event::Killed) => Ok(Self::Dead),
             (Self::Scheduled | Self::Pending | Self::Running | Self::Dead, Event::Cancelled) => {
                 Ok(Self::Cancelled)
@@ -100,6 +102,7 @@ impl State {
                 Self::Scheduled,
                 Event::Assigned
                 | Event::Returned
+                | Event::Deferred
                 | Event::Succeeded
                 | Event::Failed
                 | Event::Exhausted
@@ -111,6 +114,7 @@ impl State {
                 Self::Pending,
                 Event::Promoted
                 | Event::Returned
+                | Event::Deferred
                 | Event::Succeeded
                 | Event::Failed
                 | Event::Exhausted
@@ -124,6 +128,7 @@ impl State {
                 Event::Promoted
                 | Event::Assigned
                 | Event::Returned
+                | Event::Deferred
                 | Event::Succeeded
                 | Event::Failed
                 | Event::Exhausted
@@ -135,6 +140,7 @@ impl State {
                 Event::Promoted
                 | Event::Assigned
                 | Event::Returned
+                | Event::Deferred
                 | Event::Succeeded
                 | Event::Failed
                 | Event::Exhausted
@@ -163,10 +169,11 @@ impl State {
 
 impl Event {
     /// Every event, in the order of a task's life.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Promoted,
         Self::Assigned,
         Self::Returned,
+        Self::Deferred,
         Self::Succeeded,
         Self::Failed,
         Self::Exhausted,
@@ -189,6 +196,7 @@ impl fmt::Display for Event {
             Self::Promoted => "promoted",
             Self::Assigned => "assigned",
             Self::Returned => "returned",
+            Self::Deferred => "deferred",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Exhausted => "exhausted",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::world::{World, name};
 use super::{Bounds, Ending, Numbers, Of, Reserved, assign, settle};
-use crate::store::{Run, Settled};
+use crate::store::{Change, Run, Settled};
 use crate::task::{ClaimId, Name, Outcome, Which};
 
 /// As the leader has it.
@@ -206,7 +206,10 @@ impl Play {
             if plan.is_empty() {
                 return;
             }
-            for assign in plan {
+            for change in plan {
+                let Change::Assign(assign) = change else {
+                    panic!("nothing waits for anything but a slot: {change:?}");
+                };
                 self.tally.commits += 1;
                 for (node, claim, run) in self.world.assigned(&assign) {
                     self.coming.push_back((now_ms + WAY_MS, node, claim, run));
@@ -283,6 +286,7 @@ impl Held {
             finished_ms: now_ms,
             error: None,
             output: None,
+            wait: None,
         };
         let of = self.ended.entry(ending).or_default();
         *of = of.or(which);

@@ -6,9 +6,10 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
 use crate::store::{
-    Assign, Keys, NodeRecord, Origin, Place, Record, RecordId, Run, Settled, Waiting, encode,
+    Assign, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
+    QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
 };
-use crate::task::{ClaimId, Name, PackId, Priority, Routing, Tally, Which};
+use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
     text.parse().unwrap()
@@ -100,6 +101,22 @@ impl World {
         }
     }
 
+    /// A node of 1,000 slots that runs kind `k` and has labels.
+    pub(super) fn labelled(&mut self, id: &str, labels: &[(&str, &str)]) {
+        self.node(id, 1_000, &["k"]);
+        let mut record = self.view.nodes[&name(id)].record.clone();
+        let label = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        record.labels = labels.iter().map(label).collect();
+        let key = self.view.keys().node(&name(id));
+        self.put(key, encode(&record));
+    }
+
+    /// Somebody outside waits no longer.
+    pub(super) fn gives_up(&mut self, gate: &Gate, id: u128) {
+        let key = self.view.keys().want(gate, id);
+        self.delete(&key);
+    }
+
     /// A node of an instance of its own.
     pub(super) fn node(&mut self, id: &str, slots: u32, kinds: &[&str]) {
         self.says(id, &format!("i-{id}"), slots, kinds, false);
@@ -120,6 +137,7 @@ impl World {
             version: String::new(),
             started_ms: 0,
             draining,
+            adaptive: None,
         };
         let key = self.view.keys().node(&name(id));
         self.put(key, encode(&record));
@@ -238,6 +256,79 @@ impl World {
         self.record(Place::Ready, &routing(queue, kind, level), made_ms, tasks)
     }
 
+    /// Tasks of kind `k` in queue `q` that ask for something.
+    pub(super) fn asks(&mut self, needs: Needs, level: u8, made_ms: u64, tasks: usize) -> PackId {
+        let routing = Routing {
+            needs: Some(needs.into()),
+            ..routing("q", "k", level)
+        };
+        self.record(Place::Ready, &routing, made_ms, tasks)
+    }
+
+    /// A semaphore's limit is edited.
+    pub(super) fn limit(&mut self, name: &str, limit: u32) {
+        let keys = self.view.keys().clone();
+        let key = keys.semaphore(&super::world::name(name));
+        self.commit([
+            (key, Some(encode(&Limit { limit }))),
+            (keys.rules(), Some(Vec::new())),
+        ]);
+    }
+
+    /// A queue's rules are edited.
+    pub(super) fn rules(&mut self, queue: &str, rules: &QueueRules) {
+        let keys = self.view.keys().clone();
+        let key = keys.queue(&name(queue));
+        self.commit([(key, Some(encode(rules))), (keys.rules(), Some(Vec::new()))]);
+    }
+
+    /// Somebody outside waits.
+    pub(super) fn wants(&mut self, gate: &Gate, id: u128, weight: u32) {
+        let key = self.view.keys().want(gate, id);
+        self.put(key, encode(&outside(weight)));
+    }
+
+    /// What a grant writes.
+    pub(super) fn granted(&mut self, grant: &Grant) {
+        let keys = self.view.keys().clone();
+        self.commit([
+            (keys.want(&grant.gate, grant.id), None),
+            (
+                keys.hold(&grant.gate, grant.id),
+                Some(encode(&grant.want.value)),
+            ),
+        ]);
+    }
+
+    /// Somebody outside lets go.
+    pub(super) fn released(&mut self, gate: &Gate, id: u128) {
+        let key = self.view.keys().hold(gate, id);
+        self.delete(&key);
+    }
+
+    /// What a park writes.
+    pub(super) fn parked(&mut self, park: &Park) {
+        let keys = self.view.keys().clone();
+        let (from, routing) = (&park.from, park.from.routing());
+        let mark = keys.lane(&Lane::at(routing, park.to));
+        self.commit([
+            (keys.record(from.place, routing, &from.id), None),
+            (
+                keys.record(park.to, routing, &from.id),
+                Some(encode(&from.seen.value)),
+            ),
+            (mark, Some(Vec::new())),
+        ]);
+    }
+
+    /// What the dropping of a lane writes; it is refused where something was parked there since.
+    pub(super) fn dropped(&mut self, empty: &DropLane) {
+        let key = self.view.keys().lane(&empty.lane);
+        if self.live[&key].mod_revision == empty.modified {
+            self.delete(&key);
+        }
+    }
+
     /// One task of kind `k` that waits for a time.
     pub(super) fn due(&mut self, at_ms: u64) -> PackId {
         self.record(Place::Due(at_ms), &routing("q", "k", 5), at_ms, 1)
@@ -270,10 +361,20 @@ impl World {
     }
 }
 
-fn routing(queue: &str, kind: &str, level: u8) -> Routing {
+pub(super) fn routing(queue: &str, kind: &str, level: u8) -> Routing {
     Routing {
         queue: name(queue),
         kind: name(kind),
         priority: Priority::new(level).unwrap(),
+        needs: None,
+    }
+}
+
+fn outside(weight: u32) -> Outside {
+    Outside {
+        weight,
+        holder: String::new(),
+        since_ms: 0,
+        ttl_ms: 10_000,
     }
 }

@@ -28,6 +28,11 @@ impl Budget {
         Self(Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX)))
     }
 
+    /// How many bytes are taken.
+    pub(super) fn taken(&self) -> usize {
+        IN_FLIGHT_BYTES_MAX - self.0.available_permits().min(IN_FLIGHT_BYTES_MAX)
+    }
+
     /// So many bytes, at once or not at all.
     ///
     /// # Errors

@@ -59,7 +59,11 @@ fn refused(lost: &[GuardName], reads: Vec<Answer>, revision: i64) -> Fate {
             | GuardName::Node
             | GuardName::Run
             | GuardName::Stop
-            | GuardName::Gc => fate = Fate::Failed(SubmitError::Refused(*guard)),
+            | GuardName::Gc
+            | GuardName::Rules
+            | GuardName::Edited
+            | GuardName::Want
+            | GuardName::Hold => fate = Fate::Failed(SubmitError::Refused(*guard)),
         }
     }
     fate

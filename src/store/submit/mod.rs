@@ -111,8 +111,8 @@ pub enum SubmitError {
     ClockBehind,
     /// The cluster has as many lanes as it takes, and this would be one more.
     #[error(
-        "queue `{}` has had no work of kind `{}` yet, and the cluster has {LANES_MAX} pairs of queue and kind already, as many as it \
-         takes: use one of those", .0.queue, .0.kind
+        "queue `{}` has had no work of kind `{}` with this priority, first semaphore and set of required labels yet, and the cluster \
+         has {LANES_MAX} such lanes already, as many as it takes: use one of those", .0.queue, .0.kind
     )]
     TooManyLanes(Lane),
     /// A guard refused it that says nothing of its idempotency key.
@@ -170,6 +170,17 @@ impl Submitter {
     /// [`SubmitError::Busy`].
     pub fn space(&self, bytes: usize) -> Result<Space, SubmitError> {
         self.budget.take(bytes)
+    }
+
+    /// How much of what this node takes at once is in flight, 0 to 1: of the bytes or of the line, whichever is more.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "some thousands of submits and some millions of bytes"
+    )]
+    pub fn load(&self) -> f64 {
+        let waiting = WAITING_MAX - self.line.capacity().min(WAITING_MAX);
+        let line = waiting as f64 / WAITING_MAX as f64;
+        line.max(self.budget.taken() as f64 / IN_FLIGHT_BYTES_MAX as f64)
     }
 
     /// Accepts one task.

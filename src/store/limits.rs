@@ -1,0 +1,165 @@
+//! Limits and queues' rules as admins edit them: each edit compares what it was made from; gives nothing away.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tenure_cluster::{Failure, Outcome, Range};
+
+use super::commit::Store;
+use super::locate::{LookError, first};
+use super::records::{Limit, QueueRules, Seen, encode};
+use super::scan::looked;
+use super::txns;
+use crate::task::Name;
+
+/// 4,096 semaphores, and as many queues with rules: every leader and every node holds all of them.
+pub const EDITED_MAX: usize = 4_096;
+
+/// 8 attempts of an edit that names no version: each lost to another edit in between.
+const TRIES_MAX: usize = 8;
+
+/// Why an edit was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EditError {
+    /// It is at another version than the caller saw.
+    #[error("it is at version {now}, not {expected}")]
+    Changed {
+        /// The version that was asked for; 0 for one that does not exist.
+        expected: i64,
+        /// Its version now; 0 where it does not exist.
+        now: i64,
+    },
+    /// There are as many as a cluster takes.
+    #[error("the cluster has {EDITED_MAX} of them already, as many as it takes")]
+    TooMany,
+    /// Others edited it again and again.
+    #[error("others edit it at the same time, try again")]
+    Busy,
+    /// It may have been done.
+    #[error("it is not known whether it was done: {0}")]
+    Unknown(Failure),
+    /// It was not done.
+    #[error("{0}")]
+    Unavailable(Failure),
+    /// It could not be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+}
+
+/// An edit that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edited<T> {
+    /// What it is now; none where it is gone.
+    pub value: Option<T>,
+    /// The version of it: the revision it was edited at.
+    pub version: i64,
+}
+
+impl Store {
+    /// A semaphore's limit; none where nobody declared it.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub async fn semaphore(&self, name: &Name) -> Result<Option<Seen<Limit>>, LookError> {
+        looked(|| self.edited(self.keys().semaphore(name))).await
+    }
+
+    /// A queue's rules; none where it has none.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub async fn queue_rules(&self, name: &Name) -> Result<Option<Seen<QueueRules>>, LookError> {
+        looked(|| self.edited(self.keys().queue(name))).await
+    }
+
+    /// Sets a semaphore's limit, or takes it away; where a version is expected, only what is at it.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn edit_semaphore(
+        &self,
+        name: &Name,
+        limit: Option<Limit>,
+        expected: Option<i64>,
+    ) -> Result<Edited<Limit>, EditError> {
+        let (key, prefix) = (self.keys().semaphore(name), self.keys().semaphore_prefix());
+        self.edit((&key, &prefix), expected, |_| limit).await
+    }
+
+    /// Makes a queue's rules anew from what they are; where a version is expected, only what is at it.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn edit_queue(
+        &self,
+        name: &Name,
+        expected: Option<i64>,
+        make: impl Fn(QueueRules) -> QueueRules + Send + Sync,
+    ) -> Result<Edited<QueueRules>, EditError> {
+        let (key, prefix) = (self.keys().queue(name), self.keys().queue_prefix());
+        let anew = |now: Option<QueueRules>| {
+            let rules = make(now.unwrap_or_default());
+            (rules != QueueRules::default()).then_some(rules)
+        };
+        self.edit((&key, &prefix), expected, anew).await
+    }
+
+    async fn edited<T: DeserializeOwned>(&self, key: String) -> Result<Option<Seen<T>>, LookError> {
+        Ok(first(self.connection().range(&Range::key(key)).await?)?)
+    }
+
+    async fn edit<T>(
+        &self,
+        (key, prefix): (&str, &str),
+        expected: Option<i64>,
+        make: impl Fn(Option<T>) -> Option<T> + Send + Sync,
+    ) -> Result<Edited<T>, EditError>
+    where
+        T: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync,
+    {
+        for _ in 0..TRIES_MAX {
+            let seen: Option<Seen<T>> = looked(|| self.edited(key.to_owned())).await?;
+            let now = seen.as_ref().map_or(0, |seen| seen.modified);
+            if let Some(expected) = expected.filter(|expected| *expected != now) {
+                return Err(EditError::Changed { expected, now });
+            }
+            let was = seen.map(|seen| seen.value);
+            let value = make(was.clone());
+            if value == was {
+                return Ok(Edited {
+                    value,
+                    version: now,
+                });
+            }
+            if now == 0 && self.is_full(prefix).await? {
+                return Err(EditError::TooMany);
+            }
+            let txn = txns::edit(self.keys(), key, value.as_ref().map(encode), now);
+            let mut sent = self.connection().commit(&txn).await;
+            if let Outcome::Unknown(failure) = sent {
+                // Its compare is monotone: repeated as it is, it is done once at most. Refused then, it may have been done before.
+                sent = match self.connection().commit(&txn).await {
+                    Outcome::Refused(_) => Outcome::Unknown(failure),
+                    known @ (Outcome::Committed(_)
+                    | Outcome::Unknown(_)
+                    | Outcome::Unavailable(_)) => known,
+                };
+            }
+            match sent {
+                Outcome::Committed(done) => {
+                    let version = value.as_ref().map_or(0, |_| done.revision);
+                    return Ok(Edited { value, version });
+                }
+                Outcome::Refused(_) => {}
+                Outcome::Unknown(failure) => return Err(EditError::Unknown(failure)),
+                Outcome::Unavailable(failure) => return Err(EditError::Unavailable(failure)),
+            }
+        }
+        Err(EditError::Busy)
+    }
+
+    async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {
+        let all = Range::prefix(prefix).count_only();
+        let count = self.connection().range(&all).await?.count;
+        Ok(usize::try_from(count).unwrap_or(0) >= EDITED_MAX)
+    }
+}
