@@ -3,6 +3,7 @@
 //! Labels are bounded: of queues and kinds the first [`VALUES_MAX`] have a series of their own, later ones are `other`. No label is
 //! ever an id, a message or anything else that grows with use.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -115,6 +116,23 @@ pub fn report_shrunk() {
     counter!("tenure_reports_shrunk_total").increment(1);
 }
 
+/// A task was deferred because of an open breaker.
+pub fn task_deferred(kind: &str) {
+    counter!("tenure_task_deferrals_total", "kind" => KINDS.label(kind)).increment(1);
+}
+
+/// A breaker opened.
+pub fn breaker_opened(kind: &str) {
+    counter!("tenure_breaker_opens_total", "kind" => KINDS.label(kind)).increment(1);
+}
+
+/// How many breakers of a kind are not closed.
+pub fn breakers(kind: &str, open: u64, half_open: u64) {
+    gauge!("tenure_breakers", "kind" => KINDS.label(kind), "state" => "open").set(float(open));
+    gauge!("tenure_breakers", "kind" => KINDS.label(kind), "state" => "half_open")
+        .set(float(half_open));
+}
+
 /// A pack whose tasks had all ended was forgotten.
 pub fn pack_collected() {
     counter!("tenure_packs_collected_total").increment(1);
@@ -169,6 +187,26 @@ pub fn worker_slots(busy: u64, free: u64) {
     gauge!("tenure_worker_slots", "state" => "free").set(float(free));
 }
 
+/// So many who waited for a lock or permits outside were woken.
+pub fn hold_wakeups(waiters: u64) {
+    counter!("tenure_hold_wakeups_total").increment(waiters);
+}
+
+/// How many runs this node may have at once.
+pub fn slots(slots: u32) {
+    gauge!("tenure_slots").set(slots);
+}
+
+/// A node with adaptive slots decided to have more, fewer or as many, for a reason out of few.
+pub fn slots_decision(change: Ordering, reason: &'static str) {
+    let change = match change {
+        Ordering::Greater => "grow",
+        Ordering::Less => "shrink",
+        Ordering::Equal => "keep",
+    };
+    counter!("tenure_slots_decisions_total", "change" => change, "reason" => reason).increment(1);
+}
+
 /// The leader planned and committed a round of assignments.
 pub fn dispatched(took: Duration, tasks: u64) {
     histogram!("tenure_dispatch_duration_seconds").record(took.as_secs_f64());
@@ -211,6 +249,16 @@ pub fn etcd_size(db_size: u64, in_use: u64, quota: u64) {
     gauge!("tenure_etcd_db_size_bytes").set(float(db_size));
     gauge!("tenure_etcd_db_in_use_bytes").set(float(in_use));
     gauge!("tenure_etcd_quota_bytes").set(float(quota));
+}
+
+/// How much service this node gives, 0 for full to 3 for emergency.
+pub fn service_level(number: u64) {
+    gauge!("tenure_service_level").set(float(number));
+}
+
+/// A submit was refused because service is not full.
+pub fn submits_shed(level: &'static str) {
+    counter!("tenure_submits_shed_total", "level" => level).increment(1);
 }
 
 /// A request was answered. The labels are from fixed sets.

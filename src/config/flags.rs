@@ -80,6 +80,7 @@ fn heading(setting: &Setting) -> &'static str {
         "node" => "Node options",
         "api" => "API options",
         "work" => "Work options",
+        "breaker" => "Circuit breaker options",
         _ => "Log options",
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, Embedded, Flags, Invalid, Setting, file};
+use super::{Config, Embedded, Flags, Invalid, Setting, Slots, file};
 
 /// Where values come from, the strongest first.
 pub struct Sources<'a> {
@@ -202,9 +202,8 @@ impl Config {
         if self.node_name.is_empty() {
             self.node_name = hostname();
         }
-        if self.slots == 0 {
-            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            self.slots = u32::try_from(cores.saturating_mul(4)).unwrap_or(u32::MAX);
+        if self.slots == Slots::fixed(0) {
+            self.slots = Slots::usual();
         }
         if self.advertise.is_empty() {
             self.advertise = if self.listen.ip().is_unspecified() {

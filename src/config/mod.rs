@@ -15,6 +15,7 @@ pub use crate::worker::kinds::Cidr;
 pub use example::{Origins, example};
 pub use flags::Flags;
 pub use load::{Error, Loaded, Origin, Sources};
+pub use slots::Slots;
 pub use table::Setting;
 pub use token::{Role, Token};
 pub use validate::{Fault, Invalid};
@@ -26,6 +27,7 @@ mod example;
 mod file;
 mod flags;
 mod load;
+mod slots;
 mod table;
 mod token;
 mod validate;
@@ -59,6 +61,10 @@ table::settings! {
         etcd_quota: Bytes = "2GiB", within "16MiB" "64GiB";
         /// The part of the quota from which on new work is refused, so that running work can end.
         quota_refuse: f64 = "0.8", within "0.1" "0.95";
+        /// The part of the quota from which on submits to queues of low importance are refused.
+        etcd_reduced: f64 = "0.7", within "0.1" "0.95";
+        /// The part of the quota from which on those to queues of normal importance are refused too.
+        etcd_minimal: f64 = "0.75", within "0.1" "0.95";
         /// How often the leader compacts etcd's history; `off` where other programs share the etcd.
         compaction: Every = "5m", within "10s" "24h";
     }
@@ -67,12 +73,22 @@ table::settings! {
         cluster: String = "default";
         /// This node's name, unique in its cluster; empty for the machine's hostname.
         node_name: String = "";
-        /// Runs at once on this node; 0 for 4 for each core.
-        slots: u32 = "0", within "1" "4096";
+        /// Runs at once on this node: a number, or a range such as `2..32` to adapt within it to the work
+        /// that waits and to what the machine has left; 0 for 4 for each core.
+        slots: Slots = "0", within "1" "4096";
+        /// How long adaptive slots must have been spare before they go.
+        slots_idle: Duration = "30s", within "1s" "1h";
+        /// The part of the processors' time in use, of the machine or of the node's cgroup, at which
+        /// adaptive slots become fewer if work also has to wait for a processor. They become more only
+        /// while it is 0.1 lower.
+        slots_cpu: f64 = "0.9", within "0.2" "1";
+        /// The part of the memory in use, of the machine or of the node's cgroup, at which adaptive slots
+        /// become fewer. They become more only while it is 0.1 lower.
+        slots_memory: f64 = "0.9", within "0.2" "1";
         /// How long a silent node keeps its lease, in whole seconds. Longer tolerates longer
         /// silence, shorter notices death sooner.
         lease_ttl: Duration = "5s", within "2s" "60s";
-        /// Words to tell nodes apart, as `key=value`; at most 32.
+        /// Words to tell nodes apart, as `key=value`; at most 32, a key of 1 to 64 bytes, a value of up to 256.
         labels: BTreeMap<String, String> = "";
         /// A directory for what this node keeps: its own etcd, where it is `embedded`. Other nodes keep
         /// nothing.
@@ -96,6 +112,11 @@ table::settings! {
         token_file: Option<PathBuf> = "";
         /// The largest payload of a task, as JSON.
         payload_limit: Bytes = "256KiB", within "1KiB" "1MiB";
+        /// The part of the submits that this node takes at once from which on those to queues of low
+        /// importance are refused.
+        load_reduced: f64 = "0.5", within "0.05" "1";
+        /// The same for queues of normal importance.
+        load_minimal: f64 = "0.9", within "0.05" "1";
     }
     "work" {
         /// Whether this node runs `command` tasks of any program.
@@ -115,6 +136,26 @@ table::settings! {
         death_budget: u32 = "3", within "1" "100";
         /// Records that the leader holds of each lane (a queue and a kind); the rest waits in etcd.
         window: u32 = "1024", within "16" "65536";
+    }
+    "breaker" {
+        /// Whether `http` tasks to a host that keeps failing on this node (no connection, no answer in
+        /// time, 5xx, 429) are deferred for a while, without using up attempts, instead of run.
+        breaker_http: bool = "true";
+        /// Kinds whose tasks are deferred as a whole where they keep failing on this node, as `command`
+        /// or a kind of your own. None by default: what fails then may be the tasks themselves.
+        breaker_kinds: Vec<String> = "";
+        /// How many of the last runs, of one host or kind, a breaker looks at.
+        breaker_window: u32 = "20", within "1" "1000";
+        /// With fewer runs than this a breaker does not open; at most `breaker-window`.
+        breaker_runs: u32 = "10", within "1" "1000";
+        /// The share of these runs that has to fail for a breaker to open.
+        breaker_share: f64 = "0.5", within "0.01" "1";
+        /// How long a breaker is open before a probe; twice as long after each probe that fails.
+        breaker_open: Duration = "10s", within "1s" "1h";
+        /// The longest that a breaker is open before another probe; at least `breaker-open`.
+        breaker_open_max: Duration = "5m", within "1s" "1h";
+        /// How many probes a half-open breaker lets run at once.
+        breaker_probes: u32 = "1", within "1" "100";
     }
     "log" {
         /// `text`, `json`, or `auto`: text on a terminal, else JSON.

@@ -145,7 +145,7 @@ fn a_value_of_the_wrong_type_names_its_origin() {
         .to_string();
     assert_eq!(
         error,
-        "slots: `many` is not a whole number (environment TENURE_SLOTS)"
+        "slots: `many` is not a whole number, or two with the smaller one first, such as 2..32 (environment TENURE_SLOTS)"
     );
     let error = load(&[], &[], Some("slots = 1\nlisten = 'x'"))
         .unwrap_err()
@@ -163,6 +163,15 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
         ("lease-ttl", "61s", "is not in 2s to 60s"),
         ("lease-ttl", "2500ms", "is not in whole seconds"),
         ("slots", "5000", "slots: `5000` is not in 1 to 4096"),
+        ("slots", "0..8", "slots: `0..8` is not in 1 to 4096"),
+        ("slots", "8..5000", "slots: `8..5000` is not in 1 to 4096"),
+        ("slots-cpu", "0.1", "slots-cpu: `0.1` is not in 0.2 to 1"),
+        (
+            "slots-memory",
+            "NaN",
+            "slots-memory: `NaN` is not in 0.2 to 1",
+        ),
+        ("slots-idle", "0s", "slots-idle: `0s` is not in 1s to 1h"),
         (
             "payload-limit",
             "2MiB",
@@ -212,6 +221,18 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
         ("etcd-user", "root", "goes with etcd-password"),
         ("etcd-cert", "c.pem", "goes with etcd-key"),
         ("allow-command-path", "bin/ls", "is not all absolute paths"),
+        (
+            "breaker-kinds",
+            "command,a b",
+            "breaker-kinds: `command,a b` is not all names of kinds",
+        ),
+        (
+            "breaker-share",
+            "0",
+            "breaker-share: `0` is not in 0.01 to 1",
+        ),
+        ("breaker-runs", "21", "is more than breaker-window"),
+        ("breaker-open", "6m", "is more than breaker-open-max"),
         ("advertise", "node-1", "is not an http(s):// URL"),
         (
             "listen",
@@ -234,6 +255,52 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
         let faults = loaded.config.validate().unwrap_err().to_string();
         assert!(faults.contains(problem), "{name}={value}: {faults}");
     }
+}
+
+#[test]
+fn slots_are_a_number_or_a_range_in_every_source_and_shown_as_they_are_read() {
+    let usual = Slots::usual();
+    for (text, shown, meant) in [
+        ("slots = 8", "slots = 8", Slots::fixed(8)),
+        ("slots = '8..8'", "slots = 8", Slots::fixed(8)),
+        (
+            "slots = '2..32'",
+            "slots = \"2..32\"",
+            Slots { min: 2, max: 32 },
+        ),
+        ("slots = 0", &format!("slots = {}", usual.min), usual),
+    ] {
+        let loaded = load(&[], &[], Some(text)).unwrap();
+        loaded.config.validate().unwrap();
+        assert_eq!(loaded.config.slots, meant, "{text}");
+        let all = loaded.show(Origins::Hidden);
+        assert!(all.lines().any(|line| line == shown), "{all}");
+    }
+    for wrong in ["32..2", "2..", "..8", "2...8", "-1", "1.5", ""] {
+        let problem = load(&[("slots", wrong)], &[], None).unwrap_err();
+        let rule = "is not a whole number, or two with the smaller one first";
+        assert!(problem.to_string().contains(rule), "{wrong}: {problem}");
+    }
+}
+
+#[test]
+fn labels_that_do_not_fit_a_node_are_refused() {
+    let long = format!("{}=v", "k".repeat(65));
+    let many: Vec<String> = (0..33).map(|nth| format!("k{nth}=v")).collect();
+    for (labels, problem) in [
+        (
+            long,
+            "has one that is too long; keys of 64 bytes and values of 256 are allowed",
+        ),
+        (format!("k={}", "v".repeat(257)), "has one that is too long"),
+        (many.join(","), "has too many; at most 32 are allowed"),
+    ] {
+        let loaded = load(&[], &[("TENURE_LABELS", &labels)], None).unwrap();
+        let faults = loaded.config.validate().unwrap_err().to_string();
+        assert!(faults.contains(problem), "{faults}");
+    }
+    let twice = load(&[("labels", "zone=a,zone=b")], &[], None).unwrap_err();
+    assert!(twice.to_string().contains("gives zone twice"), "{twice}");
 }
 
 #[test]

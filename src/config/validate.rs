@@ -54,7 +54,9 @@ impl Config {
         faults.names();
         faults.etcd();
         faults.pairs();
+        faults.levels();
         faults.work();
+        faults.breakers();
         faults.listeners();
         if faults.found.is_empty() {
             Ok(())
@@ -109,6 +111,16 @@ impl Faults<'_> {
             bounds::NODE_LABELS_MAX
         );
         self.unless(labels, "labels", &rule);
+        let (key_max, value_max) = (
+            bounds::NODE_LABEL_KEY_BYTES_MAX,
+            bounds::NODE_LABEL_VALUE_BYTES_MAX,
+        );
+        let fits =
+            |(key, value): (&String, &String)| key.len() <= key_max && value.len() <= value_max;
+        let rule = format!(
+            "has one that is too long; keys of {key_max} bytes and values of {value_max} are allowed"
+        );
+        self.unless(self.config.labels.iter().all(fits), "labels", &rule);
     }
 
     fn etcd(&mut self) {
@@ -165,6 +177,21 @@ impl Faults<'_> {
         self.unless(cert, "etcd-cert", "goes with etcd-key: give both or none");
     }
 
+    /// Each level of service begins where the one before has begun.
+    fn levels(&mut self) {
+        let c = self.config;
+        let rule = "is below the level before it: reduced, minimal and emergency follow each other";
+        let rises = c.etcd_reduced <= c.etcd_minimal;
+        self.unless(rises, "etcd-minimal", rule);
+        self.unless(
+            c.etcd_minimal <= c.quota_refuse,
+            "quota-refuse",
+            "is below etcd-minimal: reduced, minimal and emergency follow each other",
+        );
+        let rises = c.load_reduced <= c.load_minimal;
+        self.unless(rises, "load-minimal", rule);
+    }
+
     fn work(&mut self) {
         let absolute = self
             .config
@@ -176,6 +203,25 @@ impl Faults<'_> {
             is_url(&self.config.advertise),
             "advertise",
             "is not an http(s):// URL",
+        );
+    }
+
+    fn breakers(&mut self) {
+        let c = self.config;
+        self.unless(
+            c.breaker_kinds.iter().all(|kind| kind.parse::<Name>().is_ok()),
+            "breaker-kinds",
+            "is not all names of kinds: 1 to 64 of a-z A-Z 0-9 . _ - are allowed, the first a letter or digit",
+        );
+        self.unless(
+            c.breaker_runs <= c.breaker_window,
+            "breaker-runs",
+            "is more than breaker-window: a breaker would never open",
+        );
+        self.unless(
+            c.breaker_open <= c.breaker_open_max,
+            "breaker-open",
+            "is more than breaker-open-max",
         );
     }
 

@@ -187,12 +187,16 @@ impl<T: Value> Value for Vec<T> {
 impl Value for BTreeMap<String, String> {
     const SHAPE: Shape = Shape::Map;
     fn parse(words: &[String]) -> Result<Self, String> {
-        many(words)
-            .map(|word| match word.split_once('=') {
-                Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-                Some(_) | None => Err("is not key=value".to_owned()),
-            })
-            .collect()
+        let mut map = Self::new();
+        for word in many(words) {
+            let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+                return Err("is not key=value".to_owned());
+            };
+            if map.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(format!("is not clear: it gives {key} twice"));
+            }
+        }
+        Ok(map)
     }
     fn words(&self) -> Vec<String> {
         self.iter()
@@ -387,6 +391,7 @@ mod tests {
             round::<Cidr>("10.0.0.0/33"),
             round::<bool>("perhaps"),
             round::<BTreeMap<_, _>>("=x"),
+            round::<BTreeMap<_, _>>("a=1,a=2"),
         ] {
             assert!(wrong.starts_with("is not "), "{wrong}");
         }

@@ -204,6 +204,36 @@ pub const TABLE: &[Metric] = &[
         "This node's slots (busy, free).",
         "None free for long: add slots or nodes.",
     ),
+    gauge(
+        "tenure_slots",
+        &[],
+        "How many runs this node may have at once. Adaptive ones change; right after they became fewer, more runs than this may still go on.",
+        "At the maximum and none free for long: raise the maximum of `slots`, or add nodes.",
+    ),
+    counter(
+        "tenure_slots_decisions_total",
+        &["change", "reason"],
+        "Decisions about adaptive slots, one a second: change (grow, shrink, keep), reason (waits, busy, idle, cpu, memory, unknown, steady).",
+        "Many cpu or memory: the machine is short of it, whoever uses it. Any unknown: the node cannot read how the machine is used, and stays at 4 slots a core.",
+    ),
+    gauge(
+        "tenure_breakers",
+        &["kind", "state"],
+        "This node's circuit breakers that are not closed (open, half_open).",
+        "Any for long: `tenure breaker list` names the hosts and how they fail; their tasks wait.",
+    ),
+    counter(
+        "tenure_breaker_opens_total",
+        &["kind"],
+        "Times a circuit breaker of this node opened, again after a failed probe too.",
+        "Grows: what the kind uses fails; see `tenure breaker list`.",
+    ),
+    counter(
+        "tenure_task_deferrals_total",
+        &["kind"],
+        "Tasks that this node put off because of an open breaker. No attempts.",
+        "As tenure_breaker_opens_total; many more of these than of those are a backlog behind an open breaker.",
+    ),
     histogram(
         "tenure_dispatch_duration_seconds",
         &[],
@@ -240,6 +270,18 @@ pub const TABLE: &[Metric] = &[
         "Watches opened anew.",
         "Often: a member or the network between is unstable.",
     ),
+    counter(
+        "tenure_hold_wakeups_total",
+        &[],
+        "Times somebody outside who waits for a lock or permits at this node was woken: once for each hold.",
+        "Many more than holds: the watch of holds is opened anew again and again; see tenure_etcd_watch_restarts_total.",
+    ),
+    counter(
+        "tenure_etcd_watch_events_total",
+        &[],
+        "Changes of keys that etcd told this node's watches.",
+        "Only for comparison: many more than tasks and their changes means that too much is watched.",
+    ),
     gauge(
         "tenure_etcd_db_size_bytes",
         &[],
@@ -257,6 +299,18 @@ pub const TABLE: &[Metric] = &[
         &[],
         "The size at which etcd refuses writes.",
         "Raise etcd's --quota-backend-bytes where the work needs it.",
+    ),
+    gauge(
+        "tenure_service_level",
+        &[],
+        "How much service this node gives: 0 full, 1 reduced, 2 minimal, 3 emergency; looked at every 5 s.",
+        "Not 0: `tenure status` says why; docs/limits.md says whose submits are refused.",
+    ),
+    counter(
+        "tenure_submits_shed_total",
+        &["level"],
+        "Submits refused because service was not full, by its level.",
+        "Grows: give etcd more room, or the cluster more nodes; queues of high importance go on longest.",
     ),
     histogram(
         "tenure_lease_renew_duration_seconds",

@@ -32,17 +32,25 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         queue_tasks("q", State::Pending, 1);
         queue_oldest_pending("q", Duration::from_secs(1));
         worker_slots(1, 2);
+        slots(3);
+        slots_decision(Ordering::Greater, "waits");
         dispatched(Duration::from_millis(1), 7);
         leader_status(Leads::Yes);
         leader_changed(7);
         nodes(1, 0);
         etcd_size(1, 1, 2);
+        service_level(1);
+        submits_shed("reduced");
         http_request("GET", "/livez", "200", Duration::from_millis(1));
         fencing_rejected("report");
         txn_conflict("assign");
+        hold_wakeups(1);
         report_shrunk();
         pack_collected();
         pack_skipped();
+        task_deferred("k");
+        breaker_opened("k");
+        breakers("k", 1, 0);
         build(None);
     });
 

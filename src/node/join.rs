@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use tenure_cluster::{KeyValue, OpenError, Session, SessionOptions};
+use tenure_cluster::{KeyValue, OpenError, Outcome, Session, SessionOptions};
 use tracing::{info, warn};
 
 use super::{RETRY, Shared};
-use crate::store::{NodeRecord, encode};
+use crate::store::{NodeRecord, encode, txns};
 
 /// 1 s for the holder of our name to answer.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -16,6 +16,26 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// 50 ms before a name is tried again that is ours or about to be free: what ran here is charged with a death where the node is not
 /// back 200 ms after its key went (`plan::reclaim`).
 const SOON: Duration = Duration::from_millis(50);
+
+/// Puts what the cluster needs before anything else, as often as it takes etcd to answer.
+pub(super) async fn initialise(node: &Shared) {
+    loop {
+        match node
+            .store
+            .connection()
+            .commit(&txns::initialise(node.store.keys()))
+            .await
+        {
+            Outcome::Committed(_) | Outcome::Refused(_) => break,
+            Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
+                warn!(%failure, "etcd does not answer, trying again");
+            }
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    node.ready
+        .send_modify(|ready| ready.etcd = Ok("answers".to_owned()));
+}
 
 /// Opens a session, however long etcd or a former self's lease takes.
 ///
@@ -26,7 +46,7 @@ pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
     loop {
         let options = SessionOptions::new(
             key.clone(),
-            encode(&node.record(false)),
+            encode(&node.record(&node.slots.decided(), false)),
             node.config.lease_ttl,
         );
         match Session::open(node.store.connection(), options).await {

@@ -1,16 +1,16 @@
 //! One node, whole: connection, API, session, candidacy and hands put together, and taken apart in order; decides nothing itself.
 
 mod address;
+mod breakers;
 mod built_in;
 mod embedded;
 mod join;
-mod leave;
 mod parts;
 pub mod signals;
 mod telling;
+mod told;
 mod watchman;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ use axum::Router;
 use tenure_cluster::{Connection, Outcome, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -27,15 +26,20 @@ use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
-use crate::store::{self, Candidacy, Keys, NodeRecord, Store, txns};
+use crate::store::{self, Candidacy, Keys, Store, txns};
 use crate::task::Name;
+use crate::worker::breaker::Breakers;
 use crate::worker::kinds::{Builder, Kinds};
-use crate::worker::{self, Hands};
+use crate::worker::pool::Slots;
+use crate::worker::{self, Hands, Machine};
 use address::advertised;
-use built_in::built_in;
+use breakers::tell_breakers;
+use built_in::{breakers_of, built_in, slots};
 pub use embedded::OwnEtcd;
 use parts::Parts;
+pub use signals::serve;
 use telling::tell_clock;
+use told::Teller;
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
@@ -44,6 +48,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct Node {
     config: Config,
     kinds: Builder,
+    machine: Machine,
 }
 
 /// What a node has from outside.
@@ -67,6 +72,8 @@ struct Shared {
     config: Arc<Config>,
     store: Store,
     kinds: Arc<Kinds>,
+    slots: Slots,
+    breakers: Breakers,
     name: Name,
     address: String,
     instance: String,
@@ -89,7 +96,18 @@ impl Node {
     pub fn new(config: Config) -> anyhow::Result<Self> {
         config.validate()?;
         let kinds = built_in(&config);
-        Ok(Self { config, kinds })
+        Ok(Self {
+            config,
+            kinds,
+            machine: Machine::default(),
+        })
+    }
+
+    /// Reads this machine in place of the one it runs on, where its slots are adaptive.
+    #[must_use]
+    pub fn machine(mut self, machine: Machine) -> Self {
+        self.machine = machine;
+        self
     }
 
     /// Registers more kinds, see [`Builder`].
@@ -162,13 +180,19 @@ impl Node {
 
     /// What the parts share, before any of them runs.
     fn assemble(self, outside: Outside) -> anyhow::Result<Shared> {
-        let Self { config, kinds } = self;
+        let Self {
+            config,
+            kinds,
+            machine,
+        } = self;
         let cluster: Name = config.cluster.parse().context("cluster")?;
         let started_ms = outside.clock.now_ms();
         let store = Store::new(outside.connection, Keys::new(&cluster));
         Ok(Shared {
             store: store.with_clock(outside.clock),
             kinds: Arc::new(kinds.build()?),
+            slots: slots(&config, machine),
+            breakers: Breakers::new(breakers_of(&config)?),
             name: config.node_name.parse().context("node-name")?,
             address: outside.address,
             instance: uuid::Uuid::new_v4().simple().to_string(),
@@ -209,7 +233,7 @@ impl Shared {
     /// Opens sessions and works in them until told to stop.
     async fn live(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         tokio::select! {
-            () = self.initialise() => {}
+            () = join::initialise(self) => {}
             () = stop.cancelled() => return Ok(()),
         }
         loop {
@@ -220,6 +244,7 @@ impl Shared {
             let ended = tokio::select! {
                 ended = self.attend(&session, stop) => ended,
                 never = tell_clock(self, &session) => match never {},
+                never = tell_breakers(self, &session) => match never {},
             };
             self.ready
                 .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
@@ -231,26 +256,6 @@ impl Shared {
         }
     }
 
-    /// Puts what the cluster needs before anything else, as often as it takes etcd to answer.
-    async fn initialise(&self) {
-        loop {
-            match self
-                .store
-                .connection()
-                .commit(&txns::initialise(self.store.keys()))
-                .await
-            {
-                Outcome::Committed(_) | Outcome::Refused(_) => break,
-                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
-                    warn!(%failure, "etcd does not answer, trying again");
-                }
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-        self.ready
-            .send_modify(|ready| ready.etcd = Ok("answers".to_owned()));
-    }
-
     /// Works and stands for leadership as long as the session lives.
     async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
         let id = session.revision();
@@ -260,9 +265,10 @@ impl Shared {
         let hands = Hands {
             store: self.store.clone(),
             kinds: Arc::clone(&self.kinds),
+            breakers: self.breakers.clone(),
             node: self.name.clone(),
             session: session.revision(),
-            slots: self.config.slots as usize,
+            slots: self.slots.clone(),
             deaths_max: self.config.death_budget,
             grace: self.config.shutdown_grace,
         };
@@ -270,6 +276,7 @@ impl Shared {
             lost: lost.clone(),
             drain: drain.clone(),
         };
+        let mut teller = Teller::new(self, session);
         let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
         tokio::pin!(work, lead);
         tokio::select! {
@@ -278,18 +285,19 @@ impl Shared {
                 work.await;
                 Ended::Lost
             }
+            never = teller.keep() => match never {},
             () = &mut lead => {
                 // Told to stop, and leads no more: say so, and let the runs end.
                 self.ready.send_modify(|ready| ready.draining = true);
                 // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
                 let told = tokio::select! {
-                    told = self.tell_leaving(session) => told,
+                    told = teller.leaving() => told,
                     () = &mut work => return Ended::Stopped,
                 };
                 drain.cancel();
                 // The grace bounds the worker, and so what is tried beside it.
                 tokio::select! {
-                    () = self.repeat_leaving(session), if !told => work.await,
+                    () = teller.repeat_leaving(), if !told => work.await,
                     () = &mut work => {}
                 }
                 Ended::Stopped
@@ -365,35 +373,4 @@ impl Shared {
             quota: i64::try_from(self.config.etcd_quota.0).unwrap_or(i64::MAX),
         }
     }
-
-    /// What this node says of itself.
-    fn record(&self, draining: bool) -> NodeRecord {
-        NodeRecord {
-            instance: self.instance.clone(),
-            address: self.address.clone(),
-            slots: self.config.slots,
-            kinds: self.kinds.names().cloned().collect(),
-            labels: BTreeMap::clone(&self.config.labels),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_ms: self.started_ms,
-            draining,
-        }
-    }
-}
-
-/// Runs a node until SIGTERM or SIGINT; a second signal ends the process at once with status 130.
-///
-/// # Errors
-/// As [`Node::run`].
-pub async fn serve(config: Config) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    let mut signals = JoinSet::new();
-    let (told, at_once) = (stop.clone(), || std::process::exit(signals::INTERRUPTED));
-    signals.spawn(async move {
-        signals::until_second(&told).await;
-        at_once()
-    });
-    let ended = Node::new(config)?.run(stop).await;
-    signals.shutdown().await;
-    ended
 }

@@ -41,15 +41,19 @@ impl Parts {
     pub(super) fn start(node: &Arc<Shared>) -> anyhow::Result<(Self, Router)> {
         let (submitter, coalescer) = store::line(&node.store);
         let (news, herald) = store::news(&node.store);
+        let (grants, usher) = store::grants(&node.store);
         let (usage, used) = watch::channel(Usage::default());
         let metrics = telemetry::install_or_own();
+        let rulebook = store::Rulebook::default();
         let door = Door {
             store: node.store.clone(),
-            submitter,
+            submitter: submitter.clone(),
             node: node.name.clone(),
             instance: node.instance.clone(),
             tokens: node.config.tokens()?,
+            rulebook: rulebook.clone(),
             news,
+            grants,
             ready: node.ready.subscribe(),
             usage: used,
             metrics: metrics.clone(),
@@ -69,7 +73,13 @@ impl Parts {
             asked.cancelled().await;
         });
         parts.add("the herald of news", herald.run(closing.clone()));
-        let watching = watchman::watch_size(Arc::clone(node), usage, closing);
+        parts.add(
+            "the usher of those who wait outside",
+            usher.run(closing.clone()),
+        );
+        let kept = rulebook.keep(node.store.clone(), closing.clone());
+        parts.add("the look at limits", kept);
+        let watching = watchman::watch_size(Arc::clone(node), usage, submitter, closing);
         parts.add("the look at etcd's size", watching);
         Ok((parts, api::router(door)))
     }

@@ -1,8 +1,12 @@
-//! SIGTERM and SIGINT: the first asks to stop, the second to end at once.
+//! SIGTERM and SIGINT: the first asks to stop, the second to end at once. A node that is the whole process runs under them.
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+
+use super::Node;
+use crate::config::Config;
 
 /// 130, what a process that a second signal ends at once exits with: 128 + SIGINT, as shells count.
 pub const INTERRUPTED: i32 = 130;
@@ -29,4 +33,21 @@ pub async fn until_second(stop: &CancellationToken) {
         info!("asked to stop: handing over; a second signal ends at once");
         stop.cancel();
     }
+}
+
+/// Runs a node until SIGTERM or SIGINT; a second signal ends the process at once with status 130.
+///
+/// # Errors
+/// As [`Node::run`].
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    let (told, at_once) = (stop.clone(), || std::process::exit(INTERRUPTED));
+    signals.spawn(async move {
+        until_second(&told).await;
+        at_once()
+    });
+    let ended = Node::new(config)?.run(stop).await;
+    signals.shutdown().await;
+    ended
 }

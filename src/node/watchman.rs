@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use crate::api::Usage;
+use crate::api::level::{Signals, Thresholds, service};
 use crate::metrics;
+use crate::store::Submitter;
 
 /// 5 s between looks.
 const EVERY: Duration = Duration::from_secs(5);
@@ -19,6 +21,7 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(super) async fn watch_size(
     node: Arc<Shared>,
     usage: watch::Sender<Usage>,
+    submitter: Submitter,
     closing: CancellationToken,
 ) {
     let mut ticks = interval_at(Instant::now(), EVERY);
@@ -44,6 +47,9 @@ pub(super) async fn watch_size(
         };
         let version = healthy.iter().map(|member| member.version.clone()).min();
         metrics::etcd_size(bytes(room.size), bytes(room.in_use), bytes(room.quota));
+        let signals = Signals::of(&room, submitter.load());
+        let level = service(signals, Thresholds::of(&node.config)).level;
+        metrics::service_level(level.number());
         usage.send_replace(Usage {
             room,
             full: room.full(node.config.quota_refuse),

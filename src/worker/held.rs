@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Deferral;
 use crate::plan::{Ending, Of, settle};
 use crate::planted::{self, Bug};
 use crate::store::{Report, Run, Seen, Stop};
@@ -134,6 +135,15 @@ impl Held {
             how = Outcome::Succeeded;
         }
         self.end(waiting, unstarted(how, None, now_ms));
+    }
+
+    /// Puts off one that was to start and may not.
+    pub(super) fn defer(&mut self, index: u8, deferral: Deferral, now_ms: u64) {
+        let ending = Ending {
+            wait: Some(deferral.wait),
+            ..unstarted(Outcome::Deferred, Some(deferral.why), now_ms)
+        };
+        self.end(Which::only(index), ending);
     }
 
     /// Gives up what runs; the caller has ended the runs.
@@ -328,6 +338,7 @@ fn unstarted(outcome: Outcome, error: Option<String>, now_ms: u64) -> Ending {
         finished_ms: now_ms,
         error,
         output: None,
+        wait: None,
     }
 }
 

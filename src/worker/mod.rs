@@ -3,8 +3,11 @@
 //! It watches one prefix, its own. A claim that names its session is run; each outcome is reported once, by a transaction that
 //! compares the claim; a claim that is gone was reclaimed, and its runs are dropped.
 
+pub mod breaker;
 mod held;
 pub mod kinds;
+mod machine;
+pub mod pool;
 mod report;
 mod runs;
 mod sync;
@@ -24,8 +27,11 @@ use tracing::warn;
 use crate::metrics;
 use crate::store::{Seen, Stop, Store};
 use crate::task::{ClaimId, Name};
+use breaker::Breakers;
 use held::Held;
 use kinds::Kinds;
+pub use machine::{Machine, Reading};
+use pool::{Pool, Slots};
 
 /// 20 ms: how long an outcome waits for others of its claim before it is reported alone.
 const LINGER: Duration = Duration::from_millis(20);
@@ -43,12 +49,14 @@ pub struct Hands {
     pub store: Store,
     /// What it can run.
     pub kinds: Arc<Kinds>,
+    /// What holds runs back while they would only fail.
+    pub breakers: Breakers,
     /// Its name.
     pub node: Name,
     /// Its session: only claims that name it are run.
     pub session: i64,
     /// Runs at once.
-    pub slots: usize,
+    pub slots: Slots,
     /// Node deaths that a task survives.
     pub deaths_max: u32,
     /// How long runs may go on once the node is to stop.
@@ -73,6 +81,7 @@ struct Worker {
     /// Claims with tasks to start, in the order they came.
     line: VecDeque<ClaimId>,
     runs: JoinSet<runs::Finished>,
+    pool: Pool,
     packs: runs::Packs,
     reports: JoinSet<report::Landed>,
     /// No report is sent before this.
@@ -88,12 +97,13 @@ pub async fn work(hands: Hands, until: Until) {
         () = lost.cancelled() => warn!("session lost: every run is dropped"),
         () = Worker::new(hands).run(until.drain) => {}
     }
-    busy(0, 0);
+    metrics::worker_slots(0, 0);
 }
 
 impl Worker {
     fn new(hands: Hands) -> Self {
         Self {
+            pool: Pool::new(hands.slots.clone()),
             hands,
             claims: BTreeMap::new(),
             early: BTreeMap::new(),
@@ -114,7 +124,7 @@ impl Worker {
         loop {
             self.start_runs();
             self.send_reports();
-            busy(self.runs.len(), self.hands.slots);
+            self.pool.runs(self.runs.len());
             if end.is_some() && self.claims.is_empty() {
                 return;
             }
@@ -141,6 +151,7 @@ impl Worker {
                 Some(fetched) = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
                 Some(landed) = self.reports.join_next(), if !self.reports.is_empty() => self.landed(landed),
                 _ = ticks.tick(), if wanted => self.hand_back_late(),
+                news = self.pool.next(), if !self.draining => self.heard(news),
                 _ = reconcile.tick() => (claims, stops) = self.sync().await,
             }
         }
@@ -151,6 +162,18 @@ impl Worker {
         self.claims
             .values()
             .any(|held| held.has_ended() || !held.waiting.is_empty() || held.report.is_some())
+    }
+
+    /// Where slots became fewer, what runs goes on, and what waits in hand goes back in its time as if it had been claimed ahead.
+    fn heard(&mut self, news: pool::News) {
+        match news {
+            pool::News::Read(machine) => {
+                let in_hand = self.claims.values().map(|held| held.waiting.len()).sum();
+                self.pool.decide(in_hand, machine);
+            }
+            // They are used from the next round on.
+            pool::News::Changed => {}
+        }
     }
 
     /// What was claimed ahead and does not get its turn goes back to the queue; when draining, at once.
@@ -195,10 +218,6 @@ async fn at(end: Option<End>) {
         Some(end) => tokio::time::sleep_until(end.at).await,
         None => std::future::pending().await,
     }
-}
-
-fn busy(busy: usize, slots: usize) {
-    metrics::worker_slots(busy as u64, slots.saturating_sub(busy) as u64);
 }
 
 /// The two watches of a worker.

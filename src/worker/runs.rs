@@ -140,15 +140,16 @@ impl Worker {
                 .for_each(|held| held.hand_back(now_ms));
             self.line.clear();
         }
+        let slots = self.pool.slots();
         let mut nth = 0;
-        while nth < self.line.len() && self.runs.len() < self.hands.slots {
+        while nth < self.line.len() && self.runs.len() < slots {
             let claim = self.line[nth];
             let ready = self
                 .claims
                 .get(&claim)
                 .is_some_and(|held| held.pack.is_some());
             if ready {
-                self.start_claim(claim);
+                self.start_claim(claim, slots);
             }
             let left = self
                 .claims
@@ -162,8 +163,9 @@ impl Worker {
         }
     }
 
-    fn start_claim(&mut self, claim: ClaimId) {
-        let (kinds, slots) = (Arc::clone(&self.hands.kinds), self.hands.slots);
+    fn start_claim(&mut self, claim: ClaimId, slots: usize) {
+        let kinds = Arc::clone(&self.hands.kinds);
+        let breakers = self.hands.breakers.clone();
         let clock = self.hands.store.clock();
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
@@ -185,15 +187,25 @@ impl Worker {
                 continue;
             };
             let started_ms = clock.now_ms();
+            let pass = match breakers.ask(&pack.routing.kind, || kinds.host(&run)) {
+                Ok(pass) => pass,
+                Err(deferral) => {
+                    metrics::task_deferred(pack.routing.kind.as_str());
+                    held.defer(index, deferral, started_ms);
+                    continue;
+                }
+            };
             waited(held.run.value.ready_ms, started_ms, &pack);
             if let Some(now) = kinds.run_now(&run) {
+                breakers.ended(&pass, &now);
                 held.end(Which::only(index), ended(now, started_ms, clock.now_ms()));
                 continue;
             }
             held.running.insert(index, cancel);
-            let (kinds, clock) = (Arc::clone(&kinds), clock.clone());
+            let (kinds, clock, breakers) = (Arc::clone(&kinds), clock.clone(), breakers.clone());
             self.runs.spawn(async move {
                 let did = kinds.run(run).await;
+                breakers.ended(&pass, &did);
                 let ending = ended(did, started_ms, clock.now_ms());
                 Finished {
                     claim,
@@ -251,6 +263,7 @@ fn ended(ended: kinds::Ended, started_ms: u64, finished_ms: u64) -> Ending {
         finished_ms,
         error: ended.error,
         output,
+        wait: None,
     }
 }
 

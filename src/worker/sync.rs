@@ -129,7 +129,7 @@ impl Worker {
     fn claim_of(&self, key: &str) -> Option<ClaimId> {
         match self.hands.store.keys().live(key) {
             Some(Live::Run(_, claim) | Live::Stop(_, claim)) => Some(claim),
-            Some(Live::Node(_) | Live::Lane(_) | Live::Ready(..) | Live::Due(..)) | None => None,
+            Some(_) | None => None,
         }
     }
 
@@ -151,6 +151,9 @@ impl Worker {
             }
             Some(_) => {}
             None => {
+                let ready_ms = run.value.ready_ms;
+                self.pool
+                    .came(self.hands.store.now_ms().saturating_sub(ready_ms));
                 let mut held = Held::new(run);
                 if let Some(stop) = self.early.remove(&claim) {
                     held.stop(&stop, self.hands.store.now_ms());

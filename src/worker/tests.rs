@@ -19,6 +19,19 @@ on_each_backend!(
     a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims
 );
 
+const NO_BREAKERS: breaker::Options = breaker::Options {
+    hosts: false,
+    kinds: std::collections::BTreeSet::new(),
+    rules: breaker::Rules {
+        window: 1,
+        runs_min: 1,
+        share: 1.0,
+        open: Duration::from_secs(1),
+        open_max: Duration::from_secs(1),
+        probes: 1,
+    },
+};
+
 const CLAIM: ClaimId = ClaimId { term: 1, number: 1 };
 
 fn name(text: &str) -> Name {
@@ -41,9 +54,10 @@ fn worker(store: Store) -> Worker {
     Worker::new(Hands {
         store,
         kinds: Arc::new(Kinds::builder().build().unwrap()),
+        breakers: Breakers::new(NO_BREAKERS),
         node: name("a"),
         session: 1,
-        slots: 4,
+        slots: Slots::fixed(4),
         deaths_max: 3,
         grace: Duration::ZERO,
     })
@@ -60,6 +74,7 @@ fn run(tasks: usize, created: i64) -> Seen<Run> {
                 queue: name("q"),
                 kind: name("noop"),
                 priority: Priority::default(),
+                needs: None,
             },
             tally: Tally::default(),
             session: 1,
@@ -207,6 +222,7 @@ fn all_ended(tasks: u8) -> Held {
                 stdout: index.to_string(),
                 ..Output::default()
             }),
+            wait: None,
         };
         held.end(Which::only(index), ending);
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 mod address;
 mod asked;
 mod client;
+mod health;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ pub use address::{Cidr, CidrError, Reach};
 
 use asked::{Asked, Expected};
 use client::LazyClient;
+use health::NoAnswer;
+pub(crate) use health::host;
 
 use super::handler::with_causes;
 use super::payload::PayloadError;
@@ -86,11 +89,11 @@ impl Http {
     pub(crate) async fn run(&self, run: &Run) -> Ended {
         let asked = match Asked::read(&run.payload) {
             Ok(asked) => asked,
-            Err(error) => return Ended::failed(error),
+            Err(error) => return NoAnswer::not_sent(error).into(),
         };
         let client = match self.client.get() {
             Ok(client) => client,
-            Err(error) => return Ended::failed(error),
+            Err(error) => return NoAnswer::not_sent(error).into(),
         };
         let limit = asked
             .timeout
@@ -101,8 +104,8 @@ impl Http {
         tokio::select! {
             biased;
             answer = exchange => match answer {
-                Ok(Ok((status, output))) => judge(status, &expected).with_output(output),
-                Ok(Err(error)) => Ended::failed(error),
+                Ok(Ok(answer)) => answer.judged(&expected),
+                Ok(Err(error)) => error.into(),
                 Err(_) => Ended::stopped(Stop::TimedOut(limit)),
             },
             stop = run.stopped() => Ended::stopped(stop),
@@ -114,26 +117,36 @@ impl Http {
         client: &Client,
         mut asked: Asked,
         run: &Run,
-    ) -> Result<(StatusCode, Output), String> {
+    ) -> Result<Answer, NoAnswer> {
+        let first = health::host_of(&asked.url);
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.send(client, &asked, run).await?;
-            match redirect(&response, &asked)? {
-                Some(url) => asked = follow(asked, url, response.status())?,
-                None => return self.read(response).await,
-            }
+            let there = health::host_of(&asked.url) == first;
+            let elsewhere = |error: NoAnswer| if there { error } else { error.of_another() };
+            let response = self.send(client, &asked, run).await.map_err(elsewhere)?;
+            let Some(url) = redirect(&response, &asked).map_err(NoAnswer::said)? else {
+                let (status, output) = self.read(response).await.map_err(elsewhere)?;
+                return Ok(Answer {
+                    status,
+                    output,
+                    there,
+                });
+            };
+            asked = follow(asked, url, response.status()).map_err(NoAnswer::said)?;
         }
-        Err(format!("more than {REDIRECTS_MAX} redirects"))
+        let endless = format!("more than {REDIRECTS_MAX} redirects");
+        Err(NoAnswer::said(endless))
     }
 
     /// Names are vetted when they are resolved; an address written out is never resolved, so it is
     /// vetted here.
-    async fn send(&self, client: &Client, asked: &Asked, run: &Run) -> Result<Response, String> {
-        let host = asked.url.host_str().ok_or("the URL names no host")?;
+    async fn send(&self, client: &Client, asked: &Asked, run: &Run) -> Result<Response, NoAnswer> {
+        let host = asked.url.host_str();
+        let host = host.ok_or_else(|| NoAnswer::not_sent("the URL names no host"))?;
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             self.options
                 .reach
                 .vet(address)
-                .map_err(|refused| refused.to_string())?;
+                .map_err(NoAnswer::not_sent)?;
         }
         let mut request = client
             .request(asked.method.clone(), asked.url.clone())
@@ -145,23 +158,17 @@ impl Http {
         if let Some(body) = &asked.body {
             request = request.body(body.clone());
         }
-        // The URL may hold a secret, and the submitter knows it anyway.
-        request
-            .send()
-            .await
-            .map_err(|error| with_causes(&error.without_url()))
+        request.send().await.map_err(NoAnswer::unsent)
     }
 
-    async fn read(&self, mut response: Response) -> Result<(StatusCode, Output), String> {
+    async fn read(&self, mut response: Response) -> Result<(StatusCode, Output), NoAnswer> {
         let status = response.status();
         let mut tail = Tail::new(self.options.tail_bytes);
         let mut left = self.options.body_bytes_max;
         let mut unread = false;
         while let Some(piece) = response.chunk().await.map_err(|error| {
-            format!(
-                "status {status}, then: {}",
-                with_causes(&error.without_url())
-            )
+            let why = with_causes(&error.without_url());
+            NoAnswer::broken_off(format_args!("status {status}, then: {why}"))
         })? {
             let length = piece.len().min(left);
             tail.push(&piece[..length]);
@@ -183,6 +190,22 @@ impl Http {
                 ..Output::default()
             },
         ))
+    }
+}
+
+/// An answer, whole as far as it is read.
+struct Answer {
+    status: StatusCode,
+    output: Output,
+    /// Whether it came from the host that the task names, and not from where that one sent us.
+    there: bool,
+}
+
+impl Answer {
+    fn judged(self, expected: &Expected) -> Ended {
+        judge(self.status, expected)
+            .with_health(health::of_status(self.status, expected, self.there))
+            .with_output(self.output)
     }
 }
 

@@ -30,7 +30,9 @@ pub use command::{Allow, CommandOptions};
 pub use handler::{Context, Handler, HandlerError};
 pub use http::{Cidr, CidrError, HttpOptions, Reach};
 pub use payload::PayloadError;
-pub use run::{ERROR_BYTES_MAX, Ended, RESULT_BYTES_MAX, Run};
+pub use run::{ERROR_BYTES_MAX, Ended, Health, RESULT_BYTES_MAX, Run};
+
+pub(crate) use run::cut;
 
 /// 5 seconds: how long a handler that was told to stop may take to do so before it is dropped.
 pub const HANDLER_GRACE: Duration = Duration::from_secs(5);
@@ -213,6 +215,15 @@ impl Kinds {
             command::NAME => command::check(payload),
             http::NAME => http::check(payload),
             _ => Ok(()),
+        }
+    }
+
+    /// The host that a run will ask, with its port; none where it asks none.
+    pub fn host(&self, run: &Run) -> Option<String> {
+        match self.known.get(&*run.kind) {
+            Some(Kind::Http(_)) => http::host(&run.payload),
+            Some(Kind::Noop | Kind::Sleep | Kind::Fail | Kind::Command(_) | Kind::Handler(_))
+            | None => None,
         }
     }
 

@@ -41,11 +41,24 @@ pub struct Run {
     pub cancel: CancellationToken,
 }
 
+/// What the end of a run says of what it depends on, for the breaker of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It did its part, whatever became of the run: an answer that the task did not want is one.
+    Well,
+    /// It failed.
+    Ill,
+    /// Nothing: it was not asked, or not long enough.
+    Unknown,
+}
+
 /// How a run ended, in full. Every part is bounded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     /// The word for it.
     pub outcome: Outcome,
+    /// What that says of what it depends on.
+    pub health: Health,
     /// Why, at most [`ERROR_BYTES_MAX`].
     pub error: Option<String>,
     /// What it printed or was answered.
@@ -90,6 +103,7 @@ impl Ended {
     pub fn succeeded() -> Self {
         Self {
             outcome: Outcome::Succeeded,
+            health: Health::Well,
             error: None,
             output: None,
             result: None,
@@ -101,19 +115,25 @@ impl Ended {
         Self {
             error: Some(cut(error.to_string(), ERROR_BYTES_MAX)),
             outcome: Outcome::Failed,
+            health: Health::Ill,
             ..Self::succeeded()
         }
     }
 
     pub(crate) fn stopped(stop: Stop) -> Self {
-        let outcome = match stop {
-            Stop::Cancelled => Outcome::Cancelled,
-            Stop::TimedOut(_) => Outcome::Timeout,
+        let (outcome, health) = match stop {
+            Stop::Cancelled => (Outcome::Cancelled, Health::Unknown),
+            Stop::TimedOut(_) => (Outcome::Timeout, Health::Ill),
         };
         Self {
             outcome,
+            health,
             ..Self::failed(stop)
         }
+    }
+
+    pub(crate) fn with_health(self, health: Health) -> Self {
+        Self { health, ..self }
     }
 
     pub(crate) fn with_output(self, output: Output) -> Self {

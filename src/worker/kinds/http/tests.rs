@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::task::Outcome;
-use crate::worker::kinds::Kinds;
 use crate::worker::kinds::tests::{SOON, raw, run_of};
+use crate::worker::kinds::{Health, Kinds};
 
 /// A server that ends with the test.
 struct Server {
@@ -350,4 +350,46 @@ async fn a_connection_that_is_refused_says_so_without_the_url() {
     let error = ended.error.unwrap();
     assert!(error.contains("Connection refused"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn the_end_says_whether_the_host_did_its_part() {
+    use Health::{Ill, Unknown, Well};
+    let server = serve().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let to = |target: &str| server.url(&format!("/to/302/{target}"));
+    let table = [
+        (json!({"url": server.url("/status/200")}), Well),
+        (json!({"url": server.url("/status/404")}), Well),
+        (json!({"url": server.url("/status/500")}), Ill),
+        (json!({"url": server.url("/status/503")}), Ill),
+        (json!({"url": server.url("/status/429")}), Ill),
+        // The task expects it: no failure of anyone.
+        (
+            json!({"url": server.url("/status/503"), "expect_status": [503]}),
+            Well,
+        ),
+        (json!({"url": closed}), Ill),
+        (json!({"url": server.url("/never"), "timeout_ms": 50}), Ill),
+        // This node may not ask it, or does not know how.
+        (json!({"url": "http://10.0.0.1/"}), Unknown),
+        (json!({"url": "http://[::1]/"}), Unknown),
+        (json!({"url": "nonsense"}), Unknown),
+        // The host sent us to another, or astray: it answered.
+        (json!({"url": to(&closed)}), Well),
+        (json!({"url": to("http://10.0.0.1/")}), Well),
+        (json!({"url": to("file:///etc/passwd")}), Well),
+        (json!({"url": server.url("/loop/0")}), Well),
+        (json!({"url": to(&server.url("/status/500"))}), Ill),
+    ];
+    for (payload, health) in table {
+        let ended = ask_loopback(payload.clone()).await;
+        assert_eq!(ended.health, health, "{payload}: {:?}", ended.error);
+    }
+    // Refused where its name is resolved.
+    let local = json!({"url": server.named("localhost", "/echo")});
+    let refused = ask(HttpOptions::default(), local).await;
+    assert_eq!(refused.health, Unknown, "{:?}", refused.error);
 }
