@@ -8,7 +8,7 @@ use tenure::{dev, node};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    cli::run(Cli::parse(), start).await.into()
+    Box::pin(cli::run(Cli::parse(), start)).await.into()
 }
 
 async fn start(asked: Start) -> anyhow::Result<()> {

@@ -9,8 +9,8 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::state::Room;
 use super::wire::{
-    EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
-    Stats, TaskCounts, Term, TermEnd, Time,
+    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
+    Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
 };
 use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
 use crate::task::Name;
@@ -155,9 +155,18 @@ pub(super) async fn stats(State(room): State<Arc<Room>>) -> Result<Answer<Stats>
         },
         leader,
         etcd: etcd(&room),
+        service: service(&room),
         revision,
     };
     Ok(Answer::at(revision, stats))
+}
+
+fn service(room: &Room) -> Service {
+    let now = room.service();
+    Service {
+        level: now.level.word().to_owned(),
+        why: now.why.map(|why| why.to_string()),
+    }
 }
 
 fn etcd(room: &Room) -> EtcdStats {
@@ -252,6 +261,7 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
                 .unwrap_or(u32::MAX)
                 .min(record.slots),
         },
+        adaptive: record.adaptive.map(adaptive),
         kinds: record.kinds.iter().map(ToString::to_string).collect(),
         labels: record.labels,
         version: record.version,
@@ -259,6 +269,16 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
         address: record.address,
         instance: record.instance,
         revision,
+    }
+}
+
+fn adaptive(adaptive: store::Adaptive) -> AdaptiveSlots {
+    AdaptiveSlots {
+        min: adaptive.min,
+        max: adaptive.max,
+        why: adaptive.why,
+        cpu_percent: adaptive.cpu_percent,
+        memory_percent: adaptive.memory_percent,
     }
 }
 
@@ -270,6 +290,44 @@ pub(super) fn time(ms: u64) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_with_adaptive_slots_tells_what_its_record_says_of_them() {
+        let record = store::NodeRecord {
+            instance: "i".to_owned(),
+            address: String::new(),
+            slots: 4,
+            kinds: Vec::new(),
+            labels: BTreeMap::new(),
+            version: String::new(),
+            started_ms: 0,
+            draining: false,
+            adaptive: Some(store::Adaptive {
+                min: 2,
+                max: 32,
+                why: "memory".to_owned(),
+                cpu_percent: None,
+                memory_percent: Some(93),
+            }),
+        };
+        let seen = NodeSeen {
+            id: "a".parse().unwrap(),
+            seen: store::Seen {
+                value: record,
+                created: 1,
+                modified: 2,
+            },
+            tasks: 9,
+        };
+
+        let node = serde_json::to_value(told_node(false, seen, 3)).unwrap();
+
+        assert_eq!(node["slots"], serde_json::json!({"total": 4, "busy": 4}));
+        let adaptive = serde_json::json!({
+            "min": 2, "max": 32, "why": "memory", "cpu_percent": null, "memory_percent": 93
+        });
+        assert_eq!(node["adaptive"], adaptive);
+    }
 
     #[test]
     fn a_gap_is_told_at_the_term_that_ended() {

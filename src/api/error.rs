@@ -1,14 +1,20 @@
 //! The one mapping from what can go wrong to what users are told; every case is written out.
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use tenure_cluster::{Failure, Room};
 
-use super::wire::{FieldError, Problem};
+use super::level::{Cause, Level};
+use super::wire::FieldError;
 use crate::config::Role;
-use crate::task::{Illegal, TaskId};
+use crate::store::EDITED_MAX;
+use crate::task::{Illegal, Name, TaskId};
 
 mod causes;
+mod status;
+mod told;
+mod words;
+
+pub(super) use words::word;
+use words::{counted, full};
 
 /// 20 faults of a request are told; the rest is counted.
 pub(crate) const FAULTS_MAX: usize = 20;
@@ -104,14 +110,91 @@ pub enum ApiError {
         /// The last revision that was read at.
         at: i64,
     },
+    /// What was to be edited is at another version.
+    #[error("it is at version {now}, not at {expected}: look again, and edit what is there now")]
+    Changed {
+        /// What `If-Match` said.
+        expected: i64,
+        /// What it is at.
+        now: i64,
+    },
+    /// There are as many as a cluster takes.
+    #[error(
+        "the cluster has {EDITED_MAX} of them already, as many as it takes: take away what is not used"
+    )]
+    TooMany,
+    /// Others edit the same.
+    #[error("others edit it at the same time, try again; nothing was changed")]
+    Contended,
     /// The idempotency key was used for another request.
     #[error(
         "idempotency key `{0}` was used for another request; use a new key, or repeat that request unchanged"
     )]
     KeyReused(String),
+    /// No such request or hold.
+    #[error("there is no such hold: {}", crate::store::OutsideError::Gone)]
+    NoHold,
+    /// Held with another fence.
+    #[error("{}", words::fence(*.now))]
+    WrongFence {
+        /// The fence it is held with.
+        now: Option<i64>,
+    },
+    /// The id of a hold is in use.
+    #[error(
+        "this id waits or holds with another weight or holder: use a new one, or repeat that request unchanged"
+    )]
+    HoldReused,
+    /// A task has it.
+    #[error("task {task} holds it on node {node}, and its claim is the hold: cancel the task")]
+    HeldByTask {
+        /// The task.
+        task: TaskId,
+        /// Where it runs.
+        node: Name,
+    },
+    /// Nobody declared it.
+    #[error(
+        "semaphore `{0}` is not declared: give `limit`, or PUT /v1/semaphores/{0} (`tenure semaphore set {0} LIMIT`)"
+    )]
+    NoSemaphore(Name),
+    /// It has another limit.
+    #[error("the limit of semaphore `{semaphore}` is {stored}, and {asked} was given")]
+    LimitDiffers {
+        /// The semaphore.
+        semaphore: Name,
+        /// The limit that was given.
+        asked: u32,
+        /// The limit that it has.
+        stored: u32,
+    },
     /// Too many submits are in flight.
-    #[error("as many submits are in flight as this node takes; nothing was accepted")]
+    #[error("as much is in flight or waits as this node takes; nothing was accepted")]
     Busy,
+    /// A queue has as many pending tasks as it may have.
+    #[error(
+        "queue `{queue}` has about {pending} pending tasks, and its backlog_max is {max}; nothing was accepted"
+    )]
+    Backlog {
+        /// The queue.
+        queue: Name,
+        /// About how many are pending.
+        pending: u64,
+        /// Its bound.
+        max: u64,
+    },
+    /// There is not enough for all.
+    #[error(
+        "service is {level}: submits to queue `{queue}` are refused, because {why}; nothing was accepted"
+    )]
+    Shed {
+        /// The queue.
+        queue: Name,
+        /// How much service there is.
+        level: Level,
+        /// Why.
+        why: Cause,
+    },
     /// etcd is nearly full.
     #[error("{}", full(.0))]
     NearlyFull(Room),
@@ -138,106 +221,21 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Status, stable code, title.
-    pub fn told(&self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::NoRoute => (StatusCode::NOT_FOUND, "no_such_path", "No such path"),
-            Self::Method => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-            ),
-            Self::MediaType(_) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Not JSON by its header",
-            ),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Too large"),
-            Self::Body(_) => (
-                StatusCode::BAD_REQUEST,
-                "incomplete_body",
-                "Incomplete body",
-            ),
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON"),
-            Self::Invalid(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_request",
-                "Invalid request",
-            ),
-            Self::Parameter(_) => (
-                StatusCode::BAD_REQUEST,
-                "invalid_parameter",
-                "Invalid parameter",
-            ),
-            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
-            Self::Foreign { .. } => (StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin"),
-            Self::NoTask(_) => (StatusCode::NOT_FOUND, "no_such_task", "No such task"),
-            Self::NoNode(_) => (StatusCode::NOT_FOUND, "no_such_node", "No such node"),
-            Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Wrong state"),
-            Self::Moving(_) => (StatusCode::CONFLICT, "task_moving", "The task kept moving"),
-            Self::NoLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_leader", "Nobody leads"),
-            Self::LeaderChanged => (StatusCode::CONFLICT, "leader_changed", "The leader changed"),
-            Self::CursorExpired => (StatusCode::GONE, "cursor_expired", "Cursor expired"),
-            Self::Outpaced { .. } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "history_compacted",
-                "History compacted",
-            ),
-            Self::KeyReused(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "Idempotency key reused",
-            ),
-            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy", "Busy"),
-            Self::NearlyFull(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "etcd_nearly_full",
-                "etcd is nearly full",
-            ),
-            Self::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "etcd_unavailable",
-                "etcd is unavailable",
-            ),
-            Self::Unknown(_) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "outcome_unknown",
-                "Outcome unknown",
-            ),
-            Self::ClockBehind => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "clock_behind",
-                "Clock behind",
-            ),
-            Self::Closing => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "shutting_down",
-                "Shutting down",
-            ),
-            Self::Corrupt(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "corrupt_record",
-                "Corrupt record",
-            ),
-            Self::Panicked => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-            ),
-        }
-    }
-
     /// In how many seconds to come again, where that makes sense.
     fn retry_after(&self) -> Option<u16> {
         match self {
             Self::Busy
+            | Self::Shed {
+                why: Cause::Load(_),
+                ..
+            }
+            | Self::Backlog { .. }
             | Self::Outpaced { .. }
             | Self::Unavailable(_)
             | Self::NoLeader { .. }
             | Self::Closing
             | Self::Unknown(_) => Some(1),
-            Self::NearlyFull(_) => Some(60),
+            Self::NearlyFull(_) | Self::Shed { .. } => Some(60),
             Self::NoRoute
             | Self::Method
             | Self::MediaType(_)
@@ -255,7 +253,16 @@ impl ApiError {
             | Self::Moving(_)
             | Self::LeaderChanged
             | Self::CursorExpired
+            | Self::Changed { .. }
+            | Self::TooMany
+            | Self::Contended
             | Self::KeyReused(_)
+            | Self::NoHold
+            | Self::WrongFence { .. }
+            | Self::HoldReused
+            | Self::HeldByTask { .. }
+            | Self::NoSemaphore(_)
+            | Self::LimitDiffers { .. }
             | Self::ClockBehind
             | Self::Corrupt(_)
             | Self::Panicked => None,
@@ -266,6 +273,10 @@ impl ApiError {
         match self {
             Self::Malformed(faults) | Self::Invalid(faults) | Self::Parameter(faults) => {
                 faults.iter().take(FAULTS_MAX).cloned().collect()
+            }
+            Self::LimitDiffers { asked, stored, .. } => {
+                let detail = format!("{asked} is not the limit that it has, {stored}");
+                vec![FieldError::new("limit", detail)]
             }
             Self::TooLarge {
                 pointer: Some(pointer),
@@ -291,8 +302,18 @@ impl ApiError {
             | Self::LeaderChanged
             | Self::CursorExpired
             | Self::Outpaced { .. }
+            | Self::Changed { .. }
+            | Self::TooMany
+            | Self::Contended
             | Self::KeyReused(_)
+            | Self::NoHold
+            | Self::WrongFence { .. }
+            | Self::HoldReused
+            | Self::HeldByTask { .. }
+            | Self::NoSemaphore(_)
             | Self::Busy
+            | Self::Backlog { .. }
+            | Self::Shed { .. }
             | Self::NearlyFull(_)
             | Self::Unavailable(_)
             | Self::Unknown(_)
@@ -301,79 +322,5 @@ impl ApiError {
             | Self::Corrupt(_)
             | Self::Panicked => Vec::new(),
         }
-    }
-
-    fn problem(&self) -> Problem {
-        let (status, code, title) = self.told();
-        Problem {
-            kind: format!("/problems/{code}"),
-            title: title.to_owned(),
-            status: status.as_u16(),
-            detail: Some(self.to_string()),
-            instance: None,
-            code: code.to_owned(),
-            errors: self.faults(),
-        }
-    }
-}
-
-/// The body is left to `super::front`, which knows the request.
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = self.told().0.into_response();
-        if let Some(seconds) = self.retry_after() {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Self::Unauthorized { .. } = self {
-            let scheme = HeaderValue::from_static("Bearer realm=\"tenure\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        if let Self::NoLeader { revision } = self {
-            response
-                .headers_mut()
-                .insert(super::answer::REVISION, HeaderValue::from(revision));
-        }
-        response.extensions_mut().insert(self.problem());
-        response
-    }
-}
-
-fn counted(faults: &[FieldError]) -> String {
-    match faults {
-        [one] if one.field.is_empty() => one.detail.clone(),
-        [one] => format!("{}: {}", one.field, one.detail),
-        [first, ..] if faults.len() > FAULTS_MAX => {
-            format!(
-                "{} faults, the first {FAULTS_MAX} are listed; {}: {}",
-                faults.len(),
-                first.field,
-                first.detail
-            )
-        }
-        [first, ..] => format!("{} faults; {}: {}", faults.len(), first.field, first.detail),
-        [] => "invalid".to_owned(),
-    }
-}
-
-fn full(room: &Room) -> String {
-    let Room { in_use, quota, .. } = room;
-    let until = if room.no_space {
-        "etcd has raised its alarm NOSPACE: new work is refused until it has room and the alarm is disarmed; a node's own etcd disarms it itself, and `etcd-quota` gives it more room"
-    } else {
-        "new work is refused until ended tasks are collected or the quota is raised"
-    };
-    format!("etcd has {in_use} bytes of its quota of {quota} in use; {until}")
-}
-
-/// A role's name.
-pub(super) fn word(role: Role) -> &'static str {
-    match role {
-        Role::Read => "read",
-        Role::Submit => "submit",
-        Role::Admin => "admin",
     }
 }

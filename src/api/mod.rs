@@ -6,11 +6,15 @@
 mod answer;
 mod auth;
 mod body;
+mod breakers;
 mod cluster;
 mod connections;
 mod error;
 mod front;
 mod health;
+mod holds;
+pub mod level;
+mod limits;
 mod openapi;
 mod origin;
 mod routes;

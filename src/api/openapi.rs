@@ -50,10 +50,11 @@ pub(super) fn finished(mut api: OpenApi) -> OpenApi {
 
 /// The operation of a method, where there is one.
 pub(super) fn operation<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Operation> {
-    if method == "POST" {
-        item.post.as_mut()
-    } else {
-        item.get.as_mut()
+    match method {
+        "POST" => item.post.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "DELETE" => item.delete.as_mut(),
+        _ => item.get.as_mut(),
     }
 }
 

@@ -61,6 +61,24 @@ const fn act(path: &'static str, role: Role) -> Route {
     }
 }
 
+const fn end(path: &'static str) -> Route {
+    Route {
+        method: "DELETE",
+        path,
+        need: Need::Role(Role::Submit),
+        log: Log::Faults,
+    }
+}
+
+const fn edit(method: &'static str, path: &'static str) -> Route {
+    Route {
+        method,
+        path,
+        need: Need::Role(Role::Admin),
+        log: Log::Acts,
+    }
+}
+
 /// All routes; the busiest first, for they are searched in order.
 pub(super) const TABLE: &[Route] = &[
     submit("/v1/tasks"),
@@ -76,6 +94,28 @@ pub(super) const TABLE: &[Route] = &[
     read("/v1/nodes/{id}"),
     read("/v1/queues"),
     read("/v1/stats"),
+    read("/v1/locks"),
+    read("/v1/locks/{name}"),
+    submit("/v1/locks/{name}/holds"),
+    read("/v1/locks/{name}/holds/{id}"),
+    submit("/v1/locks/{name}/holds/{id}/renew"),
+    end("/v1/locks/{name}/holds/{id}"),
+    act("/v1/locks/{name}/release", Role::Admin),
+    read("/v1/semaphores"),
+    read("/v1/semaphores/{name}"),
+    submit("/v1/semaphores/{name}/holds"),
+    read("/v1/semaphores/{name}/holds/{id}"),
+    submit("/v1/semaphores/{name}/holds/{id}/renew"),
+    end("/v1/semaphores/{name}/holds/{id}"),
+    act("/v1/semaphores/{name}/release", Role::Admin),
+    edit("PUT", "/v1/semaphores/{name}"),
+    edit("DELETE", "/v1/semaphores/{name}"),
+    read("/v1/queues/{name}/rules"),
+    edit("PUT", "/v1/queues/{name}/rules"),
+    act("/v1/queues/{name}/pause", Role::Admin),
+    act("/v1/queues/{name}/resume", Role::Admin),
+    read("/v1/breakers"),
+    act("/v1/breakers/reset", Role::Admin),
     open("/v1/openapi.json"),
     open("/livez"),
     open("/readyz"),

@@ -14,9 +14,10 @@ use utoipa_axum::routes;
 
 use super::auth::Tokens;
 use super::connections::Connections;
+use super::holds::{locks, semaphores};
 use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
-use super::{cluster, front, health, openapi, submit, tasks};
+use super::{breakers, cluster, front, health, limits, openapi, submit, tasks};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -44,6 +45,30 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(cluster::node))
         .routes(routes!(cluster::queues))
         .routes(routes!(cluster::stats))
+        .routes(routes!(locks::lock_list))
+        .routes(routes!(locks::lock_get))
+        .routes(routes!(locks::lock_ask))
+        .routes(routes!(locks::lock_look, locks::lock_end))
+        .routes(routes!(locks::lock_renew))
+        .routes(routes!(locks::lock_force))
+        .routes(routes!(semaphores::semaphore_list))
+        .routes(routes!(
+            semaphores::semaphore_get,
+            limits::set_semaphore,
+            limits::drop_semaphore
+        ))
+        .routes(routes!(semaphores::semaphore_ask))
+        .routes(routes!(
+            semaphores::semaphore_look,
+            semaphores::semaphore_end
+        ))
+        .routes(routes!(semaphores::semaphore_renew))
+        .routes(routes!(semaphores::semaphore_force))
+        .routes(routes!(limits::queue_rules, limits::set_queue_rules))
+        .routes(routes!(limits::pause))
+        .routes(routes!(limits::resume))
+        .routes(routes!(breakers::list))
+        .routes(routes!(breakers::reset))
         .routes(routes!(health::openapi))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

@@ -8,9 +8,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
 use super::auth::Tokens;
+use super::level::{Service, Signals, Thresholds, service};
 use super::origin::Ours;
 use crate::config::{Config, Token};
-use crate::store::{News, Store, Submitter};
+use crate::store::{Grants, News, Rulebook, Store, Submitter};
 use crate::task::Name;
 
 /// 1,024 requests wait for a task's end at once, each a connection held open; beyond, they are answered at once.
@@ -31,8 +32,12 @@ pub struct Door {
     pub node: Name,
     /// Who may call, from [`Config::tokens`]; where there are none everyone may do everything, which only a loopback listener allows.
     pub tokens: Vec<Token>,
+    /// What submits are held against.
+    pub rulebook: Rulebook,
     /// Where requests that wait for a task listen.
     pub news: News,
+    /// Where requests that wait for a lock or permits listen.
+    pub grants: Grants,
     /// Whether the node can do its part. The node keeps it up to date.
     pub ready: watch::Receiver<Readiness>,
     /// How full etcd is. The node keeps it up to date.
@@ -110,6 +115,13 @@ impl RequestIds {
 impl Room {
     pub(super) fn now_ms(&self) -> u64 {
         self.door.store.now_ms()
+    }
+
+    /// How much service there is now.
+    pub(super) fn service(&self) -> Service {
+        let room = self.door.usage.borrow().room;
+        let signals = Signals::of(&room, self.door.submitter.load());
+        service(signals, Thresholds::of(&self.door.config))
     }
 
     /// The largest payload taken, in bytes.

@@ -1,6 +1,6 @@
 //! Takes tasks: reads, checks everything, then hands them in; nothing is written where anything is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use super::answer::Answer;
 use super::body::{self, AtMost};
 use super::error::ApiError;
+use super::level::Service;
 use super::state::Room;
 use super::wire::check::idempotency_key;
 use super::wire::{
@@ -18,7 +19,7 @@ use super::wire::{
     Submitted, TaskState,
 };
 use crate::metrics;
-use crate::store::{Accepted, IdemKey, NewTask, Space};
+use crate::store::{Accepted, IdemKey, Lane, NewTask, Space, Unfit};
 use crate::task::Name;
 
 mod digest;
@@ -27,8 +28,8 @@ mod spec;
 /// The header that says the same as the field `idempotency_key`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// 50 different pairs of queue and kind to a batch: each may cost a mark of its own, 32 to a transaction, before the batch is sent.
-const BATCH_LANES_MAX: usize = 50;
+/// 128 lanes to a batch: each may cost a mark of its own, 32 to a transaction, before the batch is sent.
+const BATCH_LANES_MAX: usize = 128;
 
 /// 64 KiB for what a single submit has beside its payload: 32 labels, 16 KiB of metadata, names and numbers.
 const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
@@ -40,8 +41,8 @@ const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
         "queue": "mail", "kind": "http", "payload": {"url": "https://example.org/hook", "method": "POST"},
         "priority": 7, "max_attempts": 3, "labels": {"customer": "42"}})),
     responses((status = 201, body = Submitted), (status = 200, description = "The key was used for this request before", body = Submitted),
-        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a pair of queue and kind beyond the cluster's 4,096), `idempotency_key_reused`"),
-        (status = 429, description = "`busy`: come again after Retry-After"),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a lane beyond the cluster's 4,096), `idempotency_key_reused`"),
+        (status = 429, description = "`busy`, `backlog_full`: come again after Retry-After"),
         (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
 pub(super) async fn one(
@@ -69,6 +70,8 @@ pub(super) async fn one(
     } else {
         TaskState::Pending
     };
+
+    admitted(&room, &task, "")?;
 
     let accepted = room.door.submitter.one(task, idem, now_ms).await?;
 
@@ -109,8 +112,8 @@ async fn answered(
     request_body(content = BatchRequest, example = json!({
         "tasks": [{"kind": "noop"}, {"kind": "sleep", "payload": {"ms": 100}}]})),
     responses((status = 201, body = BatchSubmitted), (status = 200, description = "The key was used for this request before", body = BatchSubmitted),
-        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a pair of queue and kind beyond the cluster's 4,096), `idempotency_key_reused`"),
-        (status = 429, description = "`busy`: come again after Retry-After"),
+        (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a lane beyond the cluster's 4,096), `idempotency_key_reused`"),
+        (status = 429, description = "`busy`, `backlog_full`: come again after Retry-After"),
         (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
 pub(super) async fn batch(
@@ -133,6 +136,9 @@ pub(super) async fn batch(
     let idem = idem(key, &faults, || digest::of_batch(&asked));
     let tasks = spec::new_tasks(asked.tasks, now_ms, faults)?;
     let lanes = lanes(&tasks)?;
+    for (index, task) in tasks.iter().enumerate() {
+        admitted(&room, task, &format!("/tasks/{index}"))?;
+    }
 
     let accepted = room.door.submitter.batch(tasks, idem, now_ms).await?;
 
@@ -150,6 +156,45 @@ pub(super) async fn batch(
 struct Sent {
     bytes: Bytes,
     _space: Space,
+}
+
+/// Whether the task can ever run, and its queue has room for it, as far as this node knows.
+fn admitted(room: &Room, task: &NewTask, under: &str) -> Result<(), ApiError> {
+    let queue = &task.routing.queue;
+    let Service { level, why } = room.service();
+    if let Some(why) = why.filter(|_| level.sheds(room.door.rulebook.importance(queue))) {
+        metrics::submits_shed(level.word());
+        let queue = queue.clone();
+        return Err(ApiError::Shed { queue, level, why });
+    }
+    // Of a batch that is refused for a later task, the earlier ones stay counted until the next look, a second later.
+    let unfit = room.door.rulebook.admit(&task.routing, 1).err();
+    match unfit {
+        None => Ok(()),
+        Some(Unfit::Weight {
+            nth,
+            semaphore,
+            limit,
+        }) => {
+            let detail = format!("the limit of semaphore `{semaphore}` is {limit}");
+            let fault = FieldError::new(&format!("permits.{nth}.weight"), detail);
+            let fault = if under.is_empty() {
+                fault
+            } else {
+                fault.under(under)
+            };
+            Err(ApiError::Invalid(vec![fault]))
+        }
+        Some(Unfit::Backlog {
+            queue,
+            pending,
+            max,
+        }) => Err(ApiError::Backlog {
+            queue,
+            pending,
+            max,
+        }),
+    }
 }
 
 /// The headers and the body, where there is room for it: at the store, in this node, and within its bound.
@@ -172,7 +217,7 @@ async fn arrived(
 }
 
 /// Whether etcd has room for new work and the node stays.
-fn has_room(room: &Room) -> Result<(), ApiError> {
+pub(super) fn has_room(room: &Room) -> Result<(), ApiError> {
     let usage = room.door.usage.borrow();
     if usage.full {
         return Err(ApiError::NearlyFull(usage.room));
@@ -260,24 +305,25 @@ fn bounded(asked: &BatchRequest, payload_max: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// How many tasks of each queue and kind, within the bound.
+/// How many tasks of each queue and kind, where they are in no more lanes than may be.
 fn lanes(tasks: &[NewTask]) -> Result<BTreeMap<(Name, Name), u64>, ApiError> {
-    let mut lanes = BTreeMap::new();
+    let (mut of, mut lanes) = (BTreeMap::new(), BTreeSet::new());
     for NewTask { routing, .. } in tasks {
-        *lanes
-            .entry((routing.queue.clone(), routing.kind.clone()))
+        *of.entry((routing.queue.clone(), routing.kind.clone()))
             .or_default() += 1;
+        lanes.insert(Lane::of(routing));
     }
     if lanes.len() <= BATCH_LANES_MAX {
-        return Ok(lanes);
+        return Ok(of);
     }
+    let what = format!(
+        "the batch has {} lanes, sets of tasks with one queue, kind, priority, first semaphore and set of required labels",
+        lanes.len()
+    );
     Err(ApiError::TooLarge {
-        what: format!(
-            "the batch has {} different pairs of queue and kind",
-            lanes.len()
-        ),
+        what,
         max: BATCH_LANES_MAX,
-        unit: "pairs",
+        unit: "lanes",
         pointer: Some("/tasks".to_owned()),
     })
 }

@@ -218,7 +218,8 @@ fn limit(text: &str) -> Result<usize, ApiError> {
     limit.ok_or_else(|| parameter("limit", format!("`{text}` is not in 1 to {LIMIT_MAX}")))
 }
 
-fn duration(text: &str) -> Result<Duration, ApiError> {
+/// A time to wait.
+pub(super) fn duration(text: &str) -> Result<Duration, ApiError> {
     let wait = Duration::parse(&[text.to_owned()])
         .ok()
         .filter(|wait| *wait <= WAIT_MAX);

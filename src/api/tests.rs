@@ -13,12 +13,16 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::config::{Config, Role, Secret, Token};
-use crate::store::{self, Coalescer, Herald, IN_FLIGHT_BYTES_MAX, Keys, Store, Submitter};
+use crate::store::{
+    self, Coalescer, Herald, IN_FLIGHT_BYTES_MAX, Keys, Rulebook, Store, Submitter, Usher,
+};
 
 mod closed;
 mod cluster;
 mod etcd;
 mod faults;
+mod holds;
+mod limits;
 mod origin;
 
 /// The API of a node that tests hold in their hands.
@@ -34,7 +38,7 @@ struct Stage {
 /// Nothing listens there, and nothing may ask.
 const NOWHERE: &str = "http://127.0.0.1:1";
 
-fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) {
+fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald, Usher) {
     let mut options = Options::new([endpoint]);
     if endpoint == NOWHERE {
         options.request_timeout = Duration::from_millis(100);
@@ -43,6 +47,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
     let store = Store::new(connection, Keys::new(&"test".parse().unwrap()));
     let (submitter, coalescer) = store::line(&store);
     let (news, herald) = store::news(&store);
+    let (grants, usher) = store::grants(&store);
     let (ready, readiness) = watch::channel(Readiness::default());
     let (usage, used) = watch::channel(Usage::default());
     let tokens = tokens.iter().map(|(role, secret)| Token {
@@ -56,7 +61,9 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
         instance: "0192f0c1".to_owned(),
         node: "n1".parse().unwrap(),
         tokens: tokens.collect(),
+        rulebook: Rulebook::default(),
         news,
+        grants,
         ready: readiness,
         usage: used,
         metrics: crate::telemetry::recorder().handle(),
@@ -72,6 +79,7 @@ fn stage(endpoint: &str, tokens: &[(Role, &str)]) -> (Stage, Coalescer, Herald) 
         },
         coalescer,
         herald,
+        usher,
     )
 }
 
@@ -120,6 +128,15 @@ impl Stage {
 
     async fn post(&self, path: &str, body: &Value) -> Heard {
         self.post_with(path, &[], body.to_string()).await
+    }
+
+    async fn put(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Heard {
+        let mut request = Request::put(path).header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body.to_string())).unwrap())
+            .await
     }
 
     async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: String) -> Heard {

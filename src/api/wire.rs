@@ -14,16 +14,24 @@ use uuid::Uuid;
 
 use crate::task;
 
+mod breakers;
 pub mod check;
 mod cluster;
+pub mod holds;
+mod limits;
 mod problem;
 mod raw;
 mod read;
 
+pub use breakers::{Breaker, BreakerPage, BreakerState, ResetAsked, ResetRequest};
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
-    EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage, Resigned, Slots,
-    Stats, TaskCounts, Term, TermEnd,
+    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
+    Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd,
+};
+pub use limits::{
+    Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,
+    SemaphoreLimit, SemaphoreRequest,
 };
 pub use problem::{Alive, Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
 pub use raw::Raw;
@@ -111,6 +119,20 @@ pub struct SubmitRequest {
     /// ASCII characters. The header `Idempotency-Key` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// Parts of semaphores that it holds while it runs: at most 8, taken together or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub permits: Vec<Permit>,
+    /// Locks that it holds alone while it runs: at most 8, taken together or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 8)]
+    pub locks: Vec<String>,
+    /// Of tasks of its queue with the same key, as many run at once as the queue's `per_key` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
+    /// Labels of the nodes that may run it, and of those that are better.
+    #[serde(default, skip_serializing_if = "NodeLabels::is_empty")]
+    pub node_labels: NodeLabels,
 }
 
 impl SubmitRequest {
@@ -129,6 +151,10 @@ impl SubmitRequest {
             labels: BTreeMap::new(),
             metadata: Map::new(),
             idempotency_key: None,
+            permits: Vec::new(),
+            locks: Vec::new(),
+            concurrency_key: None,
+            node_labels: NodeLabels::default(),
         }
     }
 }

@@ -130,6 +130,27 @@ impl Client {
         self.ask(Method::POST, path, sent, self.timeout).await
     }
 
+    /// POSTs to `path`, and waits no longer than this for the answer.
+    pub(super) async fn post_within(
+        &self,
+        path: &str,
+        sent: Sent,
+        within: Duration,
+    ) -> Result<Answer, Failure> {
+        self.ask(Method::POST, path, sent, within).await
+    }
+
+    /// PUTs to `path`.
+    pub(super) async fn put(&self, path: &str, sent: Sent) -> Result<Answer, Failure> {
+        self.ask(Method::PUT, path, sent, self.timeout).await
+    }
+
+    /// DELETEs `path`.
+    pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::DELETE, path, Sent::default(), self.timeout)
+            .await
+    }
+
     async fn ask(
         &self,
         method: Method,

@@ -1,15 +1,23 @@
 //! `tenure node`, `leader` and `queue`: what the cluster is made of.
 
 use super::client::{Client, Sent};
-use super::table::{count, length_ms, relative, table};
-use super::{Exit, Failure, Global, Output};
-use crate::api::wire::{Leader, LeaderHistory, Node, NodePage, Queue, QueuePage, Resigned, Term};
+use super::table::{count, length_ms, pairs, relative, table};
+use super::{Exit, Failure, Global, Output, limits};
+use crate::api::wire::{
+    AdaptiveSlots, Leader, LeaderHistory, Node, NodePage, Queue, QueuePage, Resigned, Term,
+};
 use crate::clock;
+use crate::task::Name;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum NodeCommand {
     /// List the nodes
     List,
+    /// Show a node: its slots and how they came to be as many, its kinds and labels
+    Get {
+        /// Its name
+        node: Name,
+    },
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +34,26 @@ pub(super) enum LeaderCommand {
 pub(super) enum QueueCommand {
     /// List the queues that hold anything
     List,
+    /// The rules of a queue: weight, concurrency, rate, bounds, pause
+    Rules {
+        /// The queue
+        name: String,
+    },
+    /// Set all rules of a queue; one that is not given is taken away
+    Set(limits::RulesOf),
+    /// Start nothing more of a queue; what runs goes on
+    Pause {
+        /// The queue
+        name: String,
+        /// For those who ask why nothing runs
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Let a paused queue go on
+    Resume {
+        /// The queue
+        name: String,
+    },
 }
 
 pub(super) async fn node(global: &Global, command: NodeCommand) -> Result<Exit, Failure> {
@@ -33,6 +61,11 @@ pub(super) async fn node(global: &Global, command: NodeCommand) -> Result<Exit, 
         NodeCommand::List => {
             let answer = Client::new(global)?.get("/v1/nodes").await?;
             answer.show(global.output, |page: &NodePage| nodes(&page.items))?;
+        }
+        NodeCommand::Get { node } => {
+            let path = format!("/v1/nodes/{node}");
+            let answer = Client::new(global)?.get(&path).await?;
+            answer.show(global.output, one_node)?;
         }
     }
     Ok(Exit::Done)
@@ -71,6 +104,10 @@ pub(super) async fn queue(global: &Global, command: QueueCommand) -> Result<Exit
             let answer = Client::new(global)?.get("/v1/queues").await?;
             answer.show(global.output, |page: &QueuePage| queues(&page.items))?;
         }
+        QueueCommand::Rules { name } => return limits::rules(global, &name).await,
+        QueueCommand::Set(of) => return limits::set_rules(global, of).await,
+        QueueCommand::Pause { name, reason } => return limits::pause(global, &name, reason).await,
+        QueueCommand::Resume { name } => return limits::resume(global, &name).await,
     }
     Ok(Exit::Done)
 }
@@ -88,6 +125,7 @@ pub(super) fn nodes(nodes: &[Node]) -> String {
             node.state.as_str().to_owned(),
             leads.to_owned(),
             format!("{}/{}", node.slots.busy, node.slots.total),
+            node.adaptive.as_ref().map(range).unwrap_or_default(),
             node.kinds.join(","),
             node.version.clone(),
             relative(node.started_at, now),
@@ -95,9 +133,52 @@ pub(super) fn nodes(nodes: &[Node]) -> String {
         ]
     };
     let heads = [
-        "NODE", "STATE", "ROLE", ">BUSY", "KINDS", "VERSION", "STARTED", "ADDRESS",
+        "NODE", "STATE", "ROLE", ">BUSY", "SLOTS", "KINDS", "VERSION", "STARTED", "ADDRESS",
     ];
     table(&heads, nodes.iter().map(row))
+}
+
+/// `2..32 waits`: within what its slots adapt, and why they changed last.
+fn range(adaptive: &AdaptiveSlots) -> String {
+    let AdaptiveSlots { min, max, why, .. } = adaptive;
+    format!("{min}..{max} {why}")
+}
+
+fn one_node(node: &Node) -> String {
+    let now = clock::now();
+    let percent =
+        |share: Option<u8>| share.map_or("unknown".to_owned(), |share| format!("{share} %"));
+    let adaptive =
+        |told: fn(&AdaptiveSlots) -> String| node.adaptive.as_ref().map(told).unwrap_or_default();
+    let used = node.adaptive.as_ref().map(|adaptive| {
+        let [cpu, memory] = [adaptive.cpu_percent, adaptive.memory_percent].map(percent);
+        format!("processors {cpu}, memory {memory}")
+    });
+    let labels = node
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    pairs(&[
+        ("node", node.id.clone()),
+        ("state", node.state.as_str().to_owned()),
+        ("role", if node.leader { "leader" } else { "" }.to_owned()),
+        (
+            "slots",
+            format!("{} of {} busy", node.slots.busy, node.slots.total),
+        ),
+        (
+            "adaptive",
+            adaptive(|it| format!("{} to {}", it.min, it.max)),
+        ),
+        ("changed by", adaptive(|it| it.why.clone())),
+        ("in use then", used.unwrap_or_default()),
+        ("kinds", node.kinds.join(", ")),
+        ("labels", labels.collect::<Vec<_>>().join(", ")),
+        ("version", node.version.clone()),
+        ("started", relative(node.started_at, now)),
+        ("address", node.address.clone()),
+        ("instance", node.instance.clone()),
+    ])
 }
 
 fn one_leader(leader: &Leader) -> String {
@@ -172,4 +253,55 @@ pub(super) fn queues(queues: &[Queue]) -> String {
         "OLDEST PENDING",
     ];
     table(&heads, queues.iter().map(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(adaptive: &serde_json::Value) -> Node {
+        let node = json!({
+            "id": "a", "state": "live", "leader": true, "slots": {"total": 4, "busy": 3}, "adaptive": adaptive,
+            "kinds": ["noop", "sleep"], "labels": {"zone": "x", "gpu": "1"}, "version": "0.1.0",
+            "started_at": "2026-01-31T12:00:00Z", "address": "http://a:8700", "instance": "i", "revision": 7,
+        });
+        serde_json::from_value(node).unwrap()
+    }
+
+    #[test]
+    fn adaptive_slots_are_shown_with_their_range_and_what_changed_them() {
+        let adaptive =
+            json!({"min": 2, "max": 32, "why": "waits", "cpu_percent": 35, "memory_percent": null});
+        let node = node(&adaptive);
+
+        let list = nodes(std::slice::from_ref(&node));
+        assert!(
+            list.contains("3/4") && list.contains("2..32 waits"),
+            "{list}"
+        );
+        let one = one_node(&node);
+        for line in [
+            "slots        3 of 4 busy",
+            "adaptive     2 to 32",
+            "changed by   waits",
+            "in use then  processors 35 %, memory unknown",
+            "labels       gpu=1, zone=x",
+        ] {
+            assert!(
+                one.lines().any(|shown| shown == line),
+                "{line} is not in\n{one}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_fixed_slots_only_the_number_is_shown() {
+        let one = one_node(&node(&json!(null)));
+        assert!(one.contains("3 of 4 busy"), "{one}");
+        for word in ["adaptive", "changed by", "in use"] {
+            assert!(!one.contains(word), "{one}");
+        }
+    }
 }

@@ -92,7 +92,11 @@ mod tests {
         config.validate().unwrap();
         assert_eq!(config.embedded, Embedded::Durable);
         assert!(!config.allow_command);
-        let said = (config.log.as_str(), config.slots, config.node_name.as_str());
+        let said = (
+            config.log.as_str(),
+            config.slots.max,
+            config.node_name.as_str(),
+        );
         assert_eq!(said, ("debug", 2, "mine"));
     }
 

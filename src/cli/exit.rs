@@ -33,6 +33,10 @@ pub enum Exit {
     TaskCancelled,
     /// 12: the task is dead, and its last attempt was lost with its node.
     TaskDead,
+    /// 13: the lock or permits were lost, and the command that ran under them was ended.
+    HoldLost,
+    /// A command's own, or as shells count: 126 where it cannot be started, 127 where there is none, 128 and the signal that ended it.
+    Command(u8),
 }
 
 impl Exit {
@@ -51,6 +55,8 @@ impl Exit {
             Self::TaskFailed => 10,
             Self::TaskCancelled => 11,
             Self::TaskDead => 12,
+            Self::HoldLost => 13,
+            Self::Command(code) => code,
         }
     }
 

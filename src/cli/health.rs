@@ -87,6 +87,9 @@ pub(super) fn degraded(stats: &Stats) -> Vec<String> {
     if stats.nodes == 0 {
         wrong.push("no live node".to_owned());
     }
+    if let Some(why) = &stats.service.why {
+        wrong.push(format!("service is {}: {why}", stats.service.level));
+    }
     if stats.etcd.full {
         let percent = quota_percent(stats);
         wrong.push(format!("new work is refused, etcd is {percent}% full"));

@@ -14,12 +14,15 @@ pub use exit::{Exit, Failure};
 pub(crate) use note::{Left, Note};
 pub(crate) use out::line as say;
 
+mod breakers;
 mod check;
 mod client;
 mod cluster;
 mod dev;
 mod exit;
 mod health;
+mod hold;
+mod limits;
 mod note;
 mod out;
 mod server;
@@ -109,9 +112,18 @@ enum Command {
     /// Who leads, and who did
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
-    /// Where tasks wait
+    /// Where tasks wait, and by which rules they start
     #[command(subcommand)]
     Queue(cluster::QueueCommand),
+    /// What one holder has at a time
+    #[command(subcommand)]
+    Lock(hold::LockCommand),
+    /// What only so many may hold at once
+    #[command(subcommand)]
+    Semaphore(limits::SemaphoreCommand),
+    /// What is held back because it keeps failing
+    #[command(subcommand)]
+    Breaker(breakers::BreakerCommand),
     /// The cluster on one screen; exits 0 when healthy, 1 when degraded, 6 when unreachable
     Status,
     /// Ask the node at --server whether it can do its part; exits 0 or 1, or 6 when unreachable
@@ -128,6 +140,18 @@ enum Command {
     },
     /// Print the version
     Version,
+    /// Guards a command that runs under a hold
+    #[command(hide = true)]
+    HoldGuard,
+    /// Becomes a command that runs under a hold
+    #[command(hide = true)]
+    HoldExec {
+        /// The process that starts it
+        parent: i32,
+        /// The command
+        #[arg(last = true)]
+        command: Vec<std::ffi::OsString>,
+    },
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -163,12 +187,17 @@ where
         Command::Node(command) => cluster::node(&global, command).await,
         Command::Leader(command) => cluster::leader(&global, command).await,
         Command::Queue(command) => cluster::queue(&global, command).await,
+        Command::Lock(command) => hold::lock(&global, command).await,
+        Command::Semaphore(command) => limits::semaphore(&global, command).await,
+        Command::Breaker(command) => breakers::run(&global, command).await,
         Command::Status => health::status(&global).await,
         Command::Healthcheck(asked) => health::check(&global, asked).await,
         Command::Check(flags) => check::run(&global, &flags).await,
         Command::Config(command) => settings::run(&global, command),
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),
+        Command::HoldGuard => hold::guard().await,
+        Command::HoldExec { parent, command } => Err(hold::exec(parent, &command)),
     };
     done.unwrap_or_else(Failure::report)
 }

@@ -366,3 +366,13 @@ async fn a_server_is_not_started_with_settings_that_are_not_safe() {
         2
     );
 }
+
+#[tokio::test]
+async fn a_reset_asks_for_what_was_named_and_no_more() {
+    let stub = Stub::start(|_| (200, json!({"nodes": ["n1"], "revision": 5}))).await;
+    let words = ["breaker", "reset", "http", "--host", "a:80"];
+    assert_eq!(stub.run(&words).await, 0);
+    let seen = &stub.seen()[0];
+    assert_eq!(seen.line, "POST /v1/breakers/reset");
+    assert_eq!(seen.body, json!({"kind": "http", "host": "a:80"}));
+}

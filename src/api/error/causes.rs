@@ -5,7 +5,9 @@ use tracing::error;
 
 use super::ApiError;
 use crate::api::wire::FieldError;
-use crate::store::{ActError, DismissError, LookError, SUBMIT_BYTES_MAX, SubmitError};
+use crate::store::{
+    ActError, DismissError, EditError, LookError, ResetError, SUBMIT_BYTES_MAX, SubmitError,
+};
 
 impl From<SubmitError> for ApiError {
     fn from(failed: SubmitError) -> Self {
@@ -75,6 +77,29 @@ impl From<DismissError> for ApiError {
         match error {
             DismissError::Unknown(failure) => Self::Unknown(failure),
             DismissError::Unavailable(failure) => Self::Unavailable(failure),
+        }
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Changed { expected, now } => Self::Changed { expected, now },
+            EditError::TooMany => Self::TooMany,
+            EditError::Busy => Self::Contended,
+            EditError::Unknown(failure) => Self::Unknown(failure),
+            EditError::Unavailable(failure) => Self::Unavailable(failure),
+            EditError::Look(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResetError> for ApiError {
+    fn from(error: ResetError) -> Self {
+        match error {
+            ResetError::Look(error) => error.into(),
+            ResetError::Unknown(failure) => Self::Unknown(failure),
+            ResetError::Unavailable(failure) => Self::Unavailable(failure),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! From a request to a task, or to everything that is wrong with it; never asks etcd.
 
+use std::sync::Arc;
+
 use crate::api::error::ApiError;
 use crate::api::wire::check::DELAY_MS_MAX;
-use crate::api::wire::{Backoff, FieldError, SubmitRequest};
+use crate::api::wire::{self, Backoff, FieldError, SubmitRequest};
 use crate::store::NewTask;
-use crate::task::{self, Name, Policy, Priority, Routing, Spec};
+use crate::task::{self, Name, Needs, Permit, Policy, Priority, Routing, Spec};
 use crate::worker::kinds::{Kinds, PayloadError};
 
 /// The task, where nothing was or is found wrong.
@@ -87,6 +89,7 @@ fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
                 .ok()
                 .and_then(Priority::new)
                 .expect("checked"),
+            needs: needs(&asked),
         },
         policy: Policy {
             max_attempts: u32::try_from(asked.max_attempts).expect("checked"),
@@ -100,6 +103,26 @@ fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
             metadata,
         },
     }
+}
+
+/// What it takes beside a slot; none where that is nothing. In order, so that tasks that ask for the same share packs.
+fn needs(asked: &SubmitRequest) -> Option<Arc<Needs>> {
+    let permit = |permit: &wire::Permit| Permit {
+        semaphore: name(&permit.semaphore),
+        weight: u32::try_from(permit.weight).expect("checked"),
+    };
+    let mut permits: Vec<Permit> = asked.permits.iter().map(permit).collect();
+    let mut locks: Vec<Name> = asked.locks.iter().map(|lock| name(lock)).collect();
+    permits.sort_unstable();
+    locks.sort_unstable();
+    let needs = Needs {
+        permits,
+        locks,
+        key: asked.concurrency_key.as_deref().map(name),
+        require: asked.node_labels.require.clone(),
+        prefer: asked.node_labels.prefer.clone(),
+    };
+    (!needs.is_empty()).then(|| Arc::new(needs))
 }
 
 /// When it may start; none where that is at once.

@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 use crate::api::cluster::{leading, time};
 use crate::api::error::ApiError;
 use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
-use crate::store::{self, Found, Held, NodeSeen, Place, Store};
-use crate::task::{Outcome, Output, State, Tally};
+use crate::store::{self, Found, Held, NodeSeen, Place, Standing, Store};
+use crate::task::{Outcome, Output, Routing, State, Tally};
 
 /// What decides why pending tasks wait; read once for an answer, and only where one is pending.
 pub(in crate::api) struct Surroundings {
     nodes: Vec<NodeSeen>,
     led: bool,
+    standing: Standing,
 }
 
 impl Surroundings {
@@ -20,11 +21,17 @@ impl Surroundings {
             return Ok(Self {
                 nodes: Vec::new(),
                 led: true,
+                standing: Standing::default(),
             });
         }
         let (nodes, _) = store.nodes().await?;
         let led = leading(store).await?.0.is_some();
-        Ok(Self { nodes, led })
+        let standing = store.standing().await?;
+        Ok(Self {
+            nodes,
+            led,
+            standing,
+        })
     }
 }
 
@@ -70,7 +77,7 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
 fn due(found: &Found) -> Option<u64> {
     match found.waiting.as_ref()?.0 {
         Place::Due(ms) => Some(ms),
-        Place::Ready | Place::Dead => None,
+        Place::Ready | Place::Parked(_) | Place::Dead => None,
     }
 }
 
@@ -89,7 +96,11 @@ fn tally(found: &Found) -> Tally {
         match attempt.outcome {
             Outcome::Failed | Outcome::Timeout => tally.failures += 1,
             Outcome::Revived => tally.failures = 0,
-            Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned | Outcome::Lost => {}
+            Outcome::Succeeded
+            | Outcome::Cancelled
+            | Outcome::Returned
+            | Outcome::Deferred
+            | Outcome::Lost => {}
         }
     }
     tally
@@ -147,7 +158,7 @@ fn outcome(outcome: Outcome) -> Option<AttemptOutcome> {
         Outcome::Timeout => Some(AttemptOutcome::Timeout),
         Outcome::Cancelled => Some(AttemptOutcome::Cancelled),
         Outcome::Lost => Some(AttemptOutcome::Lost),
-        Outcome::Returned | Outcome::Revived => None,
+        Outcome::Returned | Outcome::Deferred | Outcome::Revived => None,
     }
 }
 
@@ -172,28 +183,64 @@ fn output_of(output: &Output) -> Value {
 /// Why it does not run yet, in words; none where it is only a matter of moments.
 fn waiting_for(found: &Found, around: &Surroundings) -> Option<String> {
     match found.state {
-        State::Scheduled => due(found).map(|ms| format!("its time, {}", time(ms))),
-        State::Pending => pending(found.pack.routing.kind.as_str(), around),
+        State::Scheduled => due(found).map(|ms| scheduled(ms, found)),
+        State::Pending => pending(&found.pack.routing, around),
         State::Running | State::Succeeded | State::Dead | State::Cancelled => None,
     }
 }
 
-fn pending(kind: &str, around: &Surroundings) -> Option<String> {
+fn scheduled(ms: u64, found: &Found) -> String {
+    let deferral = found.attempts.last().map(|(_, attempt)| attempt);
+    let deferral = deferral.filter(|attempt| attempt.outcome == Outcome::Deferred);
+    let Some(attempt) = deferral else {
+        return format!("its time, {}", time(ms));
+    };
+    let why = attempt.error.as_deref().unwrap_or_default();
+    match &attempt.node {
+        Some(node) => format!("its time, {}: node {node} deferred it, {why}", time(ms)),
+        None => format!("its time, {}: it was deferred, {why}", time(ms)),
+    }
+}
+
+fn pending(routing: &Routing, around: &Surroundings) -> Option<String> {
+    let kind = routing.kind.as_str();
+    if let Some(reason) = around.standing.queue_reason(&routing.queue) {
+        return Some(reason);
+    }
     let runs = |node: &&NodeSeen| {
         let record = &node.seen.value;
         !record.draining && record.kinds.iter().any(|known| known.as_str() == kind)
     };
-    let mut takers = around.nodes.iter().filter(runs).peekable();
-    if takers.peek().is_none() {
+    let takers: Vec<&NodeSeen> = around.nodes.iter().filter(runs).collect();
+    if takers.is_empty() {
         return Some(format!("no live node runs kind `{kind}`"));
+    }
+    let needs = routing.needs.as_deref();
+    let labelled =
+        |node: &&NodeSeen| needs.is_none_or(|needs| needs.allows(&node.seen.value.labels));
+    let takers: Vec<&NodeSeen> = takers.into_iter().filter(labelled).collect();
+    if takers.is_empty() {
+        let require = needs.map(|needs| &needs.require).into_iter().flatten();
+        let labels: Vec<String> = require
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let labels = labels.join(", ");
+        return Some(format!(
+            "a node that runs `{kind}` and has the labels {labels}"
+        ));
     }
     if !around.led {
         return Some("a leader".to_owned());
     }
-    let full = |node: &NodeSeen| node.tasks >= node.seen.value.slots as usize;
-    takers
-        .all(full)
-        .then(|| format!("a free slot on a node that runs `{kind}`"))
+    let closed = around.standing.closed(routing);
+    if !closed.is_empty() {
+        return Some(closed.join("; "));
+    }
+    let full = |node: &&NodeSeen| node.tasks >= node.seen.value.slots as usize;
+    if takers.iter().all(full) {
+        return Some(format!("a free slot on a node that runs `{kind}`"));
+    }
+    around.standing.rate(&routing.queue)
 }
 
 #[cfg(test)]
@@ -202,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::store::Origin;
-    use crate::task::{Pack, PackId, Policy, Priority, Routing, Which};
+    use crate::task::{Pack, PackId, Policy, Priority, Which};
 
     fn ended(attempts: &[(Outcome, u32)]) -> Found {
         let attempts = attempts
@@ -229,6 +276,7 @@ mod tests {
                 queue: "q".parse().unwrap(),
                 kind: "k".parse().unwrap(),
                 priority: Priority::default(),
+                needs: None,
             },
             policy: Policy {
                 max_attempts: 3,
@@ -249,6 +297,21 @@ mod tests {
             running: None,
             revision: 1,
         }
+    }
+
+    #[test]
+    fn a_deferred_task_says_what_holds_it_back_until_it_is_tried_again() {
+        let mut found = ended(&[(Outcome::Deferred, 0)]);
+        let told = &mut found.attempts[0].1;
+        told.node = Some("n1".parse().unwrap());
+        told.error = Some("the breaker of http a:80 is open: no".to_owned());
+        assert_eq!(
+            scheduled(0, &found),
+            "its time, 1970-01-01T00:00:00.000Z: node n1 deferred it, the breaker of http a:80 is open: no"
+        );
+        assert!(attempts(&found).is_empty(), "it is no attempt");
+        let retried = ended(&[(Outcome::Deferred, 0), (Outcome::Failed, 0)]);
+        assert_eq!(scheduled(0, &retried), "its time, 1970-01-01T00:00:00.000Z");
     }
 
     #[test]

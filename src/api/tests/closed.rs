@@ -319,7 +319,7 @@ async fn a_body_that_is_announced_and_does_not_come_takes_nothing_from_others() 
 
 #[tokio::test]
 async fn a_submit_whose_caller_went_away_keeps_its_space_until_it_is_answered() {
-    let (stage, coalescer, _) = stage(NOWHERE, &[]);
+    let (stage, coalescer, ..) = stage(NOWHERE, &[]);
     let body = json!({"kind": "noop"});
     let mut submit = Box::pin(stage.post("/v1/tasks", &body));
     assert!(futures::poll!(&mut submit).is_pending());

@@ -93,6 +93,7 @@ async fn a_page_of_running_tasks_reads_the_claims_once(backend: Backend) {
             }],
             term: 1,
             decided: 1,
+            rules: 0,
         });
         let verdict = api.store.commit(&assign).await;
         assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
@@ -114,6 +115,6 @@ async fn a_page_of_running_tasks_reads_the_claims_once(backend: Backend) {
         (&stats.body["tasks"]["running"], &stats.body["slots"]),
         (&json!(TASKS), &json!({"total": 2, "busy": 2}))
     );
-    // Nodes, candidates, lanes and the one of them, claims, due and dead; the revision is asked for by another call.
-    assert!(ranges(&recorder) - before <= 8, "claims are read again");
+    // Nodes, candidates, lanes of both sorts and the one of them, claims, due and dead; the revision is asked for by another call.
+    assert!(ranges(&recorder) - before <= 9, "claims are read again");
 }

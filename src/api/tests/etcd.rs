@@ -36,12 +36,13 @@ impl std::ops::Deref for Open {
 pub(super) async fn open(backend: Backend) -> Open {
     let start = move || Etcd::builder(1).on(backend).start();
     let etcd = tokio::task::spawn_blocking(start).await.unwrap();
-    let (stage, coalescer, herald) = stage(&etcd.endpoints()[0], &[]);
+    let (stage, coalescer, herald, usher) = stage(&etcd.endpoints()[0], &[]);
     let horizon = Txn::new().put(stage.store.keys().horizon(), PackId::floor(0).to_string());
     stage.write(&horizon).await;
     let mut driver = JoinSet::new();
     driver.spawn(coalescer.run());
     driver.spawn(herald.run(CancellationToken::new()));
+    driver.spawn(usher.run(CancellationToken::new()));
     Open {
         stage,
         etcd,
@@ -57,15 +58,22 @@ impl Stage {
 
     /// A node under this name with two slots.
     pub(super) async fn node(&self, name: &str, kinds: &[&str]) {
+        self.labelled(name, kinds, &[]).await;
+    }
+
+    /// The same with labels.
+    pub(super) async fn labelled(&self, name: &str, kinds: &[&str], labels: &[(&str, &str)]) {
+        let label = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let record = NodeRecord {
             instance: "i".to_owned(),
             address: format!("http://{name}:8700"),
             slots: 2,
             kinds: kinds.iter().map(|kind| kind.parse().unwrap()).collect(),
-            labels: std::collections::BTreeMap::new(),
+            labels: labels.iter().map(label).collect(),
             version: "0.1.0".to_owned(),
             started_ms: 1,
             draining: false,
+            adaptive: None,
         };
         let key = self.store.keys().node(&name.parse().unwrap());
         self.write(&Txn::new().put(key, encode(&record))).await;
@@ -411,6 +419,7 @@ async fn nobody_leads_until_somebody_does_and_resigning_ends_it(backend: Backend
         api.get("/v1/nodes/n2").await.body["slots"],
         json!({"total": 2, "busy": 0})
     );
+    assert_eq!(api.get("/v1/nodes/n2").await.body["adaptive"], json!(null));
     assert_eq!(api.get("/v1/nodes/n3").await.body["code"], "no_such_node");
 
     let resigned = api.post("/v1/leader/resign", &json!(null)).await;

@@ -174,8 +174,8 @@ async fn what_is_too_large_is_refused_by_its_bound() {
         ),
         (
             "/v1/tasks/batch",
-            many(51, |nth| format!("k{nth}")),
-            "at most 50 pairs",
+            many(129, |nth| format!("k{nth}")),
+            "at most 128 lanes",
         ),
     ];
     for (path, body, bound) in table {
@@ -331,4 +331,28 @@ fn a_compacted_read_is_told_as_what_to_try_again() {
         (status, code),
         (StatusCode::SERVICE_UNAVAILABLE, "history_compacted")
     );
+}
+
+#[tokio::test]
+async fn a_reset_that_makes_no_sense_is_refused_by_field() {
+    let stage = closed();
+    for (body, field) in [
+        (json!({}), "reset"),
+        (json!({"kind": "http", "colour": 1}), "reset"),
+        (json!({"kind": "a b"}), "kind"),
+        (json!({"kind": "http", "node": ""}), "node"),
+        (json!({"kind": "http", "host": ""}), "host"),
+    ] {
+        let heard = stage.post("/v1/breakers/reset", &body).await;
+        let told = (heard.status, &heard.body["errors"][0]["field"]);
+        assert_eq!(
+            told,
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!(field)),
+            "{body}"
+        );
+    }
+    let heard = stage
+        .post_with("/v1/breakers/reset", &[], "{".to_owned())
+        .await;
+    assert_eq!(heard.body["code"], "malformed_json");
 }

@@ -1,10 +1,10 @@
 //! The bounds of a submit, each refused by name: used by the server on every request, and by the
 //! CLI on a whole file before its first byte is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Backoff, BatchRequest, FieldError, SubmitRequest};
-use crate::task::Name;
+use super::{Backoff, BatchRequest, FieldError, NodeLabels, SubmitRequest};
+use crate::task::{self, Name};
 
 /// 1,000 tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
 pub const BATCH_TASKS_MAX: usize = 1_000;
@@ -55,6 +55,7 @@ impl SubmitRequest {
         if let Some(key) = &self.idempotency_key {
             found.idempotency_key(key);
         }
+        found.needs(self);
         found.0
     }
 
@@ -187,20 +188,62 @@ impl Faults {
         self.fraction("backoff.jitter", jitter, 0.0, 1.0);
     }
 
+    /// Permits, locks, the concurrency key and labels of nodes.
+    fn needs(&mut self, asked: &SubmitRequest) {
+        self.count("permits", asked.permits.len(), task::PERMITS_MAX);
+        for (nth, permit) in asked.permits.iter().take(task::PERMITS_MAX).enumerate() {
+            self.name(&format!("permits.{nth}.semaphore"), &permit.semaphore);
+            let field = format!("permits.{nth}.weight");
+            self.range(&field, permit.weight, 1, i64::from(task::LIMIT_MAX));
+        }
+        let names = asked.permits.iter().map(|permit| &permit.semaphore);
+        self.distinct("permits", names);
+        self.count("locks", asked.locks.len(), task::LOCKS_MAX);
+        for (nth, lock) in asked.locks.iter().take(task::LOCKS_MAX).enumerate() {
+            self.name(&format!("locks.{nth}"), lock);
+        }
+        self.distinct("locks", asked.locks.iter());
+        if let Some(key) = &asked.concurrency_key {
+            self.name("concurrency_key", key);
+        }
+        let NodeLabels { require, prefer } = &asked.node_labels;
+        self.some_labels("node_labels.require", require, task::LABELS_MAX);
+        self.some_labels("node_labels.prefer", prefer, task::LABELS_MAX);
+    }
+
+    fn count(&mut self, field: &str, count: usize, max: usize) {
+        if count > max {
+            self.add(field, format!("has {count}; at most {max} are allowed"));
+        }
+    }
+
+    fn distinct<'a>(&mut self, field: &str, names: impl Iterator<Item = &'a String>) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name) {
+                self.add(field, format!("names `{name}` twice"));
+            }
+        }
+    }
+
     fn labels(&mut self, labels: &BTreeMap<String, String>) {
-        if labels.len() > LABELS_MAX {
+        self.some_labels("labels", labels, LABELS_MAX);
+    }
+
+    fn some_labels(&mut self, field: &str, labels: &BTreeMap<String, String>, max: usize) {
+        if labels.len() > max {
             let count = labels.len();
             self.add(
-                "labels",
-                format!("has {count} labels; at most {LABELS_MAX} are allowed"),
+                field,
+                format!("has {count} labels; at most {max} are allowed"),
             );
         }
-        for (key, value) in labels.iter().take(LABELS_MAX) {
+        for (key, value) in labels.iter().take(max) {
             if !(1..=LABEL_KEY_BYTES_MAX).contains(&key.len()) {
                 let rule = format!("1 to {LABEL_KEY_BYTES_MAX} are allowed");
-                self.add("labels", format!("a key has {} bytes; {rule}", key.len()));
+                self.add(field, format!("a key has {} bytes; {rule}", key.len()));
             }
-            self.bytes("labels", value.len(), LABEL_VALUE_BYTES_MAX);
+            self.bytes(field, value.len(), LABEL_VALUE_BYTES_MAX);
         }
     }
 }

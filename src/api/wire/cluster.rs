@@ -97,6 +97,8 @@ pub struct Node {
     pub leader: bool,
     /// How much it can run at once, and how much of that is in use.
     pub slots: Slots,
+    /// How its slots came to be as many; null where they are fixed.
+    pub adaptive: Option<AdaptiveSlots>,
     /// The kinds of work that it runs.
     pub kinds: Vec<String>,
     /// Its labels.
@@ -143,6 +145,22 @@ pub struct Slots {
     pub total: u32,
     /// Now.
     pub busy: u32,
+}
+
+/// Slots between a least and a most, as they were decided at their last change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AdaptiveSlots {
+    /// At least.
+    pub min: u32,
+    /// At most.
+    pub max: u32,
+    /// Why they changed last: `start`, `waits` (all were taken and work waited), `busy` (all were taken), `idle` (they were spare for
+    /// long), `cpu` or `memory` (the machine was short of it), `unknown` (all were taken, and how the machine is used is not known).
+    pub why: String,
+    /// How much of the processors was in use then, in percent; null where that was not known.
+    pub cpu_percent: Option<u8>,
+    /// How much of the memory was in use then, in percent; null where that was not known.
+    pub memory_percent: Option<u8>,
 }
 
 /// All nodes.
@@ -201,8 +219,21 @@ pub struct Stats {
     pub leader: Option<Leader>,
     /// The store.
     pub etcd: EtcdStats,
+    /// How much service the node that answers gives.
+    #[serde(default)]
+    pub service: Service,
     /// The revision of etcd at which this is true.
     pub revision: i64,
+}
+
+/// How much service a node gives: whose submits it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Service {
+    /// `full`, `reduced`, `minimal` or `emergency`.
+    pub level: String,
+    /// Why it is not full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Tasks by state. Ended ones are counted until they are collected.

@@ -1,5 +1,6 @@
 //! `tenure task submit` and `run`: makes one task of the command line.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::super::client::{Answer, Client, Sent};
 use super::super::{Exit, Failure, Global, Output, duration, out};
 use super::{file, follow};
 use crate::api::wire::check::PAYLOAD_BYTES_MAX;
-use crate::api::wire::{FieldError, SubmitRequest, Submitted};
+use crate::api::wire::{FieldError, Permit, SubmitRequest, Submitted};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Submit {
@@ -64,6 +65,21 @@ struct Spec {
     /// Words to find it by; may be repeated
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
+    /// A part of a semaphore that it holds while it runs, 1 if no weight is given; may be repeated
+    #[arg(long = "permit", value_name = "SEMAPHORE[=WEIGHT]")]
+    permits: Vec<String>,
+    /// A lock that it holds while it runs; may be repeated
+    #[arg(long = "lock", value_name = "NAME")]
+    locks: Vec<String>,
+    /// Of tasks of its queue with the same key, as many run at once as the queue allows
+    #[arg(long, value_name = "KEY")]
+    concurrency_key: Option<String>,
+    /// A label that its node must have; may be repeated
+    #[arg(long = "require-label", value_name = "KEY=VALUE")]
+    require: Vec<String>,
+    /// A label that its node should have; may be repeated
+    #[arg(long = "prefer-label", value_name = "KEY=VALUE")]
+    prefer: Vec<String>,
     /// A JSON object for your own use
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
@@ -155,16 +171,35 @@ impl Spec {
         if let Some(text) = self.metadata {
             request.metadata = read::<Map<String, Value>>("--metadata", &text)?;
         }
-        for label in self.labels {
-            let Some((key, value)) = label.split_once('=') else {
-                return Err(Failure::usage(format!(
-                    "--label: `{label}` is not key=value"
-                )));
-            };
-            request.labels.insert(key.to_owned(), value.to_owned());
-        }
+        request.labels = pairs("--label", &self.labels)?;
+        request.node_labels.require = pairs("--require-label", &self.require)?;
+        request.node_labels.prefer = pairs("--prefer-label", &self.prefer)?;
+        let permits = self.permits.iter().map(|text| permit(text));
+        request.permits = permits.collect::<Result<_, _>>()?;
+        request.locks = self.locks;
+        request.concurrency_key = self.concurrency_key;
         Ok(request)
     }
+}
+
+fn pairs(flag: &str, words: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |word: &String| match word.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Failure::usage(format!("{flag}: `{word}` is not key=value"))),
+    };
+    words.iter().map(pair).collect()
+}
+
+/// `db` or `db=3`.
+fn permit(text: &str) -> Result<Permit, Failure> {
+    let (semaphore, weight) = text.split_once('=').unwrap_or((text, "1"));
+    let weight = weight
+        .parse()
+        .map_err(|_| Failure::usage(format!("--permit: `{weight}` in `{text}` is no number")))?;
+    Ok(Permit {
+        semaphore: semaphore.to_owned(),
+        weight,
+    })
 }
 
 fn payload(json: Option<&str>, argv: &[String], kind: Option<&str>) -> Result<Value, Failure> {

@@ -31,10 +31,13 @@ fn every_command_of_the_tree_parses() {
         "dead list --queue q",
         "dead retry --all -y",
         "node list",
+        "node get n1 -o json",
         "leader get",
         "leader history",
         "leader resign",
         "queue list",
+        "breaker list",
+        "breaker reset http --host a:80 --node n1",
         "status -s http://x:1",
         "healthcheck --live",
         "config show --origin --slots 3",
@@ -53,6 +56,7 @@ fn every_command_of_the_tree_parses() {
 fn what_makes_no_sense_is_refused_by_the_parser() {
     for line in [
         "task get not-an-id",
+        "node get a/b",
         "task submit --file f --queue q",
         "task list --state waiting",
         "task list --limit 0",

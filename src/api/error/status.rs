@@ -1,0 +1,130 @@
+//! Which status and code each problem has; every case is written out.
+
+use axum::http::StatusCode;
+
+use super::ApiError;
+use crate::api::level::Cause;
+
+impl ApiError {
+    /// Status, stable code, title.
+    #[expect(clippy::too_many_lines, reason = "a table: one row for each case")]
+    pub fn told(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no_such_path", "No such path"),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
+            Self::MediaType(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not JSON by its header",
+            ),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "Too large"),
+            Self::Body(_) => (
+                StatusCode::BAD_REQUEST,
+                "incomplete_body",
+                "Incomplete body",
+            ),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON"),
+            Self::Invalid(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "Invalid request",
+            ),
+            Self::Parameter(_) => (
+                StatusCode::BAD_REQUEST,
+                "invalid_parameter",
+                "Invalid parameter",
+            ),
+            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::Foreign { .. } => (StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin"),
+            Self::NoTask(_) => (StatusCode::NOT_FOUND, "no_such_task", "No such task"),
+            Self::NoNode(_) => (StatusCode::NOT_FOUND, "no_such_node", "No such node"),
+            Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Wrong state"),
+            Self::Moving(_) => (StatusCode::CONFLICT, "task_moving", "The task kept moving"),
+            Self::NoLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_leader", "Nobody leads"),
+            Self::LeaderChanged => (StatusCode::CONFLICT, "leader_changed", "The leader changed"),
+            Self::CursorExpired => (StatusCode::GONE, "cursor_expired", "Cursor expired"),
+            Self::Outpaced { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "history_compacted",
+                "History compacted",
+            ),
+            Self::Changed { .. } => (StatusCode::PRECONDITION_FAILED, "changed", "Changed"),
+            Self::TooMany => (StatusCode::UNPROCESSABLE_ENTITY, "too_many", "Too many"),
+            Self::Contended => (StatusCode::CONFLICT, "contended", "Contended"),
+            Self::KeyReused(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency key reused",
+            ),
+            Self::NoHold => (StatusCode::NOT_FOUND, "no_such_hold", "No such hold"),
+            Self::WrongFence { .. } => (StatusCode::CONFLICT, "wrong_fence", "Wrong fence"),
+            Self::HoldReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "hold_id_reused",
+                "Id of a hold reused",
+            ),
+            Self::HeldByTask { .. } => (StatusCode::CONFLICT, "held_by_task", "Held by a task"),
+            Self::NoSemaphore(_) => (
+                StatusCode::NOT_FOUND,
+                "no_such_semaphore",
+                "No such semaphore",
+            ),
+            Self::LimitDiffers { .. } => (StatusCode::CONFLICT, "limit_differs", "Limit differs"),
+            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy", "Busy"),
+            Self::Shed { why, .. } => (shed(*why), "service_reduced", "Service reduced"),
+            Self::Backlog { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "backlog_full",
+                "Backlog full",
+            ),
+            Self::NearlyFull(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "etcd_nearly_full",
+                "etcd is nearly full",
+            ),
+            Self::Unavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "etcd_unavailable",
+                "etcd is unavailable",
+            ),
+            Self::Unknown(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "outcome_unknown",
+                "Outcome unknown",
+            ),
+            Self::ClockBehind => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "clock_behind",
+                "Clock behind",
+            ),
+            Self::Closing => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "shutting_down",
+                "Shutting down",
+            ),
+            Self::Corrupt(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "corrupt_record",
+                "Corrupt record",
+            ),
+            Self::Panicked => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+            ),
+        }
+    }
+}
+
+/// A node that is loaded is asked again soon, an etcd without room is not.
+fn shed(why: Cause) -> StatusCode {
+    match why {
+        Cause::Load(_) => StatusCode::TOO_MANY_REQUESTS,
+        Cause::Etcd(_) | Cause::NoSpace => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

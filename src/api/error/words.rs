@@ -1,0 +1,52 @@
+//! How problems are put in words; knows no status.
+
+use tenure_cluster::Room;
+
+use super::FAULTS_MAX;
+use crate::api::wire::FieldError;
+use crate::config::Role;
+
+pub(super) fn counted(faults: &[FieldError]) -> String {
+    match faults {
+        [one] if one.field.is_empty() => one.detail.clone(),
+        [one] => format!("{}: {}", one.field, one.detail),
+        [first, ..] if faults.len() > FAULTS_MAX => {
+            format!(
+                "{} faults, the first {FAULTS_MAX} are listed; {}: {}",
+                faults.len(),
+                first.field,
+                first.detail
+            )
+        }
+        [first, ..] => format!("{} faults; {}: {}", faults.len(), first.field, first.detail),
+        [] => "invalid".to_owned(),
+    }
+}
+
+pub(super) fn fence(now: Option<i64>) -> String {
+    match now {
+        Some(now) => {
+            format!("it is held with fence {now}: a hold is given back by its own fence only")
+        }
+        None => "nobody outside holds it with this fence".to_owned(),
+    }
+}
+
+pub(super) fn full(room: &Room) -> String {
+    let Room { in_use, quota, .. } = room;
+    let until = if room.no_space {
+        "etcd has raised its alarm NOSPACE: new work is refused until it has room and the alarm is disarmed; a node's own etcd disarms it itself, and `etcd-quota` gives it more room"
+    } else {
+        "new work is refused until ended tasks are collected or the quota is raised"
+    };
+    format!("etcd has {in_use} bytes of its quota of {quota} in use; {until}")
+}
+
+/// A role's name.
+pub(in crate::api) fn word(role: Role) -> &'static str {
+    match role {
+        Role::Read => "read",
+        Role::Submit => "submit",
+        Role::Admin => "admin",
+    }
+}

@@ -1,0 +1,381 @@
+//! Locks and permits for whoever is no task: asked for, waited for, renewed, given back; who holds and who waits. Gives nothing away
+//! itself: the leader does.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Uri;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::body::{self, AtMost, parameter, query};
+use super::cluster::time;
+use super::error::ApiError;
+use super::limits::{checked, named, read};
+use super::state::Room;
+use super::submit::has_room;
+use super::tasks::duration;
+use super::wire::FieldError;
+use super::wire::holds::{
+    ForceReleased, Hold, HoldEnded, HoldState, Holder, Holding, HoldingPage, HoldingRow,
+    ReleaseRequest, ReleasedHold, WAIT_MS_MAX,
+};
+use crate::store::{
+    Asked, GateSeen, OutsideError, OutsideHold, OutsideSeen, Released, Sort, TaskHold, Turn,
+};
+use crate::task::{Gate, Name};
+
+pub(super) mod locks;
+pub(super) mod semaphores;
+
+/// 4 KiB to a request: some numbers and a name.
+const ASKED: AtMost = AtMost {
+    max: 4 << 10,
+    what: "the body of a request for a hold",
+};
+
+/// 1 minute between an id's time and this node's clock: ids wait in their order, so nobody may choose an old one.
+const ID_OFF_MS_MAX: u64 = 60_000;
+
+/// 1,000 who hold or wait are told one by one, and 1,000 names to a page.
+const TOLD_MAX: usize = 1_000;
+
+/// What a request for a lock and one for permits have in common, checked.
+struct Wanted {
+    id: Option<Uuid>,
+    weight: u32,
+    holder: String,
+    ttl: Duration,
+    wait: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waited {
+    wait: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fenced {
+    fence: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paged {
+    cursor: Option<String>,
+}
+
+/// The body of a request, read.
+async fn asked<T: DeserializeOwned>(request: Request<Body>) -> Result<T, ApiError> {
+    let (parts, sent) = request.into_parts();
+    body::may_come(&parts.headers, ASKED)?;
+    read(&body::read(sent, ASKED, |_| Ok(())).await?)
+}
+
+/// Asks, and waits for its turn as long as was asked.
+async fn ask(room: &Room, gate: Gate, wanted: Wanted) -> Result<Answer<Hold>, ApiError> {
+    has_room(room)?;
+    let asked = Asked {
+        id: id(room, wanted.id)?.as_u128(),
+        gate,
+        weight: wanted.weight,
+        holder: wanted.holder,
+        ttl: wanted.ttl,
+    };
+    let store = &room.door.store;
+    let (seen, repeated) = store.ask(&asked).await?;
+    let of = (&asked.gate, asked.id);
+    let seen = match seen.turn {
+        Turn::Waiting { .. } => waited(room, of, wanted.wait).await?,
+        Turn::Held { .. } => seen,
+    };
+    let path = format!("{}/holds/{}", path(&asked.gate), Uuid::from_u128(asked.id));
+    let answer = told(room, of, seen).await?;
+    Ok(answer.created(repeated).location(&path))
+}
+
+/// The id of a new request.
+fn id(room: &Room, given: Option<Uuid>) -> Result<Uuid, ApiError> {
+    let now_ms = room.now_ms();
+    let Some(id) = given else {
+        return Ok(made(now_ms));
+    };
+    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    let at_ms = seconds * 1_000 + u64::from(nanos / 1_000_000);
+    if id.get_version_num() == 7 && at_ms.abs_diff(now_ms) <= ID_OFF_MS_MAX {
+        return Ok(id);
+    }
+    let detail = format!(
+        "{id} is not a version 7 UUID of this minute by this node's clock: make it when you ask, or leave it out"
+    );
+    Err(ApiError::Invalid(vec![FieldError::new("id", detail)]))
+}
+
+fn made(now_ms: u64) -> Uuid {
+    let mut random = [0; 10];
+    random.copy_from_slice(&Uuid::new_v4().into_bytes()[6..]);
+    uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid()
+}
+
+/// How it stands once it holds, the time is over, or the node is leaving.
+async fn waited(room: &Room, of: (&Gate, u128), wait: Duration) -> Result<OutsideSeen, ApiError> {
+    let store = &room.door.store;
+    let mut ready = room.door.ready.clone();
+    tokio::select! {
+        seen = room.door.grants.wait(store, of, wait) => Ok(seen?),
+        () = async { let _ = ready.wait_for(|ready| ready.draining).await; } => {
+            Ok(room.door.grants.wait(store, of, Duration::ZERO).await?)
+        }
+    }
+}
+
+/// How a request stands; with `wait`, once it holds.
+async fn look(room: &Room, gate: Gate, id: &str, uri: &Uri) -> Result<Answer<Hold>, ApiError> {
+    let asked: Waited = query(uri)?;
+    let wait = asked
+        .wait
+        .map_or(Ok(Duration::ZERO), |text| duration(&text))?;
+    let wait = wait.min(millis(WAIT_MS_MAX));
+    let of = (&gate, hold_id(id)?.as_u128());
+    let seen = waited(room, of, wait).await?;
+    told(room, of, seen).await
+}
+
+async fn renew(room: &Room, gate: Gate, id: &str) -> Result<Answer<Hold>, ApiError> {
+    let of = (&gate, hold_id(id)?.as_u128());
+    let seen = room.door.store.renew(of.0, of.1).await?;
+    let left = seen.ttl();
+    Ok(answer(of, &seen, left))
+}
+
+async fn end(room: &Room, gate: Gate, id: &str, uri: &Uri) -> Result<Answer<HoldEnded>, ApiError> {
+    let asked: Fenced = query(uri)?;
+    let wrong = |_| {
+        parameter(
+            "fence",
+            "is not the fence of a hold: take `fence` of an answer",
+        )
+    };
+    let fence = asked.fence.map(|text| text.parse().map_err(wrong));
+    let (id, fence) = (hold_id(id)?, fence.transpose()?);
+    let store = &room.door.store;
+    let revision = store.release(&gate, id.as_u128(), fence).await?;
+    let name = name(&gate);
+    Ok(Answer::at(revision, HoldEnded { id, name, revision }))
+}
+
+async fn force(
+    room: &Room,
+    gate: Gate,
+    request: Request<Body>,
+) -> Result<Answer<ForceReleased>, ApiError> {
+    let asked: ReleaseRequest = asked(request).await?;
+    checked(asked.check())?;
+    let store = &room.door.store;
+    let (taken, revision) = store
+        .force_release(&gate, asked.fence, &asked.reason)
+        .await?;
+    let told = ForceReleased {
+        name: name(&gate),
+        released: released(taken),
+        revision,
+    };
+    Ok(Answer::at(revision, told))
+}
+
+async fn page(room: &Room, sort: Sort, uri: &Uri) -> Result<Answer<HoldingPage>, ApiError> {
+    let asked: Paged = query(uri)?;
+    let after = asked.cursor.as_deref().map(named).transpose()?;
+    let after = after.map(|name| name.to_string());
+    let (gates, revision) = room.door.store.gates(sort).await?;
+    let rows = gates.iter().map(|(gate, seen)| row(gate, seen));
+    let mut rows = rows.filter(|row| after.as_ref().is_none_or(|after| row.name > *after));
+    let items: Vec<HoldingRow> = rows.by_ref().take(TOLD_MAX).collect();
+    let more = rows.next().is_some();
+    let last = items.last().map(|row| row.name.clone());
+    let told = HoldingPage {
+        next_cursor: last.filter(|_| more),
+        items,
+        revision,
+    };
+    Ok(Answer::at(revision, told))
+}
+
+async fn one(room: &Room, gate: Gate) -> Result<Answer<Holding>, ApiError> {
+    let (seen, revision) = room.door.store.gate(&gate).await?;
+    let row = row(&gate, &seen);
+    let tasks = seen.tasks.iter().map(task);
+    let outside = seen
+        .outside
+        .into_iter()
+        .map(|hold| holder(hold, Turns::Held));
+    let waits = seen
+        .waiting
+        .into_iter()
+        .map(|want| holder(want, Turns::Waits));
+    let told = Holding {
+        row,
+        holds: outside.chain(tasks).take(TOLD_MAX).collect(),
+        waits: waits.take(TOLD_MAX).collect(),
+        released: seen.released.into_iter().map(released).collect(),
+        revision,
+    };
+    Ok(Answer::at(revision, told))
+}
+
+fn row(gate: &Gate, seen: &GateSeen) -> HoldingRow {
+    let limit = match gate {
+        Gate::Lock(_) => Some(1),
+        Gate::Semaphore(_) | Gate::Key(..) => seen.limit,
+    };
+    HoldingRow {
+        name: name(gate),
+        limit,
+        held: seen.held,
+        holders: (seen.tasks.len() + seen.outside.len()) as u64,
+        waiters: seen.waiting.len() as u64,
+        parked: seen.parked.tasks,
+        exact: !seen.parked.estimated,
+    }
+}
+
+fn task(hold: &TaskHold) -> Holder {
+    Holder {
+        id: hold.task.uuid(),
+        task: true,
+        weight: hold.weight,
+        fence: Some(hold.fence),
+        node: Some(hold.node.to_string()),
+        attempt: Some(hold.attempt),
+        holder: None,
+        since: None,
+        ttl_ms: None,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    Held,
+    Waits,
+}
+
+fn holder(hold: OutsideHold, turn: Turns) -> Holder {
+    let outside = hold.seen.value;
+    Holder {
+        id: hold.id,
+        task: false,
+        weight: outside.weight,
+        fence: (turn == Turns::Held).then_some(hold.seen.created),
+        node: None,
+        attempt: None,
+        holder: Some(outside.holder),
+        since: Some(time(outside.since_ms)),
+        ttl_ms: Some(outside.ttl_ms),
+    }
+}
+
+fn released(taken: Released) -> ReleasedHold {
+    ReleasedHold {
+        id: taken.id,
+        fence: taken.fence,
+        weight: taken.hold.weight,
+        holder: taken.hold.holder,
+        released_at: time(taken.at_ms),
+        reason: taken.reason,
+    }
+}
+
+async fn told(room: &Room, of: (&Gate, u128), seen: OutsideSeen) -> Result<Answer<Hold>, ApiError> {
+    let left = room.door.store.time_left(&seen).await?;
+    Ok(answer(of, &seen, left))
+}
+
+fn answer((gate, id): (&Gate, u128), seen: &OutsideSeen, left: Duration) -> Answer<Hold> {
+    let (state, fence, ahead) = match seen.turn {
+        Turn::Waiting { ahead } => (HoldState::Waiting, None, Some(ahead)),
+        Turn::Held { fence } => (HoldState::Held, Some(fence), None),
+    };
+    let told = Hold {
+        id: Uuid::from_u128(id),
+        name: name(gate),
+        state,
+        weight: seen.outside.weight,
+        holder: seen.outside.holder.clone(),
+        fence,
+        expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        ahead,
+        revision: seen.revision,
+    };
+    Answer::at(seen.revision, told)
+}
+
+fn hold_id(text: &str) -> Result<Uuid, ApiError> {
+    let wrong = |_| parameter("id", "is not the id of a hold: a UUID, as it was answered");
+    Uuid::try_parse(text).map_err(wrong)
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
+}
+
+fn name(gate: &Gate) -> String {
+    match gate {
+        Gate::Lock(name) | Gate::Semaphore(name) | Gate::Key(_, name) => name.to_string(),
+    }
+}
+
+fn path(gate: &Gate) -> String {
+    match gate {
+        Gate::Lock(name) => format!("/v1/locks/{name}"),
+        Gate::Semaphore(name) | Gate::Key(_, name) => format!("/v1/semaphores/{name}"),
+    }
+}
+
+fn lock(text: &str) -> Result<Gate, ApiError> {
+    Ok(Gate::Lock(named(text)?))
+}
+
+fn semaphore(text: &str) -> Result<(Gate, Name), ApiError> {
+    let name = named(text)?;
+    Ok((Gate::Semaphore(name.clone()), name))
+}
+
+/// Which problem each failure is; every case is written out.
+impl From<OutsideError> for ApiError {
+    fn from(error: OutsideError) -> Self {
+        match error {
+            OutsideError::Gone => Self::NoHold,
+            OutsideError::WrongFence { now } => Self::WrongFence { now },
+            OutsideError::Reused => Self::HoldReused,
+            OutsideError::Busy => Self::Busy,
+            OutsideError::NoSemaphore(name) => Self::NoSemaphore(name),
+            OutsideError::LimitDiffers {
+                semaphore,
+                asked,
+                stored,
+            } => Self::LimitDiffers {
+                semaphore,
+                asked,
+                stored,
+            },
+            OutsideError::TooHeavy {
+                semaphore,
+                weight,
+                limit,
+            } => Self::Invalid(vec![FieldError::new(
+                "weight",
+                format!("{weight} is more than the limit of semaphore `{semaphore}`, {limit}"),
+            )]),
+            OutsideError::OfTask { task, node } => Self::HeldByTask { task, node },
+            OutsideError::Edit(error) => error.into(),
+            OutsideError::Look(error) => error.into(),
+            OutsideError::Unknown(failure) => Self::Unknown(failure),
+            OutsideError::Unavailable(failure) => Self::Unavailable(failure),
+        }
+    }
+}

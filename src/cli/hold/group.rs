@@ -1,0 +1,146 @@
+//! The process group of a command that runs under a hold, and the guard that leads it: a process of this program that ends the group
+//! at the deadline, and where whoever holds is gone (`stages`). Never talks to a server.
+//!
+//! The guard is there before the command and is of its group, so the group's number is the group's as long as anybody could signal
+//! it. It hears of deadlines by a pipe, whose end tells that the holder is gone, even by SIGKILL, and counts on while the holder is
+//! stopped. Should holder and guard be killed together, the command itself is ended by its parent-death signal.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::timeout;
+
+use super::super::{Exit, Failure};
+use super::deadline::Deadline;
+
+/// This program, also where its file was replaced since.
+const SELF: &str = "/proc/self/exe";
+
+/// 10 s for the guard to begin.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A command and its guard. Dropped, the group is killed.
+pub(super) struct Group {
+    id: Pid,
+    guard: Child,
+    deadlines: ChildStdin,
+    command: Child,
+    command_gone: bool,
+    guard_gone: bool,
+}
+
+/// Who ended.
+pub(super) enum Ended {
+    Command(std::io::Result<ExitStatus>),
+    Guard,
+}
+
+impl Group {
+    /// Starts the guard, tells it the deadline, and starts the command with this environment beside its own.
+    pub(super) async fn start(
+        argv: &[OsString],
+        env: &[(&str, String)],
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let failed = |what: &str, why: std::io::Error| {
+            Failure::new(Exit::Failed, format!("{what} cannot be started: {why}"))
+        };
+        let mut guard = Command::new(SELF)
+            .arg("hold-guard")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|why| failed("the guard of the command", why))?;
+        let mut deadlines = guard.stdin.take().expect("it is piped");
+        let mut stdout = guard.stdout.take().expect("it is piped");
+        let begun = async {
+            deadlines.write_all(deadline.line().as_bytes()).await?;
+            stdout.read_u8().await
+        };
+        let begun = timeout(READY_WITHIN, begun).await;
+        begun
+            .unwrap_or_else(|late| Err(late.into()))
+            .map_err(|why| failed("the guard of the command", why))?;
+        let raw = guard.id().and_then(|id| i32::try_from(id).ok());
+        let id = raw.and_then(Pid::from_raw).expect("it was not waited for");
+        let mut command = Command::new(SELF);
+        command
+            .arg("hold-exec")
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .args(argv)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .process_group(id.as_raw_nonzero().get());
+        if std::io::stdin().is_terminal() {
+            // Another group than the terminal's is stopped when it reads from there.
+            command.stdin(Stdio::null());
+        }
+        let command = command.spawn().map_err(|why| failed("the command", why))?;
+        Ok(Self {
+            id,
+            guard,
+            deadlines,
+            command,
+            command_gone: false,
+            guard_gone: false,
+        })
+    }
+
+    /// Waits until the command ends, or before that the guard, once. Safe to be dropped and called again.
+    pub(super) async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            biased;
+            status = self.command.wait() => {
+                self.command_gone = true;
+                Ended::Command(status)
+            }
+            _ = self.guard.wait(), if !self.guard_gone => {
+                self.guard_gone = true;
+                Ended::Guard
+            }
+        }
+    }
+
+    /// Tells the guard of another deadline.
+    pub(super) async fn tell(&mut self, deadline: Deadline) {
+        // Where it fails the guard has ended, and that is heard.
+        let _ended = self.deadlines.write_all(deadline.line().as_bytes()).await;
+    }
+
+    /// Passes a signal on. Nothing is left to signal where it fails.
+    pub(super) fn signal(&self, signal: Signal) {
+        // Of either that was not waited for the number is still the group's.
+        if !(self.command_gone && self.guard_gone) {
+            let _gone = kill_process_group(self.id, signal);
+        }
+    }
+
+    /// Kills what is left of the group, the guard too.
+    pub(super) async fn end(&mut self) {
+        self.signal(Signal::KILL);
+        while !(self.command_gone && self.guard_gone) {
+            match self.ended().await {
+                Ended::Guard => {}
+                // It answers at once from now on.
+                Ended::Command(_) if self.guard_gone => {}
+                Ended::Command(_) => {
+                    let _killed = self.guard.wait().await;
+                    self.guard_gone = true;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
