@@ -7,5 +7,6 @@
 
 mod crash;
 mod embedded;
+mod holds;
 mod process;
 mod trying;

@@ -84,6 +84,12 @@ impl Lab {
         found.unwrap_or_else(|| panic!("{key} is missing"))
     }
 
+    /// When a key was last written; 0 where it is not there.
+    pub(crate) async fn revision_of(&self, key: &str) -> i64 {
+        let found = self.range(Range::key(key)).await.pop();
+        found.map_or(0, |kv| kv.mod_revision)
+    }
+
     pub(crate) async fn state(&self, task: TaskId) -> State {
         let (found, _) = self.store.task(task).await.expect("etcd answers");
         found.expect("the task is there").state
@@ -352,6 +358,7 @@ pub(crate) fn routing() -> Routing {
         queue: name("q"),
         kind: name("noop"),
         priority: Priority::default(),
+        needs: None,
     }
 }
 
@@ -425,6 +432,7 @@ pub(crate) fn assign(from: Waiting, takes: Vec<Take>) -> Assign {
         takes,
         term: 1,
         decided: 1,
+        rules: 0,
     }
 }
 
@@ -435,6 +443,7 @@ fn ending(outcome: Outcome) -> Ending {
         finished_ms: NOW,
         error: None,
         output: None,
+        wait: None,
     }
 }
 
@@ -448,5 +457,6 @@ fn node_record(id: &str) -> NodeRecord {
         version: "0".to_owned(),
         started_ms: NOW,
         draining: false,
+        adaptive: None,
     }
 }

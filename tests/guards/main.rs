@@ -4,8 +4,12 @@
 //!
 //! A test's name begins with its transaction's word; one in which a guard loses is `<word>_loses_by_<guard>…`.
 
+mod breakers;
 mod claims;
 mod common;
+mod forced;
+mod limits;
+mod outside;
 mod page;
 mod races;
 mod retention;

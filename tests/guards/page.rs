@@ -80,10 +80,22 @@ fn words(source: &str) -> BTreeMap<String, String> {
     let arm = |line: &str| {
         let (variant, call) = line.trim().strip_prefix("Change::")?.split_once(" => ")?;
         let variant = variant.split('(').next()?;
-        let function = call.split('(').next()?;
-        Some((function.to_owned(), variant.to_lowercase()))
+        let function = call.split('(').next()?.trim_start_matches("self::");
+        Some((function.to_owned(), word(variant)))
     };
     source.lines().filter_map(arm).collect()
+}
+
+/// The word of a variant: `DropLane` is `drop_lane`.
+fn word(variant: &str) -> String {
+    let mut word = String::new();
+    for letter in variant.chars() {
+        if letter.is_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.extend(letter.to_lowercase());
+    }
+    word
 }
 
 /// What stands in backticks.
@@ -232,30 +244,30 @@ const TEXT: &str = "\
 fn shift(keys: &Keys) -> Txn {
 /// Not one.
 fn other() {}
-        Change::Move(thing) => shift(keys, thing),
+        Change::MoveOn(thing) => self::shift(keys, thing),
 ";
 
 #[test]
 fn a_guard_without_a_test_is_named() {
     let told = told(TEXT);
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].word, "move");
+    assert_eq!(told[0].word, "move_on");
     assert_eq!(told[0].says[0], "`a`: as it was seen; `b`: there.");
     let test = |name: &str| tests(&format!("#[tokio::test]\nasync fn {name}() {{\n"));
-    let half = test("move_loses_by_a_to_another");
-    assert_eq!(untried(&told, &half), ["move: b"]);
+    let half = test("move_on_loses_by_a_to_another");
+    assert_eq!(untried(&told, &half), ["move_on: b"]);
     assert_eq!(
-        untried(&told, &test("remove_loses_by_a")),
-        ["move", "move: a", "move: b"]
+        untried(&told, &test("remove_on_loses_by_a")),
+        ["move_on", "move_on: a", "move_on: b"]
     );
-    let both = [half, test("move_loses_by_b")].concat();
+    let both = [half, test("move_on_loses_by_b")].concat();
     assert_eq!(untried(&told, &both), Vec::<String>::new());
 }
 
 #[test]
 fn a_row_that_differs_is_a_difference() {
     let told = told(TEXT);
-    let right = table(&told, &["move_loses_by_a".to_owned()]);
+    let right = table(&told, &["move_on_loses_by_a".to_owned()]);
     let page = format!("# Title\n\n{right}\nText.\n");
     assert_eq!(table_of(&page), right);
     assert_ne!(table_of(&page.replace("as it was", "as it is")), right);

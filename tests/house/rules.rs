@@ -121,7 +121,9 @@ pub(crate) fn cycles(table: &[(&str, &str)]) -> Vec<String> {
 const SURE: [&str; 8] = [
     "live", "pack", "ready", "result", "idem", "gc", "elect", "lane",
 ];
-const LIKELY: [&str; 6] = ["due", "dead", "run", "stop", "node", "term"];
+const LIKELY: [&str; 8] = [
+    "due", "dead", "run", "stop", "node", "term", "breaker", "reset",
+];
 
 /// String literals that spell keys outside of the one file of keys.
 pub(crate) fn spelled_keys(sources: &[Source]) -> Vec<String> {

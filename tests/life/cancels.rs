@@ -142,6 +142,7 @@ async fn a_stop_that_arrives_before_its_claim_is_not_forgotten() {
         }],
         term: 1,
         decided: after,
+        rules: 0,
     });
     let verdict = cluster.store.commit(&assign).await;
     assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use tenure::config::{Config, Flags, Loaded, Sources};
 use tenure::node::Node;
-use tenure::store::{Found, Keys, Leader, NewTask, Store, Submitter, line, txns};
+use tenure::store::{
+    Found, Keys, Leader, Limit, NewTask, QueueRules, Store, Submitter, encode, line, txns,
+};
 use tenure::task::{Backoff, Name, PackId, Policy, Priority, Routing, Spec, State, TaskId};
+use tenure::worker::Machine;
 use tenure::worker::kinds::Builder;
-use tenure_cluster::{Connection, Delivery, EventKind, KeyValue, Options, Range, WatchSpec};
+use tenure_cluster::{Connection, Delivery, Event, EventKind, KeyValue, Options, Range, WatchSpec};
 use tenure_testkit::Etcd;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// 60 s: far beyond what anything here takes, also on a loaded machine; a test that gets there has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// 2 min: far beyond what anything here takes, also on a loaded machine whose disk has 260 MiB to take; a test that gets there has failed.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A cluster of nodes in this process, on an etcd of its own.
 pub(crate) struct Cluster {
@@ -87,8 +90,24 @@ impl Cluster {
         settings: &[(&str, &str)],
         kinds: impl FnOnce(Builder) -> Builder,
     ) {
-        let since = self.revision().await;
         let node = self.node_of(id, settings).kinds(kinds);
+        self.begin(id, node).await;
+    }
+
+    /// The same on a machine that says of itself what it is told to.
+    pub(crate) async fn node_on(
+        &mut self,
+        id: &str,
+        settings: &[(&str, &str)],
+        machine: Machine,
+        kinds: impl FnOnce(Builder) -> Builder,
+    ) {
+        let node = self.node_of(id, settings).kinds(kinds).machine(machine);
+        self.begin(id, node).await;
+    }
+
+    async fn begin(&mut self, id: &str, node: Node) {
+        let since = self.revision().await;
         let (stop, mut ends) = (CancellationToken::new(), JoinSet::new());
         ends.spawn(node.run(stop.clone()));
         self.nodes.insert(id.to_owned(), Running { stop, ends });
@@ -252,23 +271,23 @@ impl Cluster {
 
     /// Every put under a prefix from a revision on, up to now.
     pub(crate) async fn puts_since(&self, prefix: String, revision: i64) -> Vec<KeyValue> {
+        let events = self.events_since(prefix, revision).await.into_iter();
+        let puts = events.filter(|event| event.kind == EventKind::Put);
+        puts.map(|event| event.kv).collect()
+    }
+
+    /// Everything that happened under a prefix from a revision on, up to now.
+    pub(crate) async fn events_since(&self, prefix: String, revision: i64) -> Vec<Event> {
         let until = self.revision().await;
         let spec = WatchSpec::prefix(self.store.keys().root()).from(revision);
         let mut watch = self.store.connection().watch(spec);
-        let mut puts = Vec::new();
+        let mut all = Vec::new();
         within(async {
             loop {
                 match watch.next().await {
                     Delivery::Events { revision, events } => {
-                        puts.extend(
-                            events
-                                .into_iter()
-                                .filter(|event| {
-                                    event.kind == EventKind::Put
-                                        && event.kv.key.starts_with(&prefix)
-                                })
-                                .map(|event| event.kv),
-                        );
+                        let under = events.into_iter();
+                        all.extend(under.filter(|event| event.kv.key.starts_with(&prefix)));
                         if revision >= until {
                             return;
                         }
@@ -280,14 +299,36 @@ impl Cluster {
             }
         })
         .await;
-        puts
+        all
+    }
+
+    /// Declares a semaphore, or takes it away; the revision of that.
+    pub(crate) async fn limit(&self, semaphore: &str, limit: Option<u32>) -> i64 {
+        let key = self.store.keys().semaphore(&name(semaphore));
+        let value = limit.map(|limit| encode(&Limit { limit }));
+        self.edit(&key, value).await
+    }
+
+    /// Gives a queue its rules; the revision of that.
+    pub(crate) async fn rules(&self, queue: &str, rules: &QueueRules) -> i64 {
+        let key = self.store.keys().queue(&name(queue));
+        self.edit(&key, Some(encode(rules))).await
+    }
+
+    async fn edit(&self, key: &str, value: Option<Vec<u8>>) -> i64 {
+        let page = self.store.connection().range(&Range::key(key)).await;
+        let kvs = page.expect("etcd answers").kvs;
+        let modified = kvs.first().map_or(0, |kv| kv.mod_revision);
+        let edit = txns::edit(self.store.keys(), key, value, modified);
+        let edited = self.store.connection().commit(&edit).await;
+        edited.committed().expect("nobody else edits").revision
     }
 }
 
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what)
         .await
-        .expect("it happens within a minute")
+        .expect("it happens within two minutes")
 }
 
 pub(crate) fn now_ms() -> u64 {
@@ -306,6 +347,7 @@ pub(crate) fn task(kind: &str, payload: &str) -> NewTask {
             queue: name("default"),
             kind: name(kind),
             priority: Priority::default(),
+            needs: None,
         },
         policy: Policy {
             max_attempts: 3,

@@ -187,6 +187,7 @@ async fn a_late_report_from_a_reclaimed_claim_is_refused_and_counted() {
         finished_ms: now_ms(),
         error: None,
         output: None,
+        wait: None,
     };
     let (rest, settled) = settle(of, &BTreeMap::from([(ending, held.run.value.which)]));
     let late = Change::Report(Report {
@@ -247,10 +248,7 @@ async fn an_orphan_is_found_however_busy_the_cluster_is() {
     cluster.node("a", &[], |kinds| kinds).await;
     let id = cluster.submit(task(WORK, "0")).await;
     let (place, record, seen) = cluster.look(id).await.waiting.unwrap();
-    let lane = tenure::store::Lane {
-        queue: name("default"),
-        kind: name(WORK),
-    };
+    let lane = tenure::store::Lane::of(&task(WORK, "0").routing);
     // News every few milliseconds: the leader is never idle.
     let (store, busy) = (cluster.store.clone(), cluster.store.keys().lane(&lane));
     let mut noise = tokio::task::JoinSet::new();

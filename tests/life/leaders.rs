@@ -135,6 +135,7 @@ async fn a_leaders_write_that_is_held_past_its_term_is_refused_and_counted() {
         }],
         term: old.term,
         decided: cluster.revision().await,
+        rules: 0,
     });
     let fence = Guard::created_at("term", &old.key, old.term);
 

@@ -10,7 +10,7 @@ use super::recorder::{Recorder, WORK};
 
 /// 60 ms to a run: more than the 50 ms of work that is claimed ahead, so that none is. Batches of claims may land in another order
 /// than they were decided in.
-const SLOW: Duration = Duration::from_millis(60);
+pub(crate) const SLOW: Duration = Duration::from_millis(60);
 
 fn attempts(found: &Found) -> Vec<(Outcome, u32)> {
     found

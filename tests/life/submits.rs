@@ -290,7 +290,7 @@ async fn a_lane_beyond_the_bound_is_refused_and_changes_nothing() {
     let lanes: Vec<Lane> = (1..=LANES_MAX)
         .map(|nth| Lane {
             queue: name(&format!("q{nth}")),
-            kind: name("noop"),
+            ..Lane::of(&task("noop", "null").routing)
         })
         .collect();
     // Another node's, all but one.
@@ -316,9 +316,12 @@ async fn a_lane_beyond_the_bound_is_refused_and_changes_nothing() {
 
     let there = there.unwrap();
     let error = over.unwrap_err();
-    let told =
-        "queue `one-more` has had no work of kind `noop` yet, and the cluster has 4096 pairs";
-    assert!(error.to_string().starts_with(told), "{error}");
+    let told = error.to_string();
+    assert!(
+        told.starts_with("queue `one-more` has had no work of kind `noop`"),
+        "{told}"
+    );
+    assert!(told.contains("the cluster has 4096 such lanes"), "{told}");
     let after = cluster.all(cluster.store.keys().root().to_owned()).await;
     let new = after.iter().filter(|kv| !before.contains(kv));
     let of_it = new.filter(|kv| kv.key.contains("one-more") || kv.key.contains("/lane/"));

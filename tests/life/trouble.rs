@@ -166,7 +166,9 @@ async fn a_task_ends_though_etcd_takes_no_report_that_holds_its_output() {
 async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
     let (mut ids, mut changes) = (Vec::new(), Vec::new());
     let base_ms = now_ms() - 10_000;
+    let mut lanes = BTreeSet::new();
     for (nth, task) in tasks.into_iter().enumerate() {
+        lanes.insert(tenure::store::Lane::of(&task.routing));
         let id = PackId::new(base_ms + nth as u64, nth as u128);
         let pack = Pack {
             routing: task.routing,
@@ -183,11 +185,8 @@ async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
             inline: true,
         }));
     }
-    let lane = tenure::store::Lane {
-        queue: super::common::name("default"),
-        kind: super::common::name(WORK),
-    };
-    let marks = tenure::store::txns::lanes(cluster.store.keys(), &[lane]);
+    let lanes: Vec<_> = lanes.into_iter().collect();
+    let marks = tenure::store::txns::lanes(cluster.store.keys(), &lanes);
     cluster.store.connection().commit(&marks).await;
     let batches = batches(cluster.store.keys(), changes);
     let sent = batches
