@@ -31,6 +31,8 @@ pub(super) struct Change {
     pub(super) is: Option<Arc<Value>>,
     /// When the key was created (the one that is gone, for a delete).
     pub(super) created: i64,
+    /// Its lease (the one that it had, for a delete); 0 for none.
+    pub(super) lease: i64,
     /// The node that wrote it, where that is known.
     pub(super) by: Option<String>,
 }
@@ -122,6 +124,7 @@ impl<'h> Fold<'h> {
             was: before.map(|kept| kept.value),
             is,
             created,
+            lease: event.lease,
             by: event.by.clone(),
         };
         self.changed(event.revision, at_ms, change);

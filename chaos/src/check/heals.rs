@@ -1,12 +1,12 @@
 //! It heals: within the bound after the last fault, all work that was there has ended, is dead, waits for a later time or
-//! for a kind that no node runs, and one term leads. Judged only where the history goes on that long. Exercised by each
-//! task that was open when the faults ended.
+//! for what nobody gives: a node that runs its kind and has its labels, a limit that it fits in, a permit or lock that somebody
+//! outside holds, a queue that is paused. Those outside have what they wait for where it is free; and one term leads. Judged
+//! only where the history goes on that long. Exercised by each task that was open, and each want, when the faults ended.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Facts;
-use super::keyspace::{Key, Node, Value};
+use super::gates::Gates;
 use super::tasks::{Place, Spot};
 use super::verdict::{Case, Property, Verdict};
 use crate::history::Entry;
@@ -20,7 +20,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
     };
     let due_ms = healed_ms + facts.setup.limits.drain_ms;
     let at_ms = due_ms.min(facts.end_ms);
-    let (open, left) = tasks(facts, healed_ms, at_ms);
+    let gates = Gates::between(facts, healed_ms, at_ms);
+    let (open, mut left) = tasks(facts, &gates, healed_ms, at_ms);
+    let passed_over = gates.passed_over();
+    left.extend(passed_over.map(|key| (key.to_string(), Arc::clone(key))));
     case.add("open at the heal", open);
     case.add(
         "open at the end",
@@ -31,12 +34,12 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         case.add("history_too_short_by_ms", due_ms - facts.end_ms);
         return case.close();
     }
-    case.exercised(open);
+    case.exercised(open + gates.wanted());
     for (task, key) in &left {
         let what = format!("still there {} ms after the last fault", at_ms - healed_ms);
         case.violated(what, &[], &[task, &key.to_string()]);
     }
-    if !nodes(facts, at_ms).is_empty() && !somebody_leads(facts, at_ms) {
+    if gates.has_nodes() && !somebody_leads(facts, at_ms) {
         case.violated("nobody leads", &[], &[] as &[&str]);
     }
     case.close()
@@ -45,12 +48,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
 type Left = Vec<(String, Arc<str>)>;
 
 /// How many tasks were open when the faults ended, and which of them still are.
-fn tasks(facts: &Facts<'_>, healed_ms: u64, at_ms: u64) -> (u64, Left) {
-    let kinds: BTreeSet<String> = nodes(facts, at_ms)
-        .into_values()
-        .filter(|node| !node.draining)
-        .flat_map(|node| node.kinds)
-        .collect();
+fn tasks(facts: &Facts<'_>, gates: &Gates, healed_ms: u64, at_ms: u64) -> (u64, Left) {
     let now_ms = facts.setup.epoch_ms + at_ms;
     let (mut open, mut left) = (0, Vec::new());
     for (task, pack) in facts.lives.accepted() {
@@ -60,7 +58,7 @@ fn tasks(facts: &Facts<'_>, healed_ms: u64, at_ms: u64) -> (u64, Left) {
         let waits = |spots: Vec<&Arc<Spot>>| {
             let mut spots = spots.into_iter();
             spots
-                .find(|spot| runnable(&spot.place, &kinds, now_ms))
+                .find(|spot| runnable(&spot.place, gates, now_ms))
                 .map(|spot| Arc::clone(&spot.key))
         };
         if pack.created.1 > healed_ms || waits(life.spots_by(healed_ms)).is_none() {
@@ -72,30 +70,13 @@ fn tasks(facts: &Facts<'_>, healed_ms: u64, at_ms: u64) -> (u64, Left) {
     (open, left)
 }
 
-fn runnable(place: &Place, kinds: &BTreeSet<String>, now_ms: u64) -> bool {
+fn runnable(place: &Place, gates: &Gates, now_ms: u64) -> bool {
     match place {
-        Place::Ready(kind) => kinds.contains(kind),
+        Place::Ready(routing) => gates.open(routing),
         Place::Due(ms) => *ms <= now_ms,
         Place::Run(_) => true,
         Place::Dead => false,
     }
-}
-
-/// The nodes that are there at this instant.
-fn nodes<'a>(facts: &'a Facts<'_>, at_ms: u64) -> BTreeMap<&'a str, Node> {
-    let mut nodes = BTreeMap::new();
-    for step in facts.steps.iter().take_while(|step| step.at_ms <= at_ms) {
-        for change in &step.changes {
-            let Key::Node(name) = &change.key else {
-                continue;
-            };
-            match change.is.as_deref() {
-                Some(Value::Node(node)) => nodes.insert(name.as_str(), node.clone()),
-                Some(_) | None => nodes.remove(name.as_str()),
-            };
-        }
-    }
-    nodes
 }
 
 fn somebody_leads(facts: &Facts<'_>, at_ms: u64) -> bool {

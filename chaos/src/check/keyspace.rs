@@ -4,9 +4,11 @@
 mod values;
 
 pub use values::{
-    Elect, Held, Idem, Next, Node, Outcome, Pack, Routing, Said, Stop, Tally, Term, Value, Waiting,
-    value,
+    Elect, Held, Idem, Needs, Next, Node, Outcome, Outside, Pack, Queue, Rate, Routing, Said,
+    Semaphore, Stop, Tally, Term, Value, Waiting, value,
 };
+
+use std::fmt;
 
 use super::ids::PackId;
 
@@ -17,10 +19,10 @@ pub enum Key {
     Elect(String),
     /// A node's session; its create revision names the session.
     Node(String),
-    /// Ready work: queue and kind, the inverted priority, and the record's name.
+    /// Ready work: its lane, the inverted priority, and the record's name.
     Ready {
-        /// Queue and kind.
-        lane: (String, String),
+        /// Where it waits.
+        lane: Lane,
         /// 9 less the priority.
         level: u8,
         /// The record.
@@ -49,6 +51,26 @@ pub enum Key {
         /// The claim.
         claim: Claim,
     },
+    /// A semaphore's limit.
+    Semaphore(String),
+    /// What is set for a queue.
+    Queue(String),
+    /// Written with every change of a semaphore or a queue.
+    Rules,
+    /// Somebody outside waits for a permit or a lock.
+    Want {
+        /// For what.
+        gate: Gate,
+        /// The waiter's own name for it.
+        id: String,
+    },
+    /// Somebody outside holds a permit or a lock.
+    Hold {
+        /// Of what.
+        gate: Gate,
+        /// The holder's own name for it.
+        id: String,
+    },
     /// A pack.
     Pack(PackId),
     /// Outcomes of a pack's tasks.
@@ -66,10 +88,34 @@ pub enum Key {
     Horizon,
     /// The history of one term.
     Term(i64),
-    /// Lanes' marks, nodes' clocks and the pulse: nothing is judged by them.
+    /// Lanes' marks, nodes' clocks and breakers, and the pulse: nothing is judged by them.
     Plain,
     /// Under the cluster's root and none of these.
     Unknown,
+}
+
+/// Where ready work waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane {
+    /// Its queue.
+    pub queue: String,
+    /// Its kind.
+    pub kind: String,
+    /// What it asks of nodes, as a digest; `-` for nothing.
+    pub place: String,
+    /// What it is filed or parked under.
+    pub gate: Option<Gate>,
+}
+
+/// What has to be free for work to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Gate {
+    /// Permits of a semaphore.
+    Semaphore(String),
+    /// A lock.
+    Lock(String),
+    /// A place among the tasks of one concurrency key.
+    Key(String),
 }
 
 /// A claim's id: the term that made it and its number.
@@ -103,6 +149,16 @@ pub struct Name {
     pub n: u32,
 }
 
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Semaphore(name) => write!(f, "s.{name}"),
+            Self::Lock(name) => write!(f, "l.{name}"),
+            Self::Key(name) => write!(f, "k.{name}"),
+        }
+    }
+}
+
 /// The key behind its root; none for keys of others.
 pub fn key(root: &str, key: &str) -> Option<Key> {
     let rest = key.strip_prefix(root)?;
@@ -123,7 +179,7 @@ fn within(rest: &str) -> Option<Key> {
         "elect" => Key::Elect(rest.to_owned()),
         "pack" => Key::Pack(rest.parse().ok()?),
         "idem" => Key::Idem(rest.to_owned()),
-        "clock" => Key::Plain,
+        "clock" | "breaker" | "reset" => Key::Plain,
         "term" => Key::Term(rest.parse().ok()?),
         "gc" => Key::Mark(rest.split_once('/')?.1.parse().ok()?),
         "dead" => Key::Dead(name(rest.split_once('/')?.1)?),
@@ -141,11 +197,25 @@ fn live(rest: &str) -> Option<Key> {
     let parts: Vec<&str> = rest.split('/').collect();
     Some(match *parts.as_slice() {
         ["node", node] => Key::Node(node.to_owned()),
-        ["lane", _, _] => Key::Plain,
-        ["ready", queue, kind, level, record] => Key::Ready {
-            lane: (queue.to_owned(), kind.to_owned()),
+        ["lane" | "passing", queue, kind, place, gate, level] => {
+            let (_, _): (Lane, u8) = (lane(queue, kind, place, gate)?, level.parse().ok()?);
+            Key::Plain
+        }
+        ["ready", queue, kind, place, gate, level, record] => Key::Ready {
+            lane: lane(queue, kind, place, gate)?,
             level: level.parse().ok()?,
             name: name(record)?,
+        },
+        ["sem", name] => Key::Semaphore(name.to_owned()),
+        ["queue", name] => Key::Queue(name.to_owned()),
+        ["rules"] => Key::Rules,
+        ["want", gate, id] => Key::Want {
+            gate: outside(gate)?,
+            id: id.to_owned(),
+        },
+        ["hold", gate, id] => Key::Hold {
+            gate: outside(gate)?,
+            id: id.to_owned(),
         },
         ["due", ms, record] => Key::Due {
             ms: ms.parse().ok()?,
@@ -161,6 +231,32 @@ fn live(rest: &str) -> Option<Key> {
         },
         _ => return None,
     })
+}
+
+fn lane(queue: &str, kind: &str, place: &str, of: &str) -> Option<Lane> {
+    let gate = if of == "-" { None } else { Some(gate(of)?) };
+    Some(Lane {
+        queue: queue.to_owned(),
+        kind: kind.to_owned(),
+        place: place.to_owned(),
+        gate,
+    })
+}
+
+fn gate(text: &str) -> Option<Gate> {
+    let (sort, name) = text.split_once('.').filter(|(_, name)| !name.is_empty())?;
+    let name = name.to_owned();
+    match sort {
+        "s" => Some(Gate::Semaphore(name)),
+        "l" => Some(Gate::Lock(name)),
+        "k" => Some(Gate::Key(name)),
+        _ => None,
+    }
+}
+
+/// What those outside can hold: no concurrency key.
+fn outside(text: &str) -> Option<Gate> {
+    gate(text).filter(|gate| !matches!(gate, Gate::Key(_)))
 }
 
 fn name(text: &str) -> Option<Name> {

@@ -88,6 +88,15 @@ fn act(facts: &Facts<'_>, step: &Step, change: &Change) -> Option<Act> {
             let promoted = step.changes.iter().any(same);
             promoted.then(|| act("a promotion", Vec::new()))
         }
+        (Key::Hold { .. }, None, Some(_)) => Some(act("a grant", Vec::new())),
+        (Key::Ready { name, .. }, Some(_), None) => {
+            let same = |other: &Change| {
+                let moved = matches!(&other.key, Key::Ready { name: ready, .. } if ready == name);
+                moved && other.was.is_none() && other.is.is_some()
+            };
+            let parked = step.changes.iter().any(same);
+            parked.then(|| act("a move to another lane", Vec::new()))
+        }
         (Key::Pack(_), Some(_), None) => Some(act("a collection", Vec::new())),
         (Key::Mark(_), Some(_), None) => Some(act("a mark taken away", Vec::new())),
         (Key::Horizon, Some(_), _) => Some(act("a raise of the horizon", Vec::new())),

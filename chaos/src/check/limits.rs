@@ -13,7 +13,7 @@ pub struct Limits {
     /// From the death of a leader's process to the end of its key. 6,000: a lease of 5 s and the time etcd takes to see it.
     pub lease_ms: u64,
     /// From the end of all faults to the end of all work that was there. 60,000; it has to be longer than the workload's
-    /// longest run with all its retries and their waits.
+    /// longest run with all its retries and their waits, and than what limits and rates make it wait.
     pub drain_ms: u64,
     /// How long a pack is kept after its last task ended. One day.
     pub retention_ms: u64,
@@ -23,6 +23,8 @@ pub struct Limits {
     pub skew_ms: u64,
     /// How far a leader's clock may be ahead of the history's: so much too early a scheduled task may become ready. 1,000.
     pub ahead_ms: u64,
+    /// How much later a claim may be seen than it was decided: a queue's rate gives so much more. 1,000: a slow commit.
+    pub rate_ms: u64,
     /// How many node deaths a task survives. 3.
     pub death_budget: u32,
     /// How long a run may go on beside its successor; none where that is only measured.
@@ -41,6 +43,7 @@ impl Default for Limits {
             collect_ms: 120_000,
             skew_ms: 1_000,
             ahead_ms: 1_000,
+            rate_ms: 1_000,
             death_budget: 3,
             zombie_ms: None,
         }

@@ -21,14 +21,21 @@ mod cancel;
 mod concurrent;
 mod failover;
 mod fold;
+mod gates;
 mod heals;
+mod holds;
 mod idempotency;
 mod judgement;
 mod leader;
 mod limits;
 mod lives;
+mod locks;
 mod nowhere;
+mod outside;
+mod permits;
 mod priority;
+mod queues;
+mod rates;
 mod reclaim;
 mod runs;
 mod stale;
@@ -93,6 +100,11 @@ fn one(property: Property, facts: &Facts<'_>) -> Verdict {
         Property::Idempotency => idempotency::check(facts),
         Property::NothingFromNowhere => nowhere::check(facts),
         Property::PriorityOrder => priority::check(facts),
+        Property::SemaphoreLimits => permits::check(facts),
+        Property::LocksExclude => locks::check(facts),
+        Property::OutsideHolds => outside::check(facts),
+        Property::QueueLimits => queues::check(facts),
+        Property::RateLimits => rates::check(facts),
         Property::Heals => heals::check(facts),
         Property::Bounded => bounded::check(facts),
     }

@@ -1,20 +1,26 @@
-//! Priority order, in a weak form: where a claim says the revision it was decided at, no work of its queue and kind with a
-//! higher priority was ready there and was left for a later decision of the same term. Only decisions in a time without
+//! Priority order, in a weak form: where a claim says the revision it was decided at, no work of its lane with the same needs
+//! and a higher priority was ready there and was left for a later decision of the same term. Only decisions in a time without
 //! faults and without a node that went are judged, since an assign that is on its way, or was refused, explains the rest.
-//! Exercised by each claim that had lower work of its lane to choose from; claims without a revision are counted.
+//! Exercised by each claim that had lower work of its lane to choose from; claims without a revision are counted, and so are those of what
+//! may go first for its age.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Facts;
 use super::calm::Calm;
 use super::fold::{Change, Step};
-use super::keyspace::{Claim, Held, Key, Name, Value};
+use super::ids::PackId;
+use super::keyspace::{Claim, Held, Key, Lane, Name, Needs, Value};
 use super::verdict::{Case, Property, Verdict};
 
 /// 64 records ahead of a claim are looked at: more are only there where the order is broken or in flight anyway.
 const AHEAD_MAX: usize = 64;
 
-type Lane = (String, String);
+/// 55 s: what has waited for a minute may go first now and then, whatever its priority; clocks are up to 5 s apart.
+const AGED_MS: u64 = 55_000;
+
+/// What can go for one record can go for all of a lane that need the same.
+type Peers = (Lane, Needs);
 type Record = (u8, Name);
 
 /// Who went first.
@@ -28,8 +34,10 @@ struct Fold<'a> {
     facts: &'a Facts<'a>,
     calm: Calm,
     /// Ready records with the revision of their last write.
-    ready: HashMap<Lane, BTreeMap<Record, i64>>,
-    overtaken: HashMap<(Lane, Record), Overtaker>,
+    ready: HashMap<Peers, BTreeMap<Record, i64>>,
+    overtaken: HashMap<(Peers, Record), Overtaker>,
+    /// When each pack was ready first.
+    since: HashMap<PackId, u64>,
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
@@ -39,6 +47,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         calm: Calm::without_faults(facts.history, facts.end_ms),
         ready: HashMap::new(),
         overtaken: HashMap::new(),
+        since: HashMap::new(),
     };
     for step in &facts.steps {
         for change in &step.changes {
@@ -50,7 +59,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             }
         }
         for change in &step.changes {
-            fold.ready(step.revision, change);
+            fold.ready(step, change);
         }
     }
     case.close()
@@ -64,14 +73,45 @@ fn made(change: &Change) -> Option<(Claim, &Held)> {
     }
 }
 
+/// The lane that a claim of this pack was taken from.
+fn taken_from(step: &Step, pack: PackId) -> Option<&Lane> {
+    step.changes.iter().find_map(|change| {
+        if let Key::Ready { lane, name, .. } = &change.key {
+            return (name.pack == pack && change.was.is_some()).then_some(lane);
+        }
+        None
+    })
+}
+
+/// A change of a ready record: with whom it waits, its level and its name.
+fn waits(change: &Change) -> Option<(Peers, u8, Name)> {
+    let Key::Ready { lane, level, name } = &change.key else {
+        return None;
+    };
+    let value = change.is.as_deref().or(change.was.as_deref());
+    let Some(Value::Record(record)) = value else {
+        return None;
+    };
+    let peers = (lane.clone(), record.routing.needs.clone());
+    Some((peers, *level, *name))
+}
+
 impl Fold<'_> {
     fn claimed(&mut self, case: &mut Case, step: &Step, claim: Claim, held: &Held) {
         if held.decided == 0 {
             case.add("claims without a revision", 1);
             return;
         }
-        let lane = (held.routing.queue.clone(), held.routing.kind.clone());
-        let Some(ready) = self.ready.get(&lane) else {
+        let Some(lane) = taken_from(step, held.pack) else {
+            return;
+        };
+        let since = self.since.get(&held.pack).copied();
+        if since.is_some_and(|since| step.at_ms.saturating_sub(since) >= AGED_MS) {
+            case.add("claims of what may go for its age", 1);
+            return;
+        }
+        let peers = (lane.clone(), held.routing.needs.clone());
+        let Some(ready) = self.ready.get(&peers) else {
             return;
         };
         let level = 9_u8.saturating_sub(held.routing.priority);
@@ -93,17 +133,17 @@ impl Fold<'_> {
                 revision: step.revision,
                 decided: held.decided,
             };
-            let first = self.overtaken.entry((lane.clone(), record));
+            let first = self.overtaken.entry((peers.clone(), record));
             first.or_insert(overtaker);
         }
     }
 
     /// A record that was overtaken moves: was it free to be taken all the time?
     fn left(&mut self, case: &mut Case, step: &Step, change: &Change) {
-        let Key::Ready { lane, level, name } = &change.key else {
+        let Some((peers, level, name)) = waits(change) else {
             return;
         };
-        let Some(first) = self.overtaken.remove(&(lane.clone(), (*level, *name))) else {
+        let Some(first) = self.overtaken.remove(&(peers, (level, name))) else {
             return;
         };
         let own = |(claim, held): &(Claim, &Held)| {
@@ -135,14 +175,15 @@ impl Fold<'_> {
         stayed && self.calm.holds(from_ms, step.at_ms)
     }
 
-    fn ready(&mut self, revision: i64, change: &Change) {
-        let Key::Ready { lane, level, name } = &change.key else {
+    fn ready(&mut self, step: &Step, change: &Change) {
+        let Some((peers, level, name)) = waits(change) else {
             return;
         };
-        let lane = self.ready.entry(lane.clone()).or_default();
+        self.since.entry(name.pack).or_insert(step.at_ms);
+        let peers = self.ready.entry(peers).or_default();
         match change.is {
-            Some(_) => lane.insert((*level, *name), revision),
-            None => lane.remove(&(*level, *name)),
+            Some(_) => peers.insert((level, name), step.revision),
+            None => peers.remove(&(level, name)),
         };
     }
 }

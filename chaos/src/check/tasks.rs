@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fold::{Change, Step};
 use super::ids::{PackId, TaskId, Which};
-use super::keyspace::{Claim, Key, Pack, Said, Tally, Value};
+use super::keyspace::{Claim, Key, Pack, Routing, Said, Tally, Value};
 
 /// A task's life.
 #[derive(Debug, Default)]
@@ -43,8 +43,8 @@ pub(super) struct Spot {
 /// The sorts of places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Ready, and of which kind.
-    Ready(String),
+    /// Ready, and where it goes.
+    Ready(Routing),
     /// Until this time, in milliseconds since 1970.
     Due(u64),
     /// Among the dead letters.
@@ -204,8 +204,8 @@ fn told(pack: PackId, all: &[Said], moves: &mut BTreeMap<TaskId, Move>) {
 
 fn spot(change: &Change, value: &Value) -> Option<(PackId, Which, Arc<Spot>)> {
     let (pack, which, tally, place) = match (&change.key, value) {
-        (Key::Ready { lane, name, .. }, Value::Record(record)) => {
-            let place = Place::Ready(lane.1.clone());
+        (Key::Ready { name, .. }, Value::Record(record)) => {
+            let place = Place::Ready(record.routing.clone());
             (name.pack, record.which, record.tally, place)
         }
         (Key::Due { ms, name }, Value::Record(record)) => {

@@ -83,8 +83,9 @@ fn step(one: &Move) -> Result<(), String> {
     };
     let legal = match (left.as_slice(), entered.as_slice(), said.as_slice()) {
         ([], ["ready" | "due" | "run"], [])
+        // Ready work is parked under what it waits for, too.
         | (["due"], ["ready"], [])
-        | (["ready"], ["run"], []) => true,
+        | (["ready"], ["ready" | "run"], []) => true,
         ([from], [to], [told]) => {
             let there = told.next.is_none_or(|next| lead(next) == *to);
             there && goes_on(from, told.outcome, to)
@@ -106,6 +107,7 @@ fn goes_on(from: &str, outcome: Outcome, to: &str) -> bool {
         Outcome::Failed | Outcome::Timeout => from == "run" && to != "run",
         Outcome::Lost => from == "run" && to != "due",
         Outcome::Returned => from == "run" && to == "ready",
+        Outcome::Deferred => from == "run" && to == "due",
         Outcome::Revived => from == "dead" && to == "ready",
         Outcome::Succeeded | Outcome::Cancelled => false,
     }
@@ -119,6 +121,7 @@ fn ends(from: &str, outcome: Outcome) -> bool {
         | Outcome::Timeout
         | Outcome::Lost
         | Outcome::Returned
+        | Outcome::Deferred
         | Outcome::Revived => false,
     }
 }
@@ -131,6 +134,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
         Outcome::Lost => "lost",
         Outcome::Returned => "returned",
+        Outcome::Deferred => "deferred",
         Outcome::Revived => "revived",
     }
 }

@@ -39,6 +39,16 @@ pub enum Property {
     NothingFromNowhere,
     /// Higher priorities of a lane go first.
     PriorityOrder,
+    /// No grant makes the weight held on a semaphore exceed its limit.
+    SemaphoreLimits,
+    /// One holds a lock at a time, and tokens rise.
+    LocksExclude,
+    /// Those outside hold by lease what they were granted, until they release it.
+    OutsideHolds,
+    /// No claim makes the tasks of a queue, or of a concurrency key in it, exceed their limit.
+    QueueLimits,
+    /// No more tasks of a queue are claimed than its rate and burst give.
+    RateLimits,
     /// When faults stop, work drains and one leads.
     Heals,
     /// What has ended is collected after its retention, and nothing earlier.
@@ -91,7 +101,7 @@ pub struct Violation {
 
 impl Property {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::AcceptedNeverLost,
         Self::OneTerminalState,
         Self::OneActingLeader,
@@ -104,6 +114,11 @@ impl Property {
         Self::Idempotency,
         Self::NothingFromNowhere,
         Self::PriorityOrder,
+        Self::SemaphoreLimits,
+        Self::LocksExclude,
+        Self::OutsideHolds,
+        Self::QueueLimits,
+        Self::RateLimits,
         Self::Heals,
         Self::Bounded,
     ];
@@ -123,6 +138,11 @@ impl Property {
             Self::Idempotency => "idempotency",
             Self::NothingFromNowhere => "nothing-from-nowhere",
             Self::PriorityOrder => "priority-order",
+            Self::SemaphoreLimits => "semaphore-limits",
+            Self::LocksExclude => "locks-exclude",
+            Self::OutsideHolds => "outside-holds",
+            Self::QueueLimits => "queue-limits",
+            Self::RateLimits => "rate-limits",
             Self::Heals => "heals",
             Self::Bounded => "bounded",
         }

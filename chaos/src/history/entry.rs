@@ -118,6 +118,20 @@ pub enum Op {
         /// Its id.
         task: String,
     },
+    /// A permit or a lock, for somebody outside. Its answer's revision is the hold's token.
+    Acquire {
+        /// Of what: `s.<semaphore>` or `l.<lock>`.
+        gate: String,
+        /// How much.
+        weight: u64,
+    },
+    /// The end of a hold, asked for by its holder or forced by an operator.
+    Release {
+        /// Of what: `s.<semaphore>` or `l.<lock>`.
+        gate: String,
+        /// The hold's token.
+        token: i64,
+    },
     /// How a task stands.
     Get {
         /// Its id.

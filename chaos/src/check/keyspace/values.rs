@@ -1,9 +1,9 @@
 //! What the keys hold, as far as it is judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 use super::Key;
 use crate::check::ids::{PackId, TaskId, Which};
@@ -29,6 +29,12 @@ pub enum Value {
     Idem(Idem),
     /// A term.
     Term(Term),
+    /// A semaphore.
+    Semaphore(Semaphore),
+    /// A queue.
+    Queue(Queue),
+    /// A wait or a hold of somebody outside.
+    Outside(Outside),
     /// Nothing that is judged.
     Plain,
     /// Not what its key promises.
@@ -53,6 +59,9 @@ pub struct Node {
     /// Whether it takes no new work.
     #[serde(default)]
     pub draining: bool,
+    /// What work may ask of it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What tasks have been through.
@@ -75,6 +84,26 @@ pub struct Routing {
     pub kind: String,
     /// 1 to 9.
     pub priority: u8,
+    /// What has to be free for it to run, and where it may.
+    #[serde(default)]
+    pub needs: Needs,
+}
+
+/// What a task needs besides a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    /// Permits, by semaphore.
+    #[serde(deserialize_with = "permits")]
+    pub permits: BTreeMap<String, u64>,
+    /// Locks.
+    pub locks: BTreeSet<String>,
+    /// Its concurrency key.
+    pub key: Option<String>,
+    /// Labels that its node has to have.
+    pub require: BTreeMap<String, String>,
+    /// Labels that its node better has.
+    pub prefer: BTreeMap<String, String>,
 }
 
 /// A record that waits.
@@ -167,6 +196,8 @@ pub enum Outcome {
     Lost,
     /// Not begun; handed back.
     Returned,
+    /// Not begun; put off for a while.
+    Deferred,
     /// A dead letter is tried again.
     Revived,
 }
@@ -198,6 +229,53 @@ pub struct Term {
     pub until_ms: Option<u64>,
 }
 
+/// A semaphore.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Semaphore {
+    /// The most weight that may be held.
+    pub limit: u64,
+}
+
+/// What is set for a queue; none: no bound.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Queue {
+    /// The most tasks claimed at once.
+    pub concurrency: Option<u64>,
+    /// The most tasks of one concurrency key claimed at once.
+    pub per_key: Option<u64>,
+    /// How fast tasks may be claimed.
+    pub rate: Option<Rate>,
+    /// Why nothing of it is to be claimed.
+    pub paused: Option<IgnoredAny>,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct Rate {
+    /// Tasks that it fills by in so many milliseconds.
+    pub tasks: u32,
+    /// The milliseconds.
+    pub per_ms: u32,
+    /// What it holds.
+    pub burst: u64,
+}
+
+impl Rate {
+    /// What it fills by in a second.
+    pub fn per_second(&self) -> f64 {
+        f64::from(self.tasks) * 1_000.0 / f64::from(self.per_ms)
+    }
+}
+
+/// A wait or a hold of somebody outside.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Outside {
+    /// How much; a lock is held whole.
+    #[serde(default = "one")]
+    pub weight: u64,
+}
+
 /// What a key of this sort holds.
 pub fn value(key: &Key, bytes: &[u8]) -> Value {
     let read = match key {
@@ -210,13 +288,36 @@ pub fn value(key: &Key, bytes: &[u8]) -> Value {
         Key::Result { .. } => json(bytes).map(|all: RawOutcomes| Value::Outcomes(all.of)),
         Key::Idem(_) => json(bytes).map(Value::Idem),
         Key::Term(_) => json(bytes).map(Value::Term),
-        Key::Mark(_) | Key::Horizon | Key::Plain | Key::Unknown => Ok(Value::Plain),
+        Key::Semaphore(_) => json(bytes).map(Value::Semaphore),
+        Key::Queue(_) => json(bytes).map(Value::Queue),
+        Key::Want { .. } | Key::Hold { .. } => json(bytes).map(Value::Outside),
+        Key::Mark(_) | Key::Horizon | Key::Rules | Key::Plain | Key::Unknown => Ok(Value::Plain),
     };
     read.unwrap_or_else(Value::Unreadable)
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|problem| problem.to_string())
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Permits as they are written; a semaphore that is named twice counts twice.
+fn permits<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    let mut all = BTreeMap::new();
+    for permit in Vec::<RawPermit>::deserialize(from)? {
+        *all.entry(permit.semaphore).or_default() += permit.weight;
+    }
+    Ok(all)
+}
+
+#[derive(Deserialize)]
+struct RawPermit {
+    semaphore: String,
+    #[serde(default = "one")]
+    weight: u64,
 }
 
 #[derive(Deserialize)]
@@ -255,7 +356,7 @@ impl Outcome {
     pub fn is_attempt(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Timeout | Self::Cancelled | Self::Lost => true,
-            Self::Returned | Self::Revived => false,
+            Self::Returned | Self::Deferred | Self::Revived => false,
         }
     }
 
@@ -263,7 +364,12 @@ impl Outcome {
     pub fn is_final(self) -> bool {
         match self {
             Self::Succeeded | Self::Cancelled => true,
-            Self::Failed | Self::Timeout | Self::Lost | Self::Returned | Self::Revived => false,
+            Self::Failed
+            | Self::Timeout
+            | Self::Lost
+            | Self::Returned
+            | Self::Deferred
+            | Self::Revived => false,
         }
     }
 }

@@ -17,6 +17,9 @@ pub(super) type Ops = Vec<(String, Option<Json>)>;
 /// What tasks have been through: attempts, failures, deaths.
 pub(super) type Tally = [u32; 3];
 
+/// A key's bytes, create revision, version and lease.
+type Kept = (Vec<u8>, i64, i64, i64);
+
 pub(super) struct Story {
     pub(super) history: History,
     pub(super) at_ms: u64,
@@ -24,7 +27,9 @@ pub(super) struct Story {
     pub(super) term: i64,
     /// Who is said to write what is written next.
     pub(super) by: Option<String>,
-    kept: BTreeMap<String, (Vec<u8>, i64, i64)>,
+    /// The lease of what is put next; 0 for none.
+    pub(super) lease: i64,
+    kept: BTreeMap<String, Kept>,
     sessions: BTreeMap<String, i64>,
     counter: u64,
 }
@@ -53,7 +58,7 @@ pub(super) fn born(n: u8) -> String {
 }
 
 pub(super) fn ready(level: u8, name: &str) -> String {
-    format!("live/ready/q/k/{}/{name}", 9 - level)
+    format!("live/ready/q/k/-/-/{}/{name}", 9 - level)
 }
 
 pub(super) fn routing(level: u8) -> Json {
@@ -93,8 +98,8 @@ impl Claim {
     /// Its one task's outcome.
     pub(super) fn said(&self, outcome: &str, next: Option<&str>) -> Json {
         let next = next.map(|to| json!({"to": to, "n": 1, "ms": 9}));
-        let returned = outcome == "returned";
-        json!({"of": [{"which": "0", "outcome": outcome, "number": self.tally[0] + u32::from(!returned),
+        let ran = !["returned", "deferred"].contains(&outcome);
+        json!({"of": [{"which": "0", "outcome": outcome, "number": self.tally[0] + u32::from(ran),
             "node": self.node, "fence": self.fence, "finished_ms": 0, "next": next}]})
     }
 
@@ -139,6 +144,7 @@ impl Story {
             collect_ms: 2_000,
             skew_ms: 0,
             ahead_ms: 0,
+            rate_ms: 0,
             death_budget: 2,
             zombie_ms: Some(100),
         };
@@ -148,6 +154,7 @@ impl Story {
             revision: 1,
             term: 0,
             by: None,
+            lease: 0,
             kept: BTreeMap::new(),
             sessions: BTreeMap::new(),
             counter: 0,
@@ -190,18 +197,21 @@ impl Story {
         let before = self.kept.remove(&key);
         let mut event = StoreEvent {
             revision: self.revision,
-            prev: before.as_ref().map(|(bytes, _, _)| Value(bytes.clone())),
+            prev: before.as_ref().map(|kept| Value(kept.0.clone())),
             by: self.by.clone(),
+            lease: before.as_ref().map_or(0, |kept| kept.3),
             key: key.clone(),
             ..StoreEvent::default()
         };
         if let Some(value) = value {
             let bytes = value.to_string().into_bytes();
-            let (_, created, version) = before.unwrap_or((Vec::new(), self.revision, 0));
+            let (_, created, version, _) = before.unwrap_or((Vec::new(), self.revision, 0, 0));
             event.value = Some(Value(bytes.clone()));
             event.create_revision = created;
             event.version = version + 1;
-            self.kept.insert(key, (bytes, created, version + 1));
+            event.lease = self.lease;
+            let kept = (bytes, created, version + 1, self.lease);
+            self.kept.insert(key, kept);
         }
         event
     }

@@ -149,6 +149,23 @@ fn the_higher_priority_goes_first() {
     accepts(property, &ordered([7, 3]));
     rejects(property, &ordered([3, 7]), "of a lower priority went first");
 
+    // What has waited for about a minute may go first for its age.
+    for (waited_ms, aged) in [(50_000, false), (55_000, true)] {
+        let mut story = Story::led();
+        story.submit_at(1, 3);
+        story.wait(waited_ms);
+        story.submit_at(2, 7);
+        story.submit_at(3, 1);
+        story.claim_of(1, &born(1), 3, [0; 3], "b");
+        story.claim_of(2, &born(2), 7, [0; 3], "b");
+        story.claim_of(3, &born(3), 1, [0; 3], "b");
+        if aged {
+            accepts(property, &story);
+        } else {
+            rejects(property, &story, "of a lower priority went first");
+        }
+    }
+
     // A node that went may have cost the higher one its assign.
     let mut excused = Story::led();
     excused.submit_at(1, 3);

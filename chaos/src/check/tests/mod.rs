@@ -4,8 +4,11 @@
 mod build;
 mod clients;
 mod leaders;
+mod limits;
+mod locks;
 mod log;
 mod nodes;
+mod scarce;
 mod tasks;
 
 use build::Story;

@@ -107,6 +107,24 @@ fn a_task_takes_legal_steps_and_ends_once() {
         }
     }
 
+    // What is deferred waits for its time, and was not tried.
+    for (to, legal) in [("due", true), ("ready", false), ("dead", false)] {
+        let mut story = Story::led();
+        story.submit(1);
+        let claim = story.claim(1, "b");
+        story.ends(&claim, "deferred", Some(to));
+        if legal {
+            let due = format!("live/due/0000000000009/{}", claim.next());
+            let again = (ready(5, &claim.next()), Some(record(5, "0", [0; 3])));
+            story.txn(vec![(due, None), again]);
+            let second = story.again(&claim, "deferred", "a");
+            story.succeeds(&second);
+            accepts(property, &story);
+        } else {
+            rejects(property, &story, "by [\"deferred\"]");
+        }
+    }
+
     let mut astray = Story::led();
     astray.submit(1);
     let claim = astray.claim(1, "b");

@@ -1,0 +1,90 @@
+//! Locks exclude: at most one holds a lock at any revision, a claim or somebody outside; each holder's token, its create
+//! revision, is greater than those of all before it; a claim with a lock has one task; and who was told that it holds one was
+//! told its token. Exercised by each hold of a lock that was held before.
+
+use std::collections::HashMap;
+
+use super::Facts;
+use super::calls::End;
+use super::fold::Step;
+use super::holds::{Grant, Holds, Scarce, tasks};
+use super::keyspace::{Key, Value};
+use super::verdict::{Case, Property, Verdict};
+use crate::history::Op;
+
+pub(super) fn check(facts: &Facts<'_>) -> Verdict {
+    let mut case = Case::new(Property::LocksExclude);
+    let (mut holds, mut tokens) = (Holds::default(), HashMap::new());
+    for step in &facts.steps {
+        for grant in holds.apply(step) {
+            if let Scarce::Lock(name) = &grant.of {
+                rising(&mut case, step, &mut tokens, name, &grant);
+                alone(&mut case, step, &holds, name, &grant);
+            }
+        }
+        for change in &step.changes {
+            if let (Key::Run { .. }, Some(Value::Run(held))) = (&change.key, change.is.as_deref())
+                && !held.routing.needs.locks.is_empty()
+                && tasks(held) > 1
+            {
+                let what = format!("a claim with a lock has {} tasks", tasks(held));
+                case.violated(what, &[step.revision], &[&change.text]);
+            }
+        }
+    }
+    told(&mut case, facts);
+    case.add("locks", u64::try_from(tokens.len()).unwrap_or(u64::MAX));
+    case.close()
+}
+
+fn rising(
+    case: &mut Case,
+    step: &Step,
+    tokens: &mut HashMap<String, i64>,
+    name: &str,
+    grant: &Grant,
+) {
+    let Some(before) = tokens.get_mut(name) else {
+        tokens.insert(name.to_owned(), grant.token);
+        return;
+    };
+    case.exercised(1);
+    if grant.token <= *before {
+        let what = format!("token {} of lock {name} follows {before}", grant.token);
+        case.violated(what, &[step.revision], &[&*grant.holder]);
+    }
+    *before = grant.token.max(*before);
+}
+
+fn alone(case: &mut Case, step: &Step, holds: &Holds, name: &str, grant: &Grant) {
+    let others = holds.holders(&grant.of).map(|(key, _)| key.to_string());
+    let all: Vec<String> = others.collect();
+    if all.len() > 1 {
+        let what = format!("{} hold lock {name}", all.len());
+        case.violated(what, &[step.revision], &all);
+    }
+}
+
+/// What holders outside were told: their token is the create revision of a hold that was made for them.
+fn told(case: &mut Case, facts: &Facts<'_>) {
+    for asked in &facts.calls {
+        let (Op::Acquire { gate, .. }, End::Ok(answer)) = (asked.op, asked.end) else {
+            continue;
+        };
+        let Some(token) = answer.revision.filter(|_| gate.starts_with("l.")) else {
+            continue;
+        };
+        let at = facts.steps.partition_point(|step| step.revision < token);
+        let made = facts.steps.get(at).filter(|step| step.revision == token);
+        let made = made.is_some_and(|step| {
+            step.changes.iter().any(|change| {
+                let new = change.was.is_none() && change.is.is_some();
+                matches!(&change.key, Key::Hold { gate: of, .. } if new && of.to_string() == *gate)
+            })
+        });
+        if !made {
+            let what = format!("told token {token} of {gate}, which no hold of it has");
+            case.violated(what, &[token], &[gate]);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Stories of locks, and of what those outside hold.
+
+use serde_json::{Value as Json, json};
+
+use super::build::Story;
+use super::scarce::held;
+use super::{accepts, rejects};
+use crate::check::Property;
+use crate::history::Op;
+
+fn lock() -> Json {
+    json!({"locks": ["x"]})
+}
+
+fn release(gate: &str, token: i64) -> Op {
+    Op::Release {
+        gate: gate.to_owned(),
+        token,
+    }
+}
+
+#[test]
+fn a_lock_has_one_holder_and_its_tokens_rise() {
+    let property = Property::LocksExclude;
+    let mut good = Story::led();
+    good.takes(1, "0", &lock());
+    good.gives_back(1);
+    let token = good.holds("l.x", "h", 1, 7);
+    good.txn(vec![("live/hold/l.x/h".to_owned(), None)]);
+    good.takes(2, "0", &lock());
+    accepts(property, &good);
+
+    let mut two = Story::led();
+    two.takes(1, "0", &lock());
+    two.takes(2, "0", &lock());
+    rejects(property, &two, "2 hold lock x");
+
+    let mut outside = Story::led();
+    outside.holds("l.x", "h", 1, 7);
+    outside.takes(2, "0", &lock());
+    rejects(property, &outside, "2 hold lock x");
+
+    let mut together = Story::led();
+    together.takes(1, "0-1", &lock());
+    rejects(property, &together, "a claim with a lock has 2 tasks");
+
+    // A claim that was there before takes the lock: its fence is older than that of the holder before it.
+    let mut older = Story::led();
+    older.takes(1, "0", &json!({}));
+    older.takes(2, "0", &lock());
+    older.gives_back(2);
+    older.takes(1, "0", &lock());
+    rejects(property, &older, "follows");
+
+    let mut told = good;
+    let call = told.call(Op::Acquire {
+        gate: "l.x".to_owned(),
+        weight: 1,
+    });
+    told.answered(call, token + 1, &[]);
+    rejects(property, &told, "which no hold of it has");
+}
+
+#[test]
+fn those_outside_hold_by_lease_what_they_were_granted() {
+    let property = Property::OutsideHolds;
+    let mut good = Story::led();
+    let token = good.holds("l.x", "h", 1, 7);
+    good.call(release("l.x", token));
+    good.drops("l.x", "h");
+    good.holds("s.db", "h", 2, 8);
+    good.txn(vec![("live/hold/s.db/h".to_owned(), None)]);
+    accepts(property, &good);
+
+    let mut for_ever = Story::led();
+    for_ever.wants("s.db", "h", 1, 7);
+    for_ever.grants("s.db", "h", 1, 0);
+    rejects(property, &for_ever, "a hold without a lease");
+
+    let mut other = Story::led();
+    other.wants("s.db", "h", 1, 7);
+    other.grants("s.db", "h", 1, 8);
+    rejects(property, &other, "another lease than its want");
+
+    let mut heavier = Story::led();
+    heavier.wants("s.db", "h", 1, 7);
+    heavier.grants("s.db", "h", 2, 7);
+    rejects(property, &heavier, "another weight than its want");
+
+    // A late grant of what was given up, and one of another's want.
+    for want in [None, Some("other")] {
+        let mut unasked = Story::led();
+        if let Some(id) = want {
+            unasked.wants("s.db", id, 1, 7);
+        }
+        unasked.lease = 7;
+        unasked.txn(vec![("live/hold/s.db/h".to_owned(), Some(held(1)))]);
+        rejects(property, &unasked, "that nobody waited for");
+    }
+
+    let mut again = Story::led();
+    again.holds("l.x", "h", 1, 7);
+    again.lease = 8;
+    again.txn(vec![("live/hold/l.x/h".to_owned(), Some(held(1)))]);
+    rejects(property, &again, "a hold was written again");
+}
+
+#[test]
+fn nobody_releases_what_another_holds() {
+    let property = Property::OutsideHolds;
+    // The first holder's lease ended; its release, by the lock's name, meets the second's hold.
+    let mut story = Story::led();
+    let first = story.holds("l.x", "one", 1, 7);
+    story.txn(vec![("live/hold/l.x/one".to_owned(), None)]);
+    story.holds("l.x", "two", 1, 8);
+    story.call(release("l.x", first));
+    story.drops("l.x", "two");
+    rejects(property, &story, "its holder did not ask for that");
+}
