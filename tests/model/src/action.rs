@@ -25,6 +25,14 @@ pub enum Action {
         record: Named,
         shares: Vec<(u8, u8)>,
     },
+    Park {
+        leader: u8,
+        record: Named,
+    },
+    Grant {
+        leader: u8,
+        holder: u8,
+    },
     AssignTwice {
         leader: u8,
         record: Named,
@@ -48,6 +56,14 @@ pub enum Action {
         nth: u8,
     },
     Revive,
+    /// The limit is lowered.
+    Edit,
+    Want {
+        holder: u8,
+    },
+    Release {
+        holder: u8,
+    },
     /// The transaction is applied, or refused; its sender learns which if it still waits.
     Arrives {
         nth: usize,
@@ -79,6 +95,9 @@ pub enum Action {
     },
     Activates {
         leader: u8,
+    },
+    LeaseOfHolderEnds {
+        holder: u8,
     },
 }
 
@@ -144,6 +163,11 @@ impl fmt::Debug for Sent {
             What::Raise(pack) => write!(f, "raise above pack {pack}"),
             What::Collect(pack) => write!(f, "collect pack {pack}"),
             What::Unmark(pack) => write!(f, "unmark pack {pack}"),
+            What::Park(key) => write!(f, "park {:?}", Named(*key)),
+            What::Edit => write!(f, "edit the limit"),
+            What::Want(holder) => write!(f, "want of holder {holder}"),
+            What::Grant(holder) => write!(f, "grant to holder {holder}"),
+            What::Release(holder) => write!(f, "release by holder {holder}"),
         }
     }
 }

@@ -25,10 +25,15 @@ impl Model {
             self.witness(state, &flight, &txn.ops);
         }
         let rev = state.revision();
+        let (held, _) = self.held(&state.store);
         let done = state
             .store
             .commit(&flight.txns, rev)
             .is_some_and(|done| done.contains(&true));
+        let (holds, _) = self.held(&state.store);
+        if holds > held && holds > state.store.limit() {
+            state.broken.get_or_insert(Broken::BeyondLimit);
+        }
         if flight.awaited {
             self.answered(state, &flight, done);
         }
@@ -59,8 +64,33 @@ impl Model {
                     }
                 }
                 Op::Delete(Key::Pack(pack)) => self.collects(state, *pack),
+                Op::Delete(Key::Hold(holder)) => {
+                    let own = flight.what == What::Release(*holder);
+                    if !own && state.store.has(Key::Hold(*holder)) {
+                        state.broken = Some(Broken::Robbed);
+                    }
+                }
+                Op::Delete(key @ Key::Run { .. }) => self.keeps(state, flight, *key),
                 Op::Put(..) | Op::Delete(_) | Op::DeleteResults(_) => {}
             }
+        }
+    }
+
+    /// A leader that goes on counting what it takes back: a weakening.
+    fn keeps(&self, state: &mut State, flight: &Flight, key: Key) {
+        let From::Leader(leader) = flight.from else {
+            return;
+        };
+        let run = state.store.runs().find(|(node, claim, ..)| {
+            let (node, claim) = (*node, *claim);
+            Key::Run { node, claim } == key
+        });
+        if let (true, Some((_, _, run, _))) =
+            (self.protocol.lacks(Weakening::ReclaimKeepsPermits), run)
+        {
+            let (permits, _) = self.taken(run.pack, run.which);
+            let kept = &mut state.kept[usize::from(leader)];
+            *kept = kept.saturating_add(u8::try_from(permits).unwrap_or(u8::MAX));
         }
     }
 
@@ -113,6 +143,8 @@ impl Model {
                 };
             }
             What::Revive => state.revive = if done { Asked::Done } else { Asked::Again },
+            What::Edit => state.edit = Asked::Done,
+            What::Want(holder) => state.wants[usize::from(*holder)] = Asked::Done,
             // Its own result is there: an earlier copy was committed, so nothing is left of the claim but what that left.
             What::Report {
                 node,
@@ -129,7 +161,10 @@ impl Model {
             | What::Reclaim { .. }
             | What::Raise(_)
             | What::Collect(_)
-            | What::Unmark(_) => {}
+            | What::Unmark(_)
+            | What::Park(_)
+            | What::Grant(_)
+            | What::Release(_) => {}
         }
     }
 
@@ -156,10 +191,25 @@ impl Model {
             Action::Activates { leader } => {
                 state.newest = state.store.created(Key::Elect(*leader));
                 state.leaders[usize::from(*leader)] = state.newest;
+                state.kept[usize::from(*leader)] = 0;
+            }
+            Action::LeaseOfHolderEnds { holder } => {
+                state.left.leases -= 1;
+                state.store.apply(&Op::Delete(Key::Lease(*holder)), 0);
+                state.store.apply(&Op::Delete(Key::Want(*holder)), 0);
+                if !self.protocol.lacks(Weakening::HoldWithoutLease) {
+                    state.store.apply(&Op::Delete(Key::Hold(*holder)), 0);
+                }
+                state.abandon(From::Holder(*holder));
             }
             Action::Submit { .. }
             | Action::Promote { .. }
             | Action::Assign { .. }
+            | Action::Park { .. }
+            | Action::Grant { .. }
+            | Action::Edit
+            | Action::Want { .. }
+            | Action::Release { .. }
             | Action::AssignTwice { .. }
             | Action::Reclaim { .. }
             | Action::Collect { .. }

@@ -24,11 +24,17 @@ pub const ACCEPTED_ONCE: &str = "accepted once";
 pub const ROOM: &str = "room";
 /// No claim of a former process looks like the present one's.
 pub const SESSIONS: &str = "sessions apart";
+/// No grant exceeds the limit in force.
+pub const LIMITS: &str = "limits hold";
+/// The lock is held once, by a claim of one task or by somebody outside.
+pub const LOCKS: &str = "locks exclude";
+/// What somebody outside holds is not taken away by another.
+pub const HOLDS: &str = "holds stay";
 /// Without further faults everything ends and is collected.
 pub const DRAINS: &str = "drains";
 
 /// In the order in which they are named where one step breaks several.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 12] = [
     ONE_PLACE,
     ONE_OUTCOME,
     CANCEL_HOLDS,
@@ -37,6 +43,9 @@ pub const ALL: [&str; 9] = [
     ACCEPTED_ONCE,
     ROOM,
     SESSIONS,
+    LIMITS,
+    LOCKS,
+    HOLDS,
     DRAINS,
 ];
 
@@ -57,6 +66,15 @@ pub(crate) fn properties() -> Vec<Property<Model>> {
         Property::always(ROOM, room),
         Property::always(SESSIONS, |_, state: &State| {
             state.broken != Some(Broken::SessionShared)
+        }),
+        Property::always(LIMITS, |_, state: &State| {
+            state.broken != Some(Broken::BeyondLimit)
+        }),
+        Property::always(LOCKS, |model: &Model, state: &State| {
+            model.lock_is_held_once(&state.store)
+        }),
+        Property::always(HOLDS, |_, state: &State| {
+            state.broken != Some(Broken::Robbed)
         }),
     ]
 }
@@ -149,11 +167,20 @@ fn bit(set: u8, pack: u8) -> bool {
 /// Whether everything has ended: nothing waits but dead letters, nothing runs, and what has ended is forgotten.
 pub(crate) fn is_drained(model: &Model, state: &State) -> bool {
     let left = state.store.kvs.iter().any(|(key, _)| match key {
+        Key::Record(Place::Parked, id) => !model.is_too_heavy(&state.store, id.pack),
         Key::Record(place, _) => *place != Place::Dead,
-        Key::Run { .. } | Key::Stop { .. } => true,
+        Key::Run { .. } | Key::Stop { .. } | Key::Hold(_) => true,
+        Key::Want(holder) => !model.wants_too_much(&state.store, *holder),
         Key::Gc(_) => model.config.collects,
         Key::Pack(pack) => model.config.collects && finals(state, *pack) == model.whole(*pack),
-        Key::Result { .. } | Key::Elect(_) | Key::Node(_) | Key::Horizon | Key::Idem(_) => false,
+        Key::Result { .. }
+        | Key::Elect(_)
+        | Key::Node(_)
+        | Key::Horizon
+        | Key::Idem(_)
+        | Key::Limit
+        | Key::Rules
+        | Key::Lease(_) => false,
     });
     !left
 }

@@ -11,6 +11,19 @@ pub struct PackOf {
     pub request: u8,
     /// Whether the request has an idempotency key.
     pub idem: bool,
+    /// Permits that each of its tasks holds while it is claimed.
+    pub weight: u8,
+    /// Whether its tasks hold the lock while they are claimed.
+    pub lock: bool,
+}
+
+/// What somebody outside asks for, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// So many permits.
+    Permits(u8),
+    /// The lock.
+    Lock,
 }
 
 /// What happens in a search.
@@ -42,6 +55,14 @@ pub struct Config {
     pub revive: Option<(u8, u8)>,
     /// Whether ended packs are collected.
     pub collects: bool,
+    /// How many permits there are.
+    pub limit: u8,
+    /// What that is lowered to at any time.
+    pub lowered: Option<u8>,
+    /// Those outside who ask for permits or the lock, at most two.
+    pub outside: &'static [Outside],
+    /// How often a lease of theirs ends.
+    pub leases: u8,
     /// What the search is expected to find: unique states, and how many steps the longest shortest way has.
     pub size: (usize, usize),
 }
@@ -51,9 +72,13 @@ const ONE: PackOf = PackOf {
     due: false,
     request: 1,
     idem: false,
+    weight: 0,
+    lock: false,
 };
 const TWO: PackOf = PackOf { tasks: 2, ..ONE };
 const KEYED: PackOf = PackOf { idem: true, ..ONE };
+const PERMIT: PackOf = PackOf { weight: 1, ..ONE };
+const LOCKED: PackOf = PackOf { lock: true, ..ONE };
 
 const BASE: Config = Config {
     name: "",
@@ -69,6 +94,10 @@ const BASE: Config = Config {
     cancels: &[],
     revive: None,
     collects: false,
+    limit: 0,
+    lowered: None,
+    outside: &[],
+    leases: 0,
     size: (0, 0),
 };
 
@@ -221,6 +250,104 @@ pub const ALL: &[Config] = &[
         flights: 3,
         faults: (1, 0, 0),
         size: (28_871, 21),
+        ..BASE
+    },
+    Config {
+        name: "permits",
+        about: "two tasks that need the one permit there is; a leader and a node are lost",
+        packs: &[
+            PERMIT,
+            PackOf {
+                request: 2,
+                ..PERMIT
+            },
+        ],
+        nodes: 1,
+        flights: 3,
+        faults: (1, 1, 0),
+        limit: 1,
+        size: (258_171, 33),
+        ..BASE
+    },
+    Config {
+        name: "limit",
+        about: "a pack of two, each with one of two permits, which are lowered to one; a node is lost",
+        packs: &[PackOf { tasks: 2, ..PERMIT }],
+        nodes: 1,
+        flights: 3,
+        faults: (0, 1, 0),
+        limit: 2,
+        lowered: Some(1),
+        size: (38_933, 30),
+        ..BASE
+    },
+    Config {
+        name: "weights",
+        about: "a task of two permits and one of one, of three which are lowered to two; a node is lost",
+        packs: &[
+            PackOf { weight: 2, ..ONE },
+            PackOf {
+                request: 2,
+                ..PERMIT
+            },
+        ],
+        nodes: 1,
+        flights: 3,
+        faults: (0, 1, 0),
+        limit: 3,
+        lowered: Some(2),
+        size: (189_742, 37),
+        ..BASE
+    },
+    Config {
+        name: "lock",
+        about: "a pack of two and one of one whose tasks need the lock; a leader and a node are lost",
+        packs: &[
+            PackOf { tasks: 2, ..LOCKED },
+            PackOf {
+                request: 2,
+                ..LOCKED
+            },
+        ],
+        nodes: 1,
+        flights: 2,
+        faults: (1, 1, 0),
+        size: (119_262, 33),
+        ..BASE
+    },
+    Config {
+        name: "lock in a pack",
+        about: "a pack of two whose tasks need the lock, on two nodes; a leader and a node are lost",
+        packs: &[PackOf { tasks: 2, ..LOCKED }],
+        flights: 2,
+        faults: (1, 1, 0),
+        size: (14_049, 25),
+        ..BASE
+    },
+    Config {
+        name: "outside",
+        about: "a task and somebody outside share two permits, which are lowered to one; a lease and a leader are lost",
+        packs: &[PERMIT],
+        nodes: 1,
+        flights: 3,
+        faults: (1, 0, 0),
+        limit: 2,
+        lowered: Some(1),
+        outside: &[Outside::Permits(1)],
+        leases: 1,
+        size: (54_207, 31),
+        ..BASE
+    },
+    Config {
+        name: "outside lock",
+        about: "a task and two outside need the lock; a lease and a node are lost",
+        packs: &[LOCKED],
+        nodes: 1,
+        flights: 3,
+        faults: (0, 1, 0),
+        outside: &[Outside::Lock, Outside::Lock],
+        leases: 1,
+        size: (103_388, 33),
         ..BASE
     },
 ];

@@ -7,6 +7,7 @@ use crate::etcd::{Key, Op, Outcome, Place, Value};
 use crate::flight::Flight;
 use crate::model::Model;
 use crate::state::State;
+use crate::weakening::Weakening;
 
 /// 64 rounds: each moves every task by one step, and none needs twenty.
 const ROUNDS_MAX: usize = 64;
@@ -43,7 +44,11 @@ fn lead(state: &mut State) -> u8 {
             .store
             .apply(&Op::Put(Key::Elect(leader), Value::Empty), rev);
     }
-    state.leaders[usize::from(leader)] = state.store.created(Key::Elect(leader));
+    let term = state.store.created(Key::Elect(leader));
+    if state.leaders[usize::from(leader)] != term {
+        state.kept[usize::from(leader)] = 0;
+    }
+    state.leaders[usize::from(leader)] = term;
     state.newest = state.leaders[usize::from(leader)];
     leader
 }
@@ -72,14 +77,22 @@ fn round(model: &Model, state: &mut State, leader: u8) {
     for (key, place, record) in records {
         let flight = match place {
             Place::Due => model.promote(state, leader, key),
-            Place::Ready => {
-                let fits =
-                    |node: &u8| model.room(state, leader, *node) >= record.which.count_ones();
-                let node = (0..model.config.nodes).find(fits);
-                node.and_then(|node| model.assign(state, leader, key, &[(node, record.which)]))
+            Place::Parked if model.protocol.lacks(Weakening::ParkedIsForgotten) => None,
+            Place::Ready | Place::Parked => {
+                let sets = model.portions(state, leader, record.pack, record.which);
+                let set = sets.first().copied().unwrap_or(0);
+                let fits = |node: &u8| model.room(state, leader, *node) >= set.count_ones();
+                let node = (0..model.config.nodes).find(fits).filter(|_| set != 0);
+                node.and_then(|node| model.assign(state, leader, key, &[(node, set)]))
             }
             Place::Dead => None,
         };
+        send(model, state, flight);
+    }
+    for holder in 0..2 {
+        let flight = model.release(state, holder);
+        send(model, state, flight);
+        let flight = model.grant(state, leader, holder);
         send(model, state, flight);
     }
     if model.config.collects {

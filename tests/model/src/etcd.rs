@@ -18,6 +18,8 @@ pub(crate) enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Place {
     Ready,
+    /// Ready, under what it waits for.
+    Parked,
     Due,
     Dead,
 }
@@ -38,10 +40,30 @@ pub(crate) enum Key {
     Pack(u8),
     Idem(u8),
     Record(Place, Id),
-    Run { node: u8, claim: u8 },
-    Stop { node: u8, claim: u8 },
-    Result { pack: u8, origin: Origin, n: u8 },
+    Run {
+        node: u8,
+        claim: u8,
+    },
+    Stop {
+        node: u8,
+        claim: u8,
+    },
+    Result {
+        pack: u8,
+        origin: Origin,
+        n: u8,
+    },
     Gc(u8),
+    /// The semaphore's limit.
+    Limit,
+    /// Put with every change of the limit.
+    Rules,
+    /// The lease of somebody outside, which no key of etcd shows: etcd refuses a put with one that has ended.
+    Lease(u8),
+    /// Somebody outside waits.
+    Want(u8),
+    /// Somebody outside holds.
+    Hold(u8),
 }
 
 /// Failures and deaths so far.
@@ -95,6 +117,7 @@ pub(crate) enum Value {
     Run(Run),
     Stop(Which),
     Outcomes(Vec<Attempt>),
+    Limit(u8),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -262,6 +285,20 @@ impl Store {
                 (Key::Run { node, claim }, Value::Run(run)) => Some((*node, *claim, *run, kv)),
                 _ => None,
             })
+    }
+
+    /// The semaphore's limit.
+    pub(crate) fn limit(&self) -> u32 {
+        let kv = self.get(Key::Limit);
+        kv.map_or(0, |kv| match kv.value {
+            Value::Limit(limit) => u32::from(limit),
+            Value::Empty
+            | Value::Horizon(_)
+            | Value::Record(_)
+            | Value::Run(_)
+            | Value::Stop(_)
+            | Value::Outcomes(_) => 0,
+        })
     }
 
     /// The outcomes of a pack, with what made each.

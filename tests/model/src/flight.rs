@@ -11,6 +11,8 @@ pub(crate) enum From {
     User,
     Leader(u8),
     Node(u8),
+    /// Somebody outside who waits or holds.
+    Holder(u8),
 }
 
 /// What a transaction on its way is.
@@ -36,6 +38,12 @@ pub(crate) enum What {
     Raise(u8),
     Collect(u8),
     Unmark(u8),
+    Park(Key),
+    /// The limit is changed.
+    Edit,
+    Want(u8),
+    Grant(u8),
+    Release(u8),
 }
 
 /// A transaction on its way.

@@ -2,9 +2,9 @@
 //! their transactions can arrive, be lost or go unanswered. Imports nothing of the product, so that a mistake there is not repeated
 //! here; `docs/model.md` says what is modelled and what was found.
 //!
-//! Start at [`Model`]. `etcd` is the store, `txns` and `settle` are the protocol, `plan` is who sends what when, `offer` the steps
-//! that a state allows, `apply` what they do, `checks` and `drain` the promises; `config` says what is searched, and `table` which
-//! promise breaks without which guard.
+//! Start at [`Model`]. `etcd` is the store, `txns`, `holds` and `settle` are the protocol, `plan` is who sends what when, `gates`
+//! what is held and waited for, `offer` the steps that a state allows, `apply` what they do, `checks` and `drain` the promises;
+//! `config` says what is searched, and `table` which promise breaks without which guard.
 
 mod action;
 mod apply;
@@ -13,6 +13,8 @@ pub mod config;
 mod drain;
 mod etcd;
 mod flight;
+mod gates;
+mod holds;
 mod model;
 mod offer;
 pub mod page;

@@ -86,6 +86,17 @@ impl Model {
                 shares,
             } => self.assign(state, *leader, record.0, shares)?,
             Action::AssignTwice { leader, record } => self.overlap(state, *leader, record.0)?,
+            Action::Park { leader, record } => self.park(state, *leader, record.0)?,
+            Action::Grant { leader, holder } => self.grant(state, *leader, *holder)?,
+            Action::Edit => {
+                state.edit = Asked::Sent;
+                self.edit(state)?
+            }
+            Action::Want { holder } => {
+                state.wants[usize::from(*holder)] = Asked::Sent;
+                Self::want(state, *holder)
+            }
+            Action::Release { holder } => self.release(state, *holder)?,
             Action::Reclaim {
                 leader,
                 node,
@@ -154,6 +165,7 @@ impl Model {
             Action::LeaseOfNodeEnds { .. }
             | Action::NodeIsBack { .. }
             | Action::LeaseOfLeaderEnds { .. }
+            | Action::LeaseOfHolderEnds { .. }
             | Action::Activates { .. } => {
                 self.fault(state, action);
                 return Some(());

@@ -1,7 +1,7 @@
 //! Which steps a state offers: what may be sent, what may become of what is on its way, and what may fail.
 
 use crate::action::{Action, Ending, Named, Sent};
-use crate::etcd::{Key, Outcome, Place, Which};
+use crate::etcd::{Key, Outcome, Place, Record, Which};
 use crate::flight::What;
 use crate::model::Model;
 use crate::plan::{Looked, endings};
@@ -30,6 +30,7 @@ impl Model {
                 actions.push(Action::Cancel { nth });
             }
         }
+        self.outsiders(state, actions);
         let may_revive = match state.revive {
             Asked::Not => matches!(self.revive(state), Looked::Send(_)),
             Asked::Again => true,
@@ -37,6 +38,22 @@ impl Model {
         };
         if may_revive {
             actions.push(Action::Revive);
+        }
+    }
+
+    /// What is asked for about limits and holds.
+    fn outsiders(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.edit == Asked::Not {
+            actions.push(Action::Edit);
+        }
+        for (holder, _) in (0..).zip(self.config.outside) {
+            let asked = state.wants[usize::from(holder)];
+            if asked == Asked::Not && state.store.has(Key::Lease(holder)) {
+                actions.push(Action::Want { holder });
+            }
+            if self.release(state, holder).is_some() {
+                actions.push(Action::Release { holder });
+            }
         }
     }
 
@@ -57,12 +74,21 @@ impl Model {
                 continue;
             }
             let named = Named(key);
+            if self.parks(state, leader, place, record.pack) {
+                actions.push(Action::Park {
+                    leader,
+                    record: named,
+                });
+            }
             match place {
+                Place::Parked if self.protocol.lacks(Weakening::ParkedIsForgotten) => {}
                 Place::Due => actions.push(Action::Promote {
                     leader,
                     record: named,
                 }),
-                Place::Ready => self.assigning(state, leader, named, record.which, actions),
+                Place::Ready | Place::Parked => {
+                    self.assigning(state, leader, named, record, actions);
+                }
                 Place::Dead => {}
             }
         }
@@ -86,6 +112,11 @@ impl Model {
                 }
             }
         }
+        for holder in 0..2 {
+            if self.grant(state, leader, holder).is_some() {
+                actions.push(Action::Grant { leader, holder });
+            }
+        }
         if self.config.collects {
             for pack in (1..=2).filter(|pack| state.store.has(Key::Gc(*pack))) {
                 if self.collect(state, leader, pack).is_some() {
@@ -100,14 +131,11 @@ impl Model {
         state: &State,
         leader: u8,
         record: Named,
-        which: Which,
+        Record { pack, which, .. }: Record,
         actions: &mut Vec<Action>,
     ) {
         let live = |node: &u8| state.store.has(Key::Node(*node));
-        let mut sets = vec![which];
-        if self.config.partial && which.count_ones() > 1 {
-            sets.push(singles(which)[0]);
-        }
+        let sets = self.portions(state, leader, pack, which);
         for node in (0..self.config.nodes).filter(live) {
             let room = self.room(state, leader, node);
             for set in sets.iter().filter(|set| set.count_ones() <= room) {
@@ -120,6 +148,7 @@ impl Model {
         }
         let both = self.config.partial && self.config.nodes == 2 && live(&0) && live(&1);
         if let (true, [one, two]) = (both, singles(which).as_slice())
+            && self.fits(state, leader, pack, which)
             && self.room(state, leader, 0) > 0
             && self.room(state, leader, 1) > 0
         {
@@ -170,6 +199,11 @@ impl Model {
             let over = self.protocol.lacks(Weakening::NodeOverwritten) && state.left.sessions > 0;
             if !here || over {
                 actions.push(Action::NodeIsBack { node });
+            }
+        }
+        for holder in 0..2 {
+            if state.store.has(Key::Lease(holder)) && state.left.leases > 0 {
+                actions.push(Action::LeaseOfHolderEnds { holder });
             }
         }
         for leader in 0..2 {

@@ -37,7 +37,13 @@ impl Model {
     }
 
     /// A leader's, under its fence.
-    fn fenced(&self, state: &State, leader: u8, what: What, mut txns: Vec<Txn>) -> Flight {
+    pub(crate) fn fenced(
+        &self,
+        state: &State,
+        leader: u8,
+        what: What,
+        mut txns: Vec<Txn>,
+    ) -> Flight {
         let term = state.leaders[usize::from(leader)];
         let fence = Guard {
             key: Key::Elect(leader),
@@ -54,7 +60,7 @@ impl Model {
         }
     }
 
-    fn seen(state: &State, key: Key) -> Option<Seen> {
+    pub(crate) fn seen(state: &State, key: Key) -> Option<Seen> {
         let found = state.store.records().find(|(other, ..)| *other == key);
         found.map(|(key, _, id, record, kv)| Seen::new(key, id, record, kv))
     }
@@ -82,9 +88,11 @@ impl Model {
             .awaited()
             .filter(|flight| flight.from == From::Leader(leader))
             .any(|flight| match &flight.what {
-                What::Promote(other) | What::Assign(other, _) | What::Touch(other, _) => {
-                    *other == key
-                }
+                What::Promote(other)
+                | What::Assign(other, _)
+                | What::Touch(other, _)
+                | What::Park(other) => *other == key,
+                What::Grant(holder) => Key::Want(*holder) == key,
                 What::Reclaim { node, claim } => {
                     Key::Run {
                         node: *node,
@@ -97,7 +105,10 @@ impl Model {
                 | What::Report { .. }
                 | What::Stop(_)
                 | What::Cancel(_)
-                | What::Revive => false,
+                | What::Revive
+                | What::Edit
+                | What::Want(_)
+                | What::Release(_) => false,
             })
     }
 
@@ -109,22 +120,6 @@ impl Model {
             What::Promote(key),
             vec![self.protocol.promote(&seen)],
         ))
-    }
-
-    /// How many tasks more a leader may give to a node: what it holds and what is on its way counts.
-    pub(crate) fn room(&self, state: &State, leader: u8, node: u8) -> u32 {
-        let held = state
-            .store
-            .runs()
-            .filter(|(n, ..)| *n == node)
-            .map(|(_, _, run, _)| run.which);
-        let sent = state
-            .awaited()
-            .filter(|flight| flight.from == From::Leader(leader));
-        let sent = sent.flat_map(|flight| flight.what.takes());
-        let sent = sent.filter(|take| take.node == node).map(|take| take.which);
-        let full: u32 = held.chain(sent).map(u8::count_ones).sum();
-        self.config.room.saturating_sub(full)
     }
 
     pub(crate) fn assign(
@@ -151,9 +146,12 @@ impl Model {
                 session,
             ));
         }
-        let txn = self
+        let mut txn = self
             .protocol
             .assign(&seen, &takes, self.whole(seen.record.pack));
+        let (permits, _) = self.taken(seen.record.pack, 1);
+        txn.guards
+            .extend(self.rules(state, permits > 0, Weakening::AssignWithoutRules));
         let takes = takes.into_iter().map(|(take, _)| take).collect();
         let mut touch = self.fenced(
             state,
@@ -378,7 +376,7 @@ pub(crate) fn finals(state: &State, pack: u8) -> Which {
     ends.fold(0, |all, (_, line)| all | line.which)
 }
 
-fn flight(what: What, from: From, mut txns: Vec<Txn>) -> Flight {
+pub(crate) fn flight(what: What, from: From, mut txns: Vec<Txn>) -> Flight {
     for txn in &mut txns {
         txn.guards.sort_unstable();
         txn.ops.sort_unstable();

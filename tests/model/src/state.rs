@@ -13,6 +13,10 @@ pub(crate) enum Broken {
     OldTerm,
     AcceptedTwice,
     SessionShared,
+    /// A grant exceeded the limit in force.
+    BeyondLimit,
+    /// Someone else's hold was deleted.
+    Robbed,
 }
 
 /// A node's process.
@@ -44,6 +48,8 @@ pub(crate) struct Left {
     pub(crate) terms: u8,
     pub(crate) sessions: u8,
     pub(crate) returns: u8,
+    /// Of those outside.
+    pub(crate) leases: u8,
 }
 
 /// One state.
@@ -61,6 +67,12 @@ pub struct State {
     pub(crate) submits: [Asked; 2],
     pub(crate) cancels: [Asked; 2],
     pub(crate) revive: Asked,
+    /// The change of the limit.
+    pub(crate) edit: Asked,
+    /// What those outside ask for.
+    pub(crate) wants: [Asked; 2],
+    /// Permits that each leader believes to be held and that are not: a weakening.
+    pub(crate) kept: [u8; 2],
     pub(crate) left: Left,
     /// Packs by bit: accepted, collected, and those whose submit was on its way when the horizon was raised to collect their twin.
     pub(crate) accepted: u8,
@@ -88,6 +100,16 @@ impl State {
             next += 1;
         }
         store.apply(&Op::Put(Key::Horizon, Value::Horizon(0)), next);
+        if config.rules() {
+            next += 1;
+            let limit = Value::Limit(config.limit);
+            store.apply(&Op::Put(Key::Limit, limit), next);
+            store.apply(&Op::Put(Key::Rules, Value::Empty), next);
+        }
+        for (holder, _) in (0..).zip(config.outside) {
+            next += 1;
+            store.apply(&Op::Put(Key::Lease(holder), Value::Empty), next);
+        }
         let session = |node| Process {
             session: store.created(Key::Node(node)),
             done: Vec::new(),
@@ -108,10 +130,18 @@ impl State {
             } else {
                 Asked::Over
             },
+            edit: if config.lowered.is_some() {
+                Asked::Not
+            } else {
+                Asked::Over
+            },
+            wants: [Asked::Not; 2],
+            kept: [0; 2],
             left: Left {
                 terms,
                 sessions,
                 returns,
+                leases: config.leases,
             },
             accepted: 0,
             collected: 0,
@@ -142,7 +172,8 @@ impl State {
                 Key::Horizon | Key::Pack(_) | Key::Idem(_) | Key::Result { .. } => {
                     (kv.created, kv.modified) = (0, 0);
                 }
-                Key::Elect(_) | Key::Node(_) => kv.modified = 0,
+                Key::Elect(_) | Key::Node(_) | Key::Lease(_) | Key::Hold(_) => kv.modified = 0,
+                Key::Limit | Key::Rules | Key::Want(_) => kv.created = 0,
                 Key::Record(..) | Key::Run { .. } | Key::Stop { .. } | Key::Gc(_) => {
                     if !by_created {
                         kv.created = 0;

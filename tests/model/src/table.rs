@@ -1,7 +1,8 @@
 //! What each weakening is expected to break, and in how many steps.
 
 use crate::checks::{
-    ACCEPTED_ONCE, ATTEMPTS, CANCEL_HOLDS, DRAINS, ONE_OUTCOME, ONE_PLACE, ONE_TERM, ROOM, SESSIONS,
+    ACCEPTED_ONCE, ATTEMPTS, CANCEL_HOLDS, DRAINS, HOLDS, LIMITS, LOCKS, ONE_OUTCOME, ONE_PLACE,
+    ONE_TERM, ROOM, SESSIONS,
 };
 use crate::config::{self, Config};
 use crate::weakening::Weakening;
@@ -236,6 +237,96 @@ pub const ROWS: &[Row] = &[
         "twins",
         Some((ACCEPTED_ONCE, 12)),
         "raise goes just above the pack that is collected: its twin, still on its way, is accepted after that",
+    ),
+    row(
+        Weakening::AssignUnknownTakenAsFailed,
+        "permits",
+        Some((LIMITS, 9)),
+        "the same, and the permit it holds is given to another",
+    ),
+    row(
+        Weakening::AssignUnknownTakenAsFailed,
+        "lock",
+        Some((LOCKS, 9)),
+        "the same, and the lock it holds is given to another",
+    ),
+    row(
+        Weakening::FlightsHoldNothing,
+        "permits",
+        Some((LIMITS, 8)),
+        "a leader does not count what it has on its way: two assigns in flight take one permit",
+    ),
+    row(
+        Weakening::FlightsHoldNothing,
+        "lock",
+        Some((LOCKS, 8)),
+        "the same with the lock",
+    ),
+    row(
+        Weakening::AssignWithoutRules,
+        "limit",
+        Some((LIMITS, 6)),
+        "assign does not compare `rules`: one that comes late goes beyond a limit that was lowered meanwhile",
+    ),
+    row(
+        Weakening::GrantWithoutRules,
+        "outside",
+        Some((LIMITS, 10)),
+        "grant does not compare `rules`",
+    ),
+    row(
+        Weakening::EditWithoutRules,
+        "limit",
+        Some((LIMITS, 6)),
+        "a limit is changed without `rules`",
+    ),
+    row(
+        Weakening::GrantWithoutWant,
+        "outside",
+        Some((LIMITS, 14)),
+        "grant does not compare `want`: a copy that comes after the release holds what was given to another",
+    ),
+    row(
+        Weakening::GrantWithoutWant,
+        "outside lock",
+        Some((LOCKS, 12)),
+        "the same with the lock",
+    ),
+    row(
+        Weakening::ReleaseByName,
+        "outside lock",
+        Some((HOLDS, 11)),
+        "release deletes whatever holds the lock: a late one takes it from the next holder",
+    ),
+    row(
+        Weakening::HoldWithoutLease,
+        "outside",
+        Some((DRAINS, 5)),
+        "a hold is put without a lease: it stays when its holder is gone",
+    ),
+    row(
+        Weakening::ReclaimKeepsPermits,
+        "permits",
+        Some((DRAINS, 5)),
+        "a leader goes on counting the permits of what it reclaimed: nothing fits any more",
+    ),
+    row(
+        Weakening::LockTakesAll,
+        "lock in a pack",
+        Some((LOCKS, 4)),
+        "a claim with the lock takes all tasks of a pack: they run beside each other",
+    ),
+    row(
+        Weakening::ParkWithoutReady,
+        "lock",
+        Some((ONE_PLACE, 12)),
+        "park does not compare `ready`: it brings back what was assigned",
+    ),
+    row(
+        Weakening::ParkedIsForgotten,
+        "permits",
+        Some((DRAINS, 8)),
+        "what is parked is not looked at when something is free again, or by the next leader",
     ),
     row(
         Weakening::AssignWithoutNode,

@@ -54,7 +54,7 @@ impl Claimed {
     }
 }
 
-fn is(key: Key, test: Test) -> Guard {
+pub(crate) fn is(key: Key, test: Test) -> Guard {
     Guard { key, test }
 }
 

@@ -71,4 +71,26 @@ pub enum Weakening {
     RecordsByNumber,
     /// The horizon is raised just above the pack that is collected, not above what was made soon after its end.
     RaiseJustAbove,
+    /// Assign does not compare the rules.
+    AssignWithoutRules,
+    /// Grant does not compare the rules.
+    GrantWithoutRules,
+    /// The limit is changed without the rules.
+    EditWithoutRules,
+    /// Grant does not compare the want.
+    GrantWithoutWant,
+    /// A hold of somebody outside has no lease.
+    HoldWithoutLease,
+    /// Release deletes whatever holds, whoever made it.
+    ReleaseByName,
+    /// A leader believes that what it reclaimed still holds its permits.
+    ReclaimKeepsPermits,
+    /// A leader does not count what it has on its way.
+    FlightsHoldNothing,
+    /// A claim takes all tasks of a pack with a lock.
+    LockTakesAll,
+    /// Park does not compare its record.
+    ParkWithoutReady,
+    /// What is parked is not looked at again.
+    ParkedIsForgotten,
 }

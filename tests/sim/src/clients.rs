@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 use crate::chronicle::Chronicle;
 use crate::dice::Dice;
+use crate::scarce::Scarce;
 
 /// 3 clients: enough that submits meet and share packs.
 pub(crate) const CLIENTS: usize = 3;
@@ -51,6 +52,7 @@ pub(crate) struct Client {
     dice: Dice,
     chronicle: Chronicle,
     known: Arc<Mutex<VecDeque<String>>>,
+    scarce: Option<Scarce>,
 }
 
 /// What came back.
@@ -67,6 +69,7 @@ impl Client {
         doors: &Doors,
         dice: &Dice,
         chronicle: &Chronicle,
+        scarce: Option<&Scarce>,
     ) -> Vec<Self> {
         let known = Arc::new(Mutex::new(VecDeque::new()));
         (0..count)
@@ -78,6 +81,7 @@ impl Client {
                 dice: dice.split(),
                 chronicle: chronicle.clone(),
                 known: Arc::clone(&known),
+                scarce: scarce.map(Scarce::split),
             })
             .collect()
     }
@@ -168,6 +172,9 @@ impl Client {
         }
         if self.dice.in_thousand(100) {
             task["timeout_ms"] = json!(self.dice.within(10..=2_000));
+        }
+        if let Some(scarce) = &self.scarce {
+            scarce.ask(&mut task);
         }
         task
     }

@@ -17,6 +17,7 @@ mod many;
 mod one;
 mod planted;
 mod recorder;
+mod scarce;
 mod scenario;
 mod weather;
 mod work;

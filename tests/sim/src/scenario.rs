@@ -15,6 +15,7 @@ use crate::chronicle::Chronicle;
 use crate::clients::{CLIENTS, Client};
 use crate::dice::Dice;
 use crate::faults::{self, Fault, NODES, Planned, Span};
+use crate::scarce::{Operator, Scarce, Somebody};
 use crate::world::{EPOCH_MS, Settings, World};
 use crate::{recorder, world};
 
@@ -59,8 +60,16 @@ pub(crate) async fn run(seed: u64) -> History {
     ));
     let began = Instant::now();
     let mut clients = JoinSet::new();
-    for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle) {
+    let scarce = Scarce::of(seed);
+    for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle, scarce.as_ref()) {
         clients.spawn(client.work(began + CLIENTS_UNTIL));
+    }
+    let mut others = JoinSet::new();
+    if let Some(scarce) = &scarce {
+        let operator = Operator::of(scarce, world.calm_connection());
+        others.spawn(operator.work(began + CLIENTS_UNTIL));
+        let somebody = Somebody::of(scarce, world.calm_connection());
+        others.spawn(somebody.work(began + CLIENTS_UNTIL));
     }
     for node in 0..NODES {
         world.start(node);
@@ -69,6 +78,11 @@ pub(crate) async fn run(seed: u64) -> History {
     break_and_mend(&mut world, &chronicle, began, planned).await;
     sleep_until(began + Duration::from_millis(FAULTS.until_ms)).await;
     world.heal();
+    while others.join_next().await.is_some() {}
+    if let Some(scarce) = &scarce {
+        let operator = Operator::of(scarce, world.calm_connection());
+        operator.relent().await;
+    }
     chronicle.saw(Entry::AllHealed);
     while clients.join_next().await.is_some() {}
     let _ = timeout(HEALS_WITHIN, drained(&world)).await;

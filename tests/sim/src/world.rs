@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tenure::clock::Clock;
 use tenure::config::{Config, Flags, Loaded, Sources};
 use tenure::node::{Node, Outside};
+use tenure::worker::{Machine, Reading};
 use tenure_chaos::history::{Marker, NodeEvent};
 use tenure_cluster::{Channel, Connection, Options};
 use tenure_embedded::Embedded;
@@ -141,6 +142,7 @@ impl World {
         let (name, incarnation) = (place.name, place.incarnation);
         let node_of = Node::new(config)
             .expect("the settings of the simulation hold")
+            .machine(Machine::of(Reading::default))
             .kinds(|builder| work::kinds(builder, name, incarnation, &self.chronicle));
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let (router, running) = node_of
