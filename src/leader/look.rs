@@ -9,9 +9,9 @@ use crate::planted::{self, Bug};
 use crate::store::{Corrupt, Idem, Keys, Next, Outcomes, decode};
 use crate::task::{Outcome, Pack, PackId, Which};
 
-/// 32 outcomes to one read: each is at most 1.5 MiB, etcd's limit for a request, so an answer stays far below the 256 MiB that are
-/// decoded, and takes no longer than a read may.
-const RESULTS_MAX: i64 = 32;
+/// 8 outcomes to one read: each is at most 1.5 MiB, etcd's limit for a request, so an answer is 12 MiB at most, far below the 256 MiB
+/// that are decoded, and is there in the time that a read may take on a slow machine too.
+const RESULTS_MAX: i64 = 8;
 
 /// What may become of a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
