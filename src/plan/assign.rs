@@ -142,6 +142,10 @@ impl<'a> Round<'a> {
                 return;
             }
             let weight = u64::from(want.seen.value.weight);
+            if self.gates.is_beyond(gate, weight) {
+                // A limit was lowered below it: it waits until that is raised, and holds up nobody.
+                continue;
+            }
             if self.gates.room(gate) < weight {
                 // The first of its gate has it to itself, and waits; in the last look there is nobody else left.
                 self.gates.keep(gate.clone());
@@ -208,6 +212,7 @@ impl<'a> Round<'a> {
             match self.gates.fit(head.lane, routing, tasks) {
                 Fit::Tasks(fit) => {
                     if self.start(queue, &head, fit) {
+                        queue.line.left(&head);
                         return true;
                     }
                     // Nobody has room for this kind: what follows in its lane waits too, other lanes do not.
@@ -218,6 +223,7 @@ impl<'a> Round<'a> {
                     let from = self.waiting(&head);
                     let (to, mark) = (place, true);
                     self.plan.push(Change::Park(Park { from, to, mark }));
+                    queue.line.left(&head);
                 }
                 Fit::Waits(_) | Fit::LaneWaits => queue.line.close(head.lane),
                 Fit::Passed => {}

@@ -27,7 +27,8 @@ pub(super) enum Fit {
     Waits(Place),
     /// It waits where it is, and so does all that is behind it in its lane.
     LaneWaits,
-    /// It waits where it is, for more than one semaphore that have too little left: what is behind it may pass.
+    /// It waits where it is, for more than one semaphore that have too little left, or for more than there ever is of one: what is
+    /// behind it may pass.
     Passed,
 }
 
@@ -67,6 +68,12 @@ impl<'a> Gates<'a> {
         self.kept.insert(gate);
     }
 
+    /// Whether so much is more than may ever be held of a gate, as its limit is: nothing is kept for that.
+    pub(super) fn is_beyond(&self, gate: &Gate, weight: u64) -> bool {
+        let limit = self.view.limits.limit(gate);
+        limit.is_some_and(|limit| weight > limit)
+    }
+
     /// What a record in this lane may do: all it asks for at once, or nothing.
     pub(super) fn fit(&mut self, lane: &Lane, routing: &Routing, tasks: usize) -> Fit {
         let mut most = if routing.alone() && !planted::is(Bug::LockShared) {
@@ -74,11 +81,16 @@ impl<'a> Gates<'a> {
         } else {
             tasks as u64
         };
-        let mut closed: Vec<(u8, Gate, u64)> = Vec::new();
+        let mut closed: Vec<Closed> = Vec::new();
         for (nth, (gate, weight)) in (0_u8..).zip(routing.gates()) {
-            let room = self.room(&gate);
-            match room / u64::from(weight.max(1)) {
-                0 => closed.push((nth, gate, room)),
+            let (room, weight) = (self.room(&gate), u64::from(weight.max(1)));
+            match room / weight {
+                0 => closed.push(Closed {
+                    nth,
+                    is_beyond: self.is_beyond(&gate, weight),
+                    is_shut: room == 0,
+                    gate,
+                }),
                 _ if planted::is(Bug::LockShared) && matches!(gate, Gate::Lock(_)) => {}
                 fit => most = most.min(fit),
             }
@@ -89,28 +101,42 @@ impl<'a> Gates<'a> {
         self.wait(lane, routing, &closed)
     }
 
-    /// Where a record waits whose gates are closed: each of these has too little left, none at all where the last number is 0.
-    fn wait(&mut self, lane: &Lane, routing: &Routing, closed: &[(u8, Gate, u64)]) -> Fit {
+    /// Where a record waits whose gates are closed.
+    fn wait(&mut self, lane: &Lane, routing: &Routing, closed: &[Closed]) -> Fit {
         let of_lane = |gate: &Gate| lane.gate.as_ref() == Some(gate);
-        if let [(nth, gate, _)] = closed {
-            if !of_lane(gate) {
-                return Fit::Waits(place(routing, *nth));
+        if let [only] = closed {
+            if !of_lane(&only.gate) {
+                return Fit::Waits(place(routing, only.nth));
+            }
+            if only.is_beyond && !only.is_shut {
+                return Fit::Passed;
             }
             // It is the first in line for what is left.
-            self.keep(gate.clone());
+            self.keep(only.gate.clone());
             return Fit::LaneWaits;
         }
         if closed
             .iter()
-            .any(|(_, gate, room)| of_lane(gate) && *room == 0)
+            .any(|gate| of_lane(&gate.gate) && gate.is_shut)
         {
             return Fit::LaneWaits;
         }
         let shut = closed
             .iter()
-            .find(|(_, gate, room)| !of_lane(gate) && *room == 0);
-        shut.map_or(Fit::Passed, |(nth, _, _)| Fit::Waits(place(routing, *nth)))
+            .find(|gate| !of_lane(&gate.gate) && gate.is_shut);
+        shut.map_or(Fit::Passed, |gate| Fit::Waits(place(routing, gate.nth)))
     }
+}
+
+/// A gate that has too little left for a record.
+struct Closed {
+    /// Which of the record's gates it is.
+    nth: u8,
+    gate: Gate,
+    /// The record asks for more than may ever be held.
+    is_beyond: bool,
+    /// Nothing at all is left.
+    is_shut: bool,
 }
 
 /// The place of the lane of this gate: the record's own, where it is filed under it.

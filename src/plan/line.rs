@@ -16,6 +16,8 @@ pub(super) struct Head<'a> {
     pub(super) lane: &'a Lane,
     pub(super) id: &'a RecordId,
     pub(super) seen: &'a Seen<Record>,
+    /// It is the last that the leader holds of its lane, and more is behind it.
+    hides: bool,
 }
 
 /// What comes first: the higher priority, then the older pack, then what names the record; and its lane, so that no two are one.
@@ -123,9 +125,20 @@ impl<'a> Line<'a> {
             first,
             rest,
         } = rank;
-        self.ended |= !self.add(lane, rest, hides) && hides;
+        let hides = !self.add(lane, rest, hides) && hides;
         let (id, seen) = first;
-        Head { lane, id, seen }
+        Head {
+            lane,
+            id,
+            seen,
+            hides,
+        }
+    }
+
+    /// Notes that a record leaves its lane: what is hidden behind it may come before all others, so nothing more is taken until that
+    /// is known. One that only waits where it is ends nothing.
+    pub(super) fn left(&mut self, head: &Head<'_>) {
+        self.ended |= head.hides;
     }
 
     /// Leaves a lane out from now on.

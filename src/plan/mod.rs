@@ -4,6 +4,9 @@
 #[path = "tests/ahead.rs"]
 mod ahead;
 mod assign;
+#[cfg(test)]
+#[path = "tests/beyond.rs"]
+mod beyond;
 mod gates;
 mod limits;
 #[cfg(test)]

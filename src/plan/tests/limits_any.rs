@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::Numbers;
 use super::limits_hold::{Leader, locks, permits, semaphore, world};
 use super::world::name;
+use super::{Numbers, Window};
 use crate::store::QueueRules;
 use crate::task::{Gate, Needs};
 
@@ -74,6 +74,41 @@ fn held(leader: &Leader, outside: &[(Gate, u128, u32)]) -> BTreeMap<Gate, u64> {
     held
 }
 
+/// What one of those who wait asks for: a task of a record, or somebody outside.
+fn asked(leader: &Leader) -> Vec<Vec<(Gate, u64)>> {
+    let view = &leader.world.view;
+    let records = view.lanes.values().flat_map(Window::iter);
+    let records = records.map(|(_, (_, seen))| {
+        let gates = seen.value.routing.gates();
+        gates
+            .map(|(gate, weight)| (gate, u64::from(weight)))
+            .collect()
+    });
+    let wants = view.limits.wants.iter();
+    let wants =
+        wants.map(|((gate, _), want)| vec![(gate.clone(), u64::from(want.seen.value.weight))]);
+    records.chain(wants).collect()
+}
+
+/// One who waits although all it asks for is left, and nobody else waits for more of the same than is left and may ever have it.
+fn could_run(
+    leader: &Leader,
+    limit: impl Fn(&Gate) -> u64,
+    held: &BTreeMap<Gate, u64>,
+) -> Option<Vec<(Gate, u64)>> {
+    let waiting = asked(leader);
+    let room = |gate: &Gate| limit(gate).saturating_sub(held.get(gate).copied().unwrap_or(0));
+    let waits_for = |gate: &Gate| {
+        let mut others = waiting.iter().flatten();
+        others.any(|(of, weight)| of == gate && *weight > room(gate) && *weight <= limit(gate))
+    };
+    let fits = |gates: &&Vec<(Gate, u64)>| {
+        let mut gates = gates.iter();
+        gates.all(|(gate, weight)| *weight <= room(gate) && !waits_for(gate))
+    };
+    waiting.iter().find(fits).cloned()
+}
+
 proptest! {
     /// Whatever is submitted, ends and is edited, and whoever leads: nothing is given beyond its limit, nothing that fits waits, and
     /// all of it runs in the end.
@@ -132,10 +167,14 @@ proptest! {
                 }
             }
             leader.lead(now);
-            for (gate, held) in held(&leader, &outside) {
+            let limit = |gate: &Gate| {
                 let default = if matches!(gate, Gate::Key(..)) { 2 } else { 1 };
-                let limit = limits.get(&gate).copied().unwrap_or(default);
-                let was = before.get(&gate).copied().unwrap_or(0);
+                limits.get(gate).copied().unwrap_or(default)
+            };
+            let held = held(&leader, &outside);
+            prop_assert_eq!(could_run(&leader, limit, &held), None, "it waits, {:?}", held);
+            for (gate, held) in held {
+                let (limit, was) = (limit(&gate), before.get(&gate).copied().unwrap_or(0));
                 prop_assert!(held <= limit.max(was), "{gate}: {held} of {limit}, {was} before");
             }
         }
