@@ -168,7 +168,8 @@ fn admitted(room: &Room, task: &NewTask, under: &str) -> Result<(), ApiError> {
         return Err(ApiError::Shed { queue, level, why });
     }
     // Of a batch that is refused for a later task, the earlier ones stay counted until the next look, a second later.
-    let unfit = room.door.rulebook.admit(&task.routing, 1).err();
+    let now = u64::from(task.run_at_ms.is_none());
+    let unfit = room.door.rulebook.admit(&task.routing, now).err();
     match unfit {
         None => Ok(()),
         Some(Unfit::Weight {

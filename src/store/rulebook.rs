@@ -15,7 +15,8 @@ use super::commit::Store;
 use super::keys::Live;
 use super::locate::LookError;
 use super::overview::{Count, decoded};
-use super::records::{Importance, Limit, QueueRules, decode};
+use super::records::decode;
+use super::rules::{Importance, Limit, QueueRules};
 use crate::task::{LIMIT_MAX, Name, Routing};
 
 /// 1 s between looks at the backlogs that are bounded, and after a look that failed.
@@ -68,12 +69,33 @@ struct Page {
 /// A queue whose backlog is bounded.
 struct Backlog {
     max: u64,
-    /// Pending tasks at the last look, and those that this node took since; 0 before the first look.
-    pending: AtomicU64,
+    /// Ready tasks at the last look.
+    counted: u64,
+    /// Tasks that this node ever took, shared by all pages: what is taken while a look goes on is not forgotten by it.
+    taken: Arc<AtomicU64>,
+    /// As many of those as there were when the last look began; what came in meanwhile may count twice until the next.
+    before: u64,
+}
+
+impl Backlog {
+    /// Counts so many more tasks where there is room for them.
+    ///
+    /// # Errors
+    /// About how many are pending, where there is not.
+    fn take(&self, tasks: u64) -> Result<(), u64> {
+        let taken = self.taken.fetch_add(tasks, Ordering::Relaxed);
+        let pending = self.counted + (taken - self.before);
+        if pending.saturating_add(tasks) <= self.max {
+            return Ok(());
+        }
+        self.taken.fetch_sub(tasks, Ordering::Relaxed);
+        Err(pending)
+    }
 }
 
 impl Rulebook {
-    /// Whether so many tasks of this routing may be submitted; then they are counted.
+    /// Whether so many tasks of this routing may be submitted, to be run at once; then they are counted. None are to be run later:
+    /// they are no backlog until they are due.
     ///
     /// # Errors
     /// [`Unfit`].
@@ -92,15 +114,10 @@ impl Rulebook {
                 });
             }
         }
-        let Some(backlog) = page.backlogs.get(&routing.queue) else {
+        let Some(backlog) = page.backlogs.get(&routing.queue).filter(|_| tasks > 0) else {
             return Ok(());
         };
-        let pending = backlog.pending.fetch_add(tasks, Ordering::Relaxed);
-        if pending.saturating_add(tasks) <= backlog.max {
-            return Ok(());
-        }
-        backlog.pending.fetch_sub(tasks, Ordering::Relaxed);
-        Err(Unfit::Backlog {
+        backlog.take(tasks).map_err(|pending| Unfit::Backlog {
             queue: routing.queue.clone(),
             pending,
             max: backlog.max,
@@ -119,7 +136,7 @@ impl Rulebook {
         let watch = || WatchSpec::key(store.keys().rules());
         let mut edits = store.connection().watch(watch());
         loop {
-            let look = timeout(LOOK_MAX, read(&store)).await;
+            let look = timeout(LOOK_MAX, read(&store, &self.page())).await;
             let again = match look {
                 Ok(Ok(page)) => {
                     let counted = !page.backlogs.is_empty();
@@ -168,8 +185,19 @@ async fn edited(edits: &mut Watch) -> bool {
     }
 }
 
-async fn read(store: &Store) -> Result<Page, LookError> {
+async fn read(store: &Store, last: &Page) -> Result<Page, LookError> {
     let (keys, mut page) = (store.keys(), Page::default());
+    let taken = |backlog: &Backlog| {
+        (
+            Arc::clone(&backlog.taken),
+            backlog.taken.load(Ordering::Relaxed),
+        )
+    };
+    let mut taken: BTreeMap<&Name, _> = last
+        .backlogs
+        .iter()
+        .map(|(name, backlog)| (name, taken(backlog)))
+        .collect();
     let revision = store.revision().await?;
     for kv in store.whole(&keys.semaphore_prefix(), revision).await? {
         if let Some(Live::Semaphore(name)) = keys.live(&kv.key) {
@@ -186,15 +214,21 @@ async fn read(store: &Store) -> Result<Page, LookError> {
             page.importances.insert(name.clone(), importance);
         }
         if let Some(max) = rules.backlog_max {
-            let pending = AtomicU64::new(pending(store, &name, revision).await?);
-            page.backlogs.insert(name, Backlog { max, pending });
+            let (taken, before) = taken.remove(&name).unwrap_or_default();
+            let backlog = Backlog {
+                max,
+                counted: ready(store, &name, revision).await?,
+                taken,
+                before,
+            };
+            page.backlogs.insert(name, backlog);
         }
     }
     Ok(page)
 }
 
-/// About how many tasks of a queue are pending.
-async fn pending(store: &Store, queue: &Name, revision: i64) -> Result<u64, LookError> {
+/// About how many tasks of a queue are ready.
+async fn ready(store: &Store, queue: &Name, revision: i64) -> Result<u64, LookError> {
     let range = Range::prefix(store.keys().ready_queue(queue))
         .limit(SAMPLE)
         .at(revision);
@@ -207,7 +241,10 @@ async fn pending(store: &Store, queue: &Name, revision: i64) -> Result<u64, Look
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Keys, encode};
     use crate::task::{Needs, Permit, Priority};
+    use tenure_cluster::{Connection, Options, Txn};
+    use tenure_testkit::Etcd;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -233,8 +270,13 @@ mod tests {
     fn book(semaphores: &[(&str, u32)], max: Option<u64>) -> Rulebook {
         let semaphores = semaphores.iter().map(|(of, limit)| (name(of), *limit));
         let backlog = |max| {
-            let pending = AtomicU64::new(5);
-            (name("q"), Backlog { max, pending })
+            let backlog = Backlog {
+                max,
+                counted: 5,
+                taken: Arc::default(),
+                before: 0,
+            };
+            (name("q"), backlog)
         };
         let page = Page {
             semaphores: semaphores.collect(),
@@ -269,5 +311,39 @@ mod tests {
         assert_eq!(book.admit(&routing(1), 3), Err(unfit));
         assert_eq!(book.admit(&routing(1), 2), Ok(()));
         assert!(book.admit(&routing(1), 1).is_err());
+        assert_eq!(book.admit(&routing(1), 0), Ok(()), "it is no backlog yet");
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_while_a_look_goes_on_is_counted_after_it_too() {
+        let etcd = Etcd::single();
+        let connection = Connection::open(Options::new(etcd.endpoints())).unwrap();
+        let store = Store::new(connection, Keys::new(&name("default")));
+        let rules = QueueRules {
+            backlog_max: Some(10),
+            ..QueueRules::default()
+        };
+        let put = Txn::new().put(store.keys().queue(&name("q")), encode(&rules));
+        assert!(store.connection().commit(&put).await.committed().is_some());
+        let book = Rulebook(Arc::new(RwLock::new(Arc::new(
+            read(&store, &Page::default()).await.unwrap(),
+        ))));
+
+        let page = book.page();
+        let mut looking = std::pin::pin!(read(&store, &page));
+        assert!(futures::poll!(&mut looking).is_pending(), "it has begun");
+        assert_eq!(book.admit(&routing(1), 8), Ok(()));
+        let next = looking.await.unwrap();
+        *book.0.write().unwrap() = Arc::new(next);
+        let unfit = Unfit::Backlog {
+            queue: name("q"),
+            pending: 8,
+            max: 10,
+        };
+        assert_eq!(book.admit(&routing(1), 3), Err(unfit));
+        // The next look begins with all of it, and finds what has come of it: nothing here.
+        let next = read(&store, &book.page()).await.unwrap();
+        *book.0.write().unwrap() = Arc::new(next);
+        assert_eq!(book.admit(&routing(1), 10), Ok(()));
     }
 }
