@@ -277,8 +277,13 @@ fn adaptive(adaptive: store::Adaptive) -> AdaptiveSlots {
         min: adaptive.min,
         max: adaptive.max,
         why: adaptive.why,
+        busy_percent: adaptive.busy_percent,
+        in_hand: adaptive.in_hand,
+        waited_ms: adaptive.waited_ms,
         cpu_percent: adaptive.cpu_percent,
+        cpu_stalled_percent: adaptive.cpu_stalled_percent,
         memory_percent: adaptive.memory_percent,
+        memory_stalled_percent: adaptive.memory_stalled_percent,
     }
 }
 
@@ -306,8 +311,13 @@ mod tests {
                 min: 2,
                 max: 32,
                 why: "memory".to_owned(),
+                busy_percent: 75,
+                in_hand: 3,
+                waited_ms: 1_200,
                 cpu_percent: None,
+                cpu_stalled_percent: None,
                 memory_percent: Some(93),
+                memory_stalled_percent: Some(21),
             }),
         };
         let seen = NodeSeen {
@@ -324,7 +334,8 @@ mod tests {
 
         assert_eq!(node["slots"], serde_json::json!({"total": 4, "busy": 4}));
         let adaptive = serde_json::json!({
-            "min": 2, "max": 32, "why": "memory", "cpu_percent": null, "memory_percent": 93
+            "min": 2, "max": 32, "why": "memory", "busy_percent": 75, "in_hand": 3, "waited_ms": 1_200,
+            "cpu_percent": null, "cpu_stalled_percent": null, "memory_percent": 93, "memory_stalled_percent": 21
         });
         assert_eq!(node["adaptive"], adaptive);
     }

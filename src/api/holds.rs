@@ -253,7 +253,7 @@ fn task(hold: &TaskHold) -> Holder {
         node: Some(hold.node.to_string()),
         attempt: Some(hold.attempt),
         holder: None,
-        since: None,
+        since: (hold.since_ms > 0).then(|| time(hold.since_ms)),
         ttl_ms: None,
     }
 }

@@ -150,9 +150,22 @@ fn one_node(node: &Node) -> String {
         |share: Option<u8>| share.map_or("unknown".to_owned(), |share| format!("{share} %"));
     let adaptive =
         |told: fn(&AdaptiveSlots) -> String| node.adaptive.as_ref().map(told).unwrap_or_default();
+    let work = node.adaptive.as_ref().map(|adaptive| {
+        format!(
+            "slots {} % in use, {} tasks in hand, {} ms in the queue at most",
+            adaptive.busy_percent, adaptive.in_hand, adaptive.waited_ms
+        )
+    });
     let used = node.adaptive.as_ref().map(|adaptive| {
         let [cpu, memory] = [adaptive.cpu_percent, adaptive.memory_percent].map(percent);
-        format!("processors {cpu}, memory {memory}")
+        let stalled = [
+            adaptive.cpu_stalled_percent,
+            adaptive.memory_stalled_percent,
+        ];
+        let [for_cpu, for_memory] = stalled.map(percent);
+        format!(
+            "processors {cpu} (waited for {for_cpu} of the time), memory {memory} (waited for {for_memory})"
+        )
     });
     let labels = node
         .labels
@@ -171,7 +184,8 @@ fn one_node(node: &Node) -> String {
             adaptive(|it| format!("{} to {}", it.min, it.max)),
         ),
         ("changed by", adaptive(|it| it.why.clone())),
-        ("in use then", used.unwrap_or_default()),
+        ("work then", work.unwrap_or_default()),
+        ("machine then", used.unwrap_or_default()),
         ("kinds", node.kinds.join(", ")),
         ("labels", labels.collect::<Vec<_>>().join(", ")),
         ("version", node.version.clone()),
@@ -272,8 +286,8 @@ mod tests {
 
     #[test]
     fn adaptive_slots_are_shown_with_their_range_and_what_changed_them() {
-        let adaptive =
-            json!({"min": 2, "max": 32, "why": "waits", "cpu_percent": 35, "memory_percent": null});
+        let adaptive = json!({"min": 2, "max": 32, "why": "waits", "busy_percent": 90, "in_hand": 3, "waited_ms": 1200,
+                "cpu_percent": 35, "cpu_stalled_percent": 0, "memory_percent": null, "memory_stalled_percent": null});
         let node = node(&adaptive);
 
         let list = nodes(std::slice::from_ref(&node));
@@ -283,11 +297,12 @@ mod tests {
         );
         let one = one_node(&node);
         for line in [
-            "slots        3 of 4 busy",
-            "adaptive     2 to 32",
-            "changed by   waits",
-            "in use then  processors 35 %, memory unknown",
-            "labels       gpu=1, zone=x",
+            "slots         3 of 4 busy",
+            "adaptive      2 to 32",
+            "changed by    waits",
+            "work then     slots 90 % in use, 3 tasks in hand, 1200 ms in the queue at most",
+            "machine then  processors 35 % (waited for 0 % of the time), memory unknown (waited for unknown)",
+            "labels        gpu=1, zone=x",
         ] {
             assert!(
                 one.lines().any(|shown| shown == line),

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::{RETRY, Shared};
 use crate::store::{self, Adaptive, NodeRecord};
-use crate::worker::pool::Decided;
+use crate::worker::pool::{Bounds, Decided};
 
 /// 2 copies of ours at most come to light in one write: of one whose answer was lost, and of one that was dropped before its answer.
 const COPIES_MAX: usize = 2;
@@ -121,14 +121,30 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             draining,
-            adaptive: self.slots.bounds().map(|bounds| Adaptive {
-                min: bounds.min,
-                max: bounds.max,
-                why: decided.decision.reason.word().to_owned(),
-                cpu_percent: decided.machine.cpu.map(percent),
-                memory_percent: decided.machine.memory.map(percent),
-            }),
+            adaptive: self.slots.bounds().map(|bounds| adaptive(bounds, decided)),
         }
+    }
+}
+
+/// How slots came to be as many: the decision, and what it was made from.
+fn adaptive(bounds: &Bounds, decided: &Decided) -> Adaptive {
+    let look = decided.look.as_ref();
+    let machine = look.map(|look| look.machine).unwrap_or_default();
+    Adaptive {
+        min: bounds.min,
+        max: bounds.max,
+        why: decided.decision.reason.word().to_owned(),
+        busy_percent: look.map_or(0, |look| {
+            percent(look.busy_mean / f64::from(look.slots.max(1)))
+        }),
+        in_hand: look.map_or(0, |look| look.in_hand),
+        waited_ms: look.map_or(0, |look| {
+            u64::try_from(look.waited.as_millis()).unwrap_or(u64::MAX)
+        }),
+        cpu_percent: machine.cpu.map(percent),
+        cpu_stalled_percent: machine.cpu_stalled.map(percent),
+        memory_percent: machine.memory.map(percent),
+        memory_stalled_percent: machine.memory_stalled.map(percent),
     }
 }
 
@@ -195,7 +211,7 @@ mod tests {
                 slots,
                 reason: Reason::Waits,
             },
-            machine: Reading::default(),
+            look: None,
         });
     }
 

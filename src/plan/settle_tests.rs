@@ -22,6 +22,7 @@ fn run(which: Which, tally: Tally) -> Run {
         decided: 9,
         n: 0,
         ready_ms: 0,
+        claimed_ms: 0,
         inline: None,
     }
 }

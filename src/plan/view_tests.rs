@@ -92,6 +92,7 @@ fn run(tasks: u8) -> Run {
         decided: 6,
         n: 0,
         ready_ms: 0,
+        claimed_ms: 0,
         inline: None,
     }
 }

@@ -11,7 +11,8 @@ use super::commit::Store;
 use super::keys::{Lane, Live};
 use super::locate::LookError;
 use super::overview::Count;
-use super::records::{Limit, Outside, Released, Seen, decode};
+use super::records::{Outside, Released, Seen, decode};
+use super::rules::Limit;
 use super::scan::looked;
 use crate::task::{Gate, Name, PackId, Routing, Tally, TaskId, Which};
 
@@ -50,6 +51,8 @@ pub struct TaskHold {
     pub fence: i64,
     /// How much it holds.
     pub weight: u32,
+    /// Since when, in milliseconds since 1970; 0 where that is not known.
+    pub since_ms: u64,
 }
 
 /// Somebody outside who holds it or waits for it.
@@ -78,6 +81,8 @@ struct Head {
     which: Which,
     #[serde(default)]
     tally: Tally,
+    #[serde(default)]
+    claimed_ms: u64,
 }
 
 /// What is gathered, by gate.
@@ -235,6 +240,7 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
                     attempt: head.tally.attempts + 1,
                     fence: kv.create_revision,
                     weight,
+                    since_ms: head.claimed_ms,
                 });
             }
         }

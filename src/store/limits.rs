@@ -6,7 +6,8 @@ use tenure_cluster::{Failure, Outcome, Range};
 
 use super::commit::Store;
 use super::locate::{LookError, first};
-use super::records::{Limit, QueueRules, Seen, encode};
+use super::records::{Seen, encode};
+use super::rules::{Limit, QueueRules};
 use super::scan::looked;
 use super::txns;
 use crate::task::Name;

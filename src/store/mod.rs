@@ -21,6 +21,7 @@ mod outside;
 mod overview;
 mod records;
 mod rulebook;
+mod rules;
 mod scan;
 mod standing;
 mod submit;
@@ -46,11 +47,11 @@ pub use news::{Herald, Listener, News, news};
 pub use outside::{Asked, OutsideError, OutsideSeen, Turn, WANTS_MAX};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
-    Adaptive, Attempt, Corrupt, EndedBy, Idem, Importance, Limit, Next, NodeRecord, Outcomes,
-    Outside, Paused, QueueRules, Rate, Record, Released, Run, Seen, Stop, TermRecord, decode,
-    encode,
+    Adaptive, Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
+    Released, Run, Seen, Stop, TermRecord, decode, encode,
 };
 pub use rulebook::{Rulebook, Unfit};
+pub use rules::{Importance, Limit, Paused, QueueRules, Rate};
 pub use standing::Standing;
 pub use submit::{
     Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,

@@ -97,12 +97,27 @@ pub struct Adaptive {
     pub max: u32,
     /// A word for what the last change was decided by.
     pub why: String,
+    /// How many of the slots were in use then, on average since the look before, in percent.
+    #[serde(default)]
+    pub busy_percent: u8,
+    /// How many tasks in hand waited for a slot then.
+    #[serde(default)]
+    pub in_hand: u32,
+    /// How long the one had waited in the queue that had waited longest, in milliseconds.
+    #[serde(default)]
+    pub waited_ms: u64,
     /// How much of the processors was in use then, in percent; none where it was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<u8>,
+    /// How much of the time work waited for a processor, in percent; none where it was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_stalled_percent: Option<u8>,
     /// How much of the memory was in use then, in percent; none where it was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_percent: Option<u8>,
+    /// How much of the time work waited for memory, in percent; none where it was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_stalled_percent: Option<u8>,
 }
 
 /// Waiting work: a pack and which of its tasks. The value of a `live/ready`, `live/due` or `dead` key.
@@ -162,6 +177,9 @@ pub struct Run {
     /// Since when its tasks were ready, in milliseconds since 1970.
     #[serde(default)]
     pub ready_ms: u64,
+    /// When it was claimed, in milliseconds since 1970 by the leader's clock; 0 where a claim does not say.
+    #[serde(default)]
+    pub claimed_ms: u64,
     /// The whole pack, where it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inline: Option<Box<Pack>>,
@@ -243,65 +261,6 @@ pub enum Next {
     },
 }
 
-/// How much of a semaphore there is: the value of `live/sem/<name>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit {
-    /// 0 to [`crate::task::LIMIT_MAX`].
-    pub limit: u32,
-}
-
-/// How work of a queue is given out: the value of `live/queue/<name>`; a queue without one has none of these rules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueRules {
-    /// Its share beside other queues, 1 to 1,000; none is 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    /// How many of its tasks are claimed at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<u32>,
-    /// How many of one concurrency key are claimed at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_key: Option<u32>,
-    /// How fast they are started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<Rate>,
-    /// How many ready and scheduled records it may have before submits are refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backlog_max: Option<u64>,
-    /// How long its submits are taken where there is not enough for all; none is normal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub importance: Option<Importance>,
-    /// Why nothing of it is started; none where it is not paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused: Option<Paused>,
-}
-
-/// Whose submits are refused first where there is not enough for all.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Importance {
-    /// First.
-    Low,
-    /// After those.
-    #[default]
-    Normal,
-    /// Last.
-    High,
-}
-
-/// A token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rate {
-    /// Tasks in so many milliseconds: 1 to 1,000,000.
-    pub tasks: u32,
-    /// The milliseconds, 1 to 86,400,000.
-    pub per_ms: u32,
-    /// Tasks at once after a pause, 1 to 1,000,000.
-    pub burst: u32,
-}
-
 /// Who waits for a lock or permits, or holds them, without being a task: the value of `live/want` and `live/hold` keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
@@ -329,16 +288,6 @@ pub struct Released {
     /// When it was taken, in milliseconds since 1970.
     pub at_ms: u64,
     /// Why, in the words of who did it.
-    pub reason: String,
-}
-
-/// Why a queue is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: u64,
-    /// What the one who paused it said.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 

@@ -8,7 +8,8 @@ use tenure_cluster::KeyValue;
 use super::commit::Store;
 use super::keys::Live;
 use super::locate::LookError;
-use super::records::{Limit, Outside, QueueRules, decode};
+use super::records::{Outside, decode};
+use super::rules::{Limit, QueueRules};
 use super::scan::looked;
 use crate::task::{Gate, Name, PackId, Routing, Which};
 

@@ -250,6 +250,7 @@ fn claim(keys: &Keys, assign: &Assign) -> Txn {
             decided: assign.decided,
             n: 0,
             ready_ms: record.since_ms,
+            claimed_ms: from.now_ms,
             inline: record.inline.clone(),
         };
         if !planted::is(Bug::AssignWithoutNode) {

@@ -84,6 +84,7 @@ fn run(tasks: usize, created: i64) -> Seen<Run> {
             n: 0,
             covers: true,
             ready_ms: 1,
+            claimed_ms: 1,
             inline: None,
         },
         created,

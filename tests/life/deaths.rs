@@ -274,6 +274,7 @@ async fn an_orphan_is_found_however_busy_the_cluster_is() {
         decided: 1,
         n: 0,
         ready_ms: 0,
+        claimed_ms: 0,
         inline: seen.value.inline.clone(),
     };
     let keys = cluster.store.keys();

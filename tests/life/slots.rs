@@ -63,6 +63,7 @@ async fn adaptive_slots_grow_while_work_waits_and_shrink_when_idle_in_one_sessio
     let grown = slots(&cluster, "a", 8).await.adaptive.unwrap();
     assert_eq!((grown.min, grown.max), (1, 8));
     assert_eq!(grown.why, "waits");
+    assert!(grown.in_hand > 0 || grown.waited_ms > 0, "{grown:?}");
     assert_eq!(
         (grown.cpu_percent, grown.memory_percent),
         (Some(20), Some(30))

@@ -265,13 +265,9 @@ async fn a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not(backend: Backe
             .contains("cancel the task")
     );
     let seen = stage.get(LOCK).await;
-    assert_eq!(
-        (
-            &seen.body["holds"][0]["node"],
-            &seen.body["holds"][0]["attempt"]
-        ),
-        (&json!("a"), &json!(1))
-    );
+    let told = ["node", "attempt", "since"].map(|part| seen.body["holds"][0][part].clone());
+    let should = [json!("a"), json!(1), json!("2023-11-14T22:13:20.000Z")];
+    assert_eq!(told, should);
 }
 
 impl Open {
@@ -299,6 +295,7 @@ impl Open {
             decided: 1,
             n: 0,
             ready_ms: 0,
+            claimed_ms: 1_700_000_000_000,
             inline: None,
         };
         let claim = ClaimId { term: 1, number: 1 };

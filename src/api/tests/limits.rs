@@ -239,6 +239,7 @@ fn run() -> Run {
         decided: 1,
         n: 0,
         ready_ms: 1,
+        claimed_ms: 1,
         inline: None,
     }
 }

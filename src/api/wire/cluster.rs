@@ -157,10 +157,20 @@ pub struct AdaptiveSlots {
     /// Why they changed last: `start`, `waits` (all were taken and work waited), `busy` (all were taken), `idle` (they were spare for
     /// long), `cpu` or `memory` (the machine was short of it), `unknown` (all were taken, and how the machine is used is not known).
     pub why: String,
-    /// How much of the processors was in use then, in percent; null where that was not known.
+    /// How many of the slots were in use then, on average, in percent; 0 at the start, like the next two.
+    pub busy_percent: u8,
+    /// How many tasks in hand waited for a slot then.
+    pub in_hand: u32,
+    /// How long a task had waited in the queue at most, in milliseconds.
+    pub waited_ms: u64,
+    /// How much of the processors was in use then, in percent; null where that was not known, like the next three.
     pub cpu_percent: Option<u8>,
-    /// How much of the memory was in use then, in percent; null where that was not known.
+    /// How much of the time work waited for a processor, in percent.
+    pub cpu_stalled_percent: Option<u8>,
+    /// How much of the memory was in use then, in percent.
     pub memory_percent: Option<u8>,
+    /// How much of the time work waited for memory, in percent.
+    pub memory_stalled_percent: Option<u8>,
 }
 
 /// All nodes.

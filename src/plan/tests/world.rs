@@ -165,6 +165,7 @@ impl World {
             decided: 1,
             n: 0,
             ready_ms: 0,
+            claimed_ms: 0,
             inline: None,
         };
         let claim = ClaimId {
@@ -201,6 +202,7 @@ impl World {
                 decided: assign.decided,
                 n: 0,
                 ready_ms: record.since_ms,
+                claimed_ms: record.since_ms,
                 inline: None,
             };
             (take.node.clone(), take.claim, run)

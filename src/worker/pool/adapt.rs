@@ -103,10 +103,11 @@ impl Pool {
                 from = slots,
                 to = decision.slots,
                 reason = decision.reason.word(),
-                busy = look.busy,
+                ?look,
                 "slots change"
             );
-            self.slots.decide(Decided { decision, machine });
+            let look = Some(look);
+            self.slots.decide(Decided { decision, look });
         }
     }
 }

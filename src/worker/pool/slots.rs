@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Bounds, Decision, Reason};
-use crate::worker::machine::{Machine, Reading};
+use super::{Bounds, Decision, Look, Reason};
+use crate::worker::machine::Machine;
 
 /// A node's slots, shared by its worker, which decides and uses them, and whoever writes the node's record. A cheap handle; it
 /// outlives sessions.
@@ -21,8 +21,8 @@ pub struct Slots {
 pub struct Decided {
     /// The decision.
     pub decision: Decision,
-    /// The machine then.
-    pub machine: Reading,
+    /// What it was decided from; none at the start.
+    pub look: Option<Look>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl Slots {
                 slots,
                 reason: Reason::Start,
             },
-            machine: Reading::default(),
+            look: None,
         };
         let stand = Stand {
             decided,

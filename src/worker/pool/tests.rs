@@ -291,7 +291,7 @@ fn decided(slots: u32) -> Decided {
             slots,
             reason: Reason::Busy,
         },
-        machine: Reading::default(),
+        look: None,
     }
 }
 
