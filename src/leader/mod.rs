@@ -137,6 +137,7 @@ fn tell_nodes(view: &View) {
 /// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
 async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
     let mut numbers = Numbers::of_term(term.revision());
+    let since = Instant::now();
     loop {
         let began = Instant::now();
         let view = match load::load(&post.store, term.activated(), post.window).await {
@@ -166,6 +167,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             pause: None,
             looked_at: None,
             turn: Turn::default(),
+            since,
         };
         if desk.run(&mut numbers).await == Round::TermLost {
             return;
@@ -193,6 +195,8 @@ struct Desk<'a> {
     looked_at: Option<(u64, Instant)>,
     /// What goes first in the next round.
     turn: Turn,
+    /// When the term's scheduling began.
+    since: Instant,
 }
 
 impl Desk<'_> {
@@ -268,6 +272,8 @@ impl Desk<'_> {
     fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
         let orphans = self.orphans();
         let (rules, reserved) = (self.rules(), self.flights.reserved());
+        let lasted = self.since.elapsed().as_millis();
+        numbers.turns.at(u64::try_from(lasted).unwrap_or(u64::MAX));
         let changes = next(
             &self.view,
             reserved,
@@ -314,12 +320,12 @@ impl Desk<'_> {
         let due = due
             .map(|(_, (due_ms, _, _))| *due_ms)
             .filter(|_| self.flights.has_room());
+        let due = due.map(|due_ms| due_ms.saturating_sub(self.post.store.now_ms()));
         let token = turns
-            .next_token_ms(&self.view)
+            .next_token_in_ms(&self.view)
             .filter(|_| self.flights.has_room());
-        let until_due = due.into_iter().chain(token).min().map_or(TICK, |next| {
-            Duration::from_millis(next.saturating_sub(self.post.store.now_ms()))
-        });
+        let until_due = due.into_iter().chain(token).min();
+        let until_due = until_due.map_or(TICK, Duration::from_millis);
         let pause = self
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));

@@ -10,7 +10,7 @@ use super::room::{Room, rooms, share};
 use super::turns::{Order, Turns};
 use super::view::View;
 use crate::store::{Assign, Change, DropLane, Grant, Lane, Park, Waiting};
-use crate::task::{ClaimId, Gate, Name};
+use crate::task::{ClaimId, Gate, Name, Routing};
 
 /// Makes the numbers of claims: each term counts anew from 1, so no two claims share an id. Remembers whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,13 +129,13 @@ impl<'a> Round<'a> {
     /// Serves those who wait outside, the oldest of each gate first.
     fn grant(&mut self, before: Before) {
         let mut done: BTreeSet<&Gate> = BTreeSet::new();
-        for ((gate, id), want) in &self.view.limits.wants {
-            let key = self.view.keys().want(gate, *id);
-            let gone = !self.reserved.frees(&key, want.seen.modified);
-            if gone || done.contains(gate) || self.granted.contains(id) {
+        for (gate, id, want) in self.view.limits.in_line() {
+            let tasks_turn = before == Before::Tasks && self.numbers.turns.is_tasks(gate);
+            if tasks_turn || done.contains(gate) || self.granted.contains(&id) {
                 continue;
             }
-            if before == Before::Tasks && self.numbers.turns.is_tasks(gate) {
+            let key = self.view.keys().want(gate, id);
+            if !self.reserved.frees(&key, want.seen.modified) {
                 continue;
             }
             if self.granted.len() >= GRANTS_MAX {
@@ -154,10 +154,10 @@ impl<'a> Round<'a> {
             }
             self.gates.give(gate.clone(), weight);
             self.numbers.turns.gave_outside(gate);
-            self.granted.insert(*id);
+            self.granted.insert(id);
             self.plan.push(Change::Grant(Grant {
                 gate: gate.clone(),
-                id: *id,
+                id,
                 want: want.seen.clone(),
                 lease: want.lease,
                 rules: self.view.limits.rules,
@@ -200,7 +200,7 @@ impl<'a> Round<'a> {
             return 0;
         }
         let room = self.view.limits.queue_room(name, self.reserved);
-        room.min(self.numbers.turns.tokens(name, rules, self.now_ms))
+        room.min(self.numbers.turns.tokens(name, rules))
     }
 
     /// Starts one record of a queue; false where it has none that can start now.
@@ -209,27 +209,47 @@ impl<'a> Round<'a> {
             let tasks = usize::try_from(queue.allowed).unwrap_or(usize::MAX);
             let routing = &head.seen.value.routing;
             let tasks = tasks.min(head.seen.value.which.len());
+            if !self.has_node(routing) {
+                // Nobody has room for this kind: what follows in its lane waits too, other lanes do not, and nothing is kept for it.
+                queue.line.close(&head);
+                continue;
+            }
             match self.gates.fit(head.lane, routing, tasks) {
                 Fit::Tasks(fit) => {
                     if self.start(queue, &head, fit) {
                         queue.line.left(&head);
                         return true;
                     }
-                    // Nobody has room for this kind: what follows in its lane waits too, other lanes do not.
-                    queue.line.close(head.lane);
+                    queue.line.close(&head);
                 }
+                Fit::Waits(_) if !self.may_leave(&head) => {}
                 Fit::Waits(place) if self.parks < PARKS_MAX && self.has_room() => {
                     self.parks += 1;
+                    if let Some(gate) = passing(&head) {
+                        self.numbers.turns.left(gate);
+                    }
                     let from = self.waiting(&head);
                     let (to, mark) = (place, true);
                     self.plan.push(Change::Park(Park { from, to, mark }));
                     queue.line.left(&head);
                 }
-                Fit::Waits(_) | Fit::LaneWaits => queue.line.close(head.lane),
+                Fit::Waits(_) | Fit::LaneWaits => queue.line.close(&head),
                 Fit::Passed => {}
             }
         }
         false
+    }
+
+    /// Whether any node takes work of this routing now.
+    fn has_node(&self, routing: &Routing) -> bool {
+        let (view, now_ms) = (self.view, self.now_ms);
+        let mut rooms = self.rooms.iter();
+        rooms.any(|room| room.has_room(view, routing, now_ms))
+    }
+
+    /// Whether a record that waits for another gate than that of its lane may go there.
+    fn may_leave(&self, head: &Head<'_>) -> bool {
+        passing(head).is_none_or(|gate| self.numbers.turns.may_leave(gate))
     }
 
     fn next_of(&self, queue: &mut Queue<'a>) -> Option<Head<'a>> {
@@ -304,6 +324,12 @@ impl<'a> Round<'a> {
         let drops: Vec<Change> = drops.collect();
         self.plan.extend(drops);
     }
+}
+
+/// The lock or key whose lane a record is in.
+fn passing<'a>(head: &Head<'a>) -> Option<&'a Gate> {
+    let gate = head.lane.gate.as_ref();
+    gate.filter(|_| head.lane.is_passing())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What only so many may hold, how much of it is held and who outside waits for it, folded from events; gives nothing away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_cluster::KeyValue;
 
@@ -23,8 +23,10 @@ pub struct Want {
 pub struct Limits {
     /// Mod revision of the mark of edits.
     pub rules: i64,
-    /// Who waits outside; ids grow with time, so the first of a gate waits longest.
+    /// Who waits outside.
     pub wants: BTreeMap<(Gate, u128), Want>,
+    /// Their order: by gate, then by the revision that their wait began at. Ids are made by clocks of their own.
+    line: BTreeSet<(Gate, i64, u128)>,
     semaphores: BTreeMap<Name, u32>,
     queues: BTreeMap<Name, QueueRules>,
     /// Weights of those who hold outside.
@@ -55,6 +57,19 @@ impl Limits {
             held += reserved.gates.get(gate).copied().unwrap_or(0);
         }
         limit.saturating_sub(held)
+    }
+
+    /// Who waits outside, by gate, and of each gate who waits longest first.
+    pub fn in_line(&self) -> impl Iterator<Item = (&Gate, u128, &Want)> {
+        let want = |(gate, _, id): &(Gate, i64, u128)| self.wants.get(&(gate.clone(), *id));
+        let line = self.line.iter();
+        line.filter_map(move |place| Some((&place.0, place.2, want(place)?)))
+    }
+
+    /// Whether anybody outside waits for a gate.
+    pub fn is_wanted(&self, gate: &Gate) -> bool {
+        let mut from = self.line.range((gate.clone(), i64::MIN, 0)..);
+        from.next().is_some_and(|(of, _, _)| of == gate)
     }
 
     /// The rules of a queue; none where it has none.
@@ -101,12 +116,17 @@ impl Limits {
             seen: Seen::of(kv)?,
             lease: kv.lease,
         };
+        self.drop_want(gate.clone(), id);
+        self.line.insert((gate.clone(), want.seen.created, id));
         self.wants.insert((gate, id), want);
         Ok(())
     }
 
     pub(super) fn drop_want(&mut self, gate: Gate, id: u128) {
-        self.wants.remove(&(gate, id));
+        let key = (gate, id);
+        if let Some(want) = self.wants.remove(&key) {
+            self.line.remove(&(key.0, want.seen.created, id));
+        }
     }
 
     pub(super) fn put_hold(&mut self, gate: Gate, id: u128, kv: &KeyValue) -> Result<(), Corrupt> {

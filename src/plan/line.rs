@@ -18,6 +18,8 @@ pub(super) struct Head<'a> {
     pub(super) seen: &'a Seen<Record>,
     /// It is the last that the leader holds of its lane, and more is behind it.
     hides: bool,
+    /// Where the one behind it stands.
+    next: Option<Order<'a>>,
 }
 
 /// What comes first: the higher priority, then the older pack, then what names the record; and its lane, so that no two are one.
@@ -62,8 +64,8 @@ impl<'a> Line<'a> {
                     .filter(|(key, (_, seen))| reserved.frees(key, seen.modified));
                 let records: Records<'a> = Box::new(free);
                 let line = lines.entry(&lane.queue).or_default();
-                let is_there = line.add(lane, records, window.hides());
-                if !is_there && window.hides() {
+                let first = line.add(lane, records, window.hides());
+                if first.is_none() && window.hides() {
                     awaited.insert(&lane.queue);
                 }
             }
@@ -73,11 +75,9 @@ impl<'a> Line<'a> {
             .filter(move |(queue, _)| !awaited.contains(queue))
     }
 
-    /// Puts a lane where its first record belongs; false where it has none.
-    fn add(&mut self, lane: &'a Lane, mut rest: Records<'a>, hides: bool) -> bool {
-        let Some((_, (id, seen))) = rest.next() else {
-            return false;
-        };
+    /// Puts a lane where its first record belongs, and says where that is; none where it has none.
+    fn add(&mut self, lane: &'a Lane, mut rest: Records<'a>, hides: bool) -> Option<Order<'a>> {
+        let (_, (id, seen)) = rest.next()?;
         let order = (lane.priority.inverted(), id.pack, id.origin, id.n, lane);
         let first = (id, seen);
         let rank = Rank {
@@ -87,7 +87,7 @@ impl<'a> Line<'a> {
             rest,
         };
         self.ranks.insert(order, rank);
-        true
+        Some(order)
     }
 
     /// Takes the first record.
@@ -125,25 +125,28 @@ impl<'a> Line<'a> {
             first,
             rest,
         } = rank;
-        let hides = !self.add(lane, rest, hides) && hides;
+        let next = self.add(lane, rest, hides);
         let (id, seen) = first;
         Head {
             lane,
             id,
             seen,
-            hides,
+            hides: hides && next.is_none(),
+            next,
         }
     }
 
     /// Notes that a record leaves its lane: what is hidden behind it may come before all others, so nothing more is taken until that
     /// is known. One that only waits where it is ends nothing.
-    pub(super) fn left(&mut self, head: &Head<'_>) {
+    pub(super) fn left(&mut self, head: &Head<'a>) {
         self.ended |= head.hides;
     }
 
-    /// Leaves a lane out from now on.
-    pub(super) fn close(&mut self, lane: &Lane) {
-        self.ranks.retain(|_, rank| rank.lane != lane);
+    /// Leaves the lane of a record out from now on.
+    pub(super) fn close(&mut self, head: &Head<'a>) {
+        if let Some(next) = &head.next {
+            self.ranks.remove(next);
+        }
     }
 }
 

@@ -103,6 +103,11 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// Whether it takes at least one task of the record now.
+    pub(super) fn has_room(&self, view: &View, routing: &Routing, now_ms: u64) -> bool {
+        self.score(view, routing, now_ms).is_some()
+    }
+
     /// Whether it runs the kind and has the labels that are required.
     fn takes(&self, routing: &Routing) -> bool {
         runs(self.node, routing)

@@ -25,9 +25,15 @@ pub(super) const AGED_MS: u64 = 60_000;
 /// 1,000,000 parts to a token.
 const TOKEN: u64 = 1_000_000;
 
+/// 8 records at most leave the lane of a lock or key that is free for another that is not, until it is given: those behind them that
+/// need no other are seen, and a backlog that needs both is not moved to and fro whenever one of the two changes.
+const LEAVES_MAX: u32 = 8;
+
 /// What each queue has had in this term. A new term begins anew, with empty buckets: so a rate holds over a change of leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turns {
+    /// How long the term has lasted, in milliseconds, by a clock that nobody sets: buckets fill by this one.
+    at_ms: u64,
     /// Where the queue that was served last began.
     now: u64,
     /// Counts records served.
@@ -35,6 +41,8 @@ pub struct Turns {
     queues: BTreeMap<Name, Turn>,
     /// Gates whose last grant went outside while tasks waited: those go first now.
     outside: BTreeSet<Gate>,
+    /// How many records have left the lane of a lock or key while it was free.
+    left: BTreeMap<Gate, u32>,
 }
 
 /// What one queue has had.
@@ -52,9 +60,12 @@ struct Turn {
 /// Tokens of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bucket {
+    rate: Rate,
     /// In parts of a token.
     parts: u64,
-    /// When it was looked at last, in milliseconds since 1970.
+    /// What is left over of the last part, in shares of which `per_ms` make a part: the slowest rate has less than one in a look.
+    shares: u128,
+    /// When it was looked at last, in milliseconds of the term.
     at_ms: u64,
 }
 
@@ -62,6 +73,11 @@ struct Bucket {
 pub(super) type Order = (u64, u64);
 
 impl Turns {
+    /// Notes how long the term has lasted, in milliseconds, by a clock that nobody sets.
+    pub fn at(&mut self, ms: u64) {
+        self.at_ms = self.at_ms.max(ms);
+    }
+
     /// Where a queue stands.
     pub(super) fn order(&self, queue: &Name) -> Order {
         let turn = self.queues.get(queue);
@@ -89,7 +105,8 @@ impl Turns {
     }
 
     /// How many tasks of a queue may be started now by its rate.
-    pub(super) fn tokens(&mut self, queue: &Name, rules: Option<&QueueRules>, now_ms: u64) -> u64 {
+    pub(super) fn tokens(&mut self, queue: &Name, rules: Option<&QueueRules>) -> u64 {
+        let at_ms = self.at_ms;
         let Some(rate) = rules.and_then(|rules| rules.rate) else {
             if let Some(turn) = self.queues.get_mut(queue) {
                 turn.bucket = None;
@@ -98,26 +115,34 @@ impl Turns {
         };
         let turn = self.queues.entry(queue.clone()).or_default();
         let mut bucket = turn.bucket.unwrap_or(Bucket {
+            rate,
             parts: 0,
-            at_ms: now_ms,
+            shares: 0,
+            at_ms,
         });
-        bucket.fill(rate, now_ms);
+        bucket.fill(rate, at_ms);
         turn.bucket = Some(bucket);
         bucket.parts / TOKEN
     }
 
-    /// When the first queue that has work and no token has one, in milliseconds since 1970; none where none waits for that.
-    pub fn next_token_ms(&self, view: &View) -> Option<u64> {
-        let waiting = |queue: &Name| {
-            let mut lanes = view.lanes.iter();
-            lanes.any(|(lane, window)| lane.queue == *queue && !window.is_empty())
-        };
-        let next = |(queue, rules): (&Name, &QueueRules)| {
+    /// In how many milliseconds the first queue that has work and no token has one; none where none waits for that. A queue that was
+    /// not looked at, since it is paused or nobody runs its work, waits for no token.
+    pub fn next_token_in_ms(&self, view: &View) -> Option<u64> {
+        let next = |queue: &Name, rules: &QueueRules| {
             let bucket = self.queues.get(queue)?.bucket?;
-            let next = bucket.next_ms(rules.rate?)?;
-            waiting(queue).then_some(next)
+            let in_ms = bucket.next_ms(rules.rate?)?.checked_sub(self.at_ms)?;
+            (rules.paused.is_none() && in_ms > 0).then_some(in_ms)
         };
-        view.limits.ruled().filter_map(next).min()
+        let ruled = view.limits.ruled();
+        let coming = ruled.filter_map(|(queue, rules)| Some((queue, next(queue, rules)?)));
+        let coming: BTreeMap<&Name, u64> = coming.collect();
+        if coming.is_empty() {
+            return None;
+        }
+        let lanes = view.lanes.iter().filter(|(_, window)| !window.is_empty());
+        lanes
+            .filter_map(|(lane, _)| coming.get(&lane.queue).copied())
+            .min()
     }
 
     /// Forgets queues that have no lane, and gates that nobody outside waits for. A queue that is only empty is remembered.
@@ -127,9 +152,26 @@ impl Turns {
             self.queues.retain(|queue, _| there.contains(queue));
         }
         if !self.outside.is_empty() {
-            let wanted = |gate: &Gate| view.limits.wants.keys().any(|(of, _)| of == gate);
-            self.outside.retain(wanted);
+            self.outside.retain(|gate| view.limits.is_wanted(gate));
         }
+        if self.left.len() > view.passing.len() {
+            let there: BTreeSet<&Gate> = view
+                .passing
+                .keys()
+                .filter_map(|lane| lane.gate.as_ref())
+                .collect();
+            self.left.retain(|gate, _| there.contains(gate));
+        }
+    }
+
+    /// Whether a record may leave the lane of this lock or key although that is free.
+    pub(super) fn may_leave(&self, gate: &Gate) -> bool {
+        self.left.get(gate).is_none_or(|left| *left < LEAVES_MAX)
+    }
+
+    /// Notes that one did.
+    pub(super) fn left(&mut self, gate: &Gate) {
+        *self.left.entry(gate.clone()).or_default() += 1;
     }
 
     /// The queues that it knows of.
@@ -146,29 +188,36 @@ impl Turns {
     /// Notes that the gate was given to somebody outside.
     pub(super) fn gave_outside(&mut self, gate: &Gate) {
         self.outside.insert(gate.clone());
+        self.left.remove(gate);
     }
 
     /// Notes that the gate was given to a task.
     pub(super) fn gave_tasks(&mut self, gate: &Gate) {
         self.outside.remove(gate);
+        self.left.remove(gate);
     }
 }
 
 impl Bucket {
-    fn fill(&mut self, rate: Rate, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.at_ms);
+    fn fill(&mut self, rate: Rate, at_ms: u64) {
+        if rate != self.rate {
+            (self.rate, self.shares) = (rate, 0);
+        }
+        let elapsed_ms = at_ms.saturating_sub(self.at_ms);
         let full = u64::from(rate.burst).saturating_mul(TOKEN);
-        let per_ms = u128::from(rate.tasks) * u128::from(TOKEN);
-        let more = u128::from(elapsed_ms) * per_ms / u128::from(rate.per_ms.max(1));
-        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let each_ms = u128::from(rate.tasks) * u128::from(TOKEN);
+        let shares = self.shares + u128::from(elapsed_ms) * each_ms;
+        let per_part = u128::from(rate.per_ms.max(1));
+        let more = u64::try_from(shares / per_part).unwrap_or(u64::MAX);
+        self.shares = shares % per_part;
         self.parts = self.parts.saturating_add(more).min(full);
-        self.at_ms = self.at_ms.max(now_ms);
+        self.at_ms = self.at_ms.max(at_ms);
         if planted::is(Bug::RateIgnored) {
             self.parts = full;
         }
     }
 
-    /// None where there is a token.
+    /// When there is a token, in milliseconds of the term; none where there is one.
     fn next_ms(self, rate: Rate) -> Option<u64> {
         let missing = TOKEN
             .checked_sub(self.parts)

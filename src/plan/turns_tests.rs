@@ -61,7 +61,8 @@ proptest! {
         let (mut turns, mut now, mut taken) = (Turns::default(), 1_000, Vec::new());
         for (wait, wants) in steps {
             now += wait;
-            let take = turns.tokens(&queue, Some(&rules), now).min(wants);
+            turns.at(now);
+            let take = turns.tokens(&queue, Some(&rules)).min(wants);
             if take > 0 {
                 turns.started(&queue, take, Some(&rules));
                 taken.push((now, take));
@@ -82,26 +83,61 @@ proptest! {
 fn a_new_term_begins_with_an_empty_bucket_and_is_told_when_it_has_a_token() {
     let (queue, rules) = (name("q"), rated(50, 1_000, 50));
     let mut turns = Turns::default();
-    assert_eq!(turns.tokens(&queue, Some(&rules), 5_000), 0);
-    let bucket = |turns: &Turns| turns.queues[&queue].bucket.unwrap();
-    assert_eq!(bucket(&turns).next_ms(rules.rate.unwrap()), Some(5_020));
-    assert_eq!(turns.tokens(&queue, Some(&rules), 5_020), 1);
-    assert_eq!(bucket(&turns).next_ms(rules.rate.unwrap()), None);
-    assert_eq!(
-        turns.tokens(&queue, Some(&rules), 60_000),
-        50,
-        "no more than the burst"
-    );
-    assert_eq!(
-        turns.tokens(&queue, None, 60_000),
-        u64::MAX,
-        "no rate any more"
-    );
-    assert_eq!(
-        turns.tokens(&queue, Some(&rules), 60_000),
-        0,
-        "a new rate begins anew"
-    );
+    let next = |turns: &Turns| {
+        let bucket = turns.queues[&name("q")].bucket.unwrap();
+        bucket.next_ms(rated(50, 1_000, 50).rate.unwrap())
+    };
+    turns.at(5_000);
+    assert_eq!(turns.tokens(&queue, Some(&rules)), 0);
+    assert_eq!(next(&turns), Some(5_020));
+    turns.at(5_020);
+    assert_eq!(turns.tokens(&queue, Some(&rules)), 1);
+    assert_eq!(next(&turns), None);
+    turns.at(60_000);
+    let most = turns.tokens(&queue, Some(&rules));
+    assert_eq!(most, 50, "no more than the burst");
+    let without = turns.tokens(&queue, None);
+    assert_eq!(without, u64::MAX, "no rate any more");
+    let anew = turns.tokens(&queue, Some(&rules));
+    assert_eq!(anew, 0, "a new rate begins anew");
+}
+
+#[test]
+fn a_slow_rate_is_met_however_often_one_looks() {
+    // 1 an hour, 10 an hour, and 7 a day: a millisecond gives less than a millionth of a token, or not a whole number of them.
+    for (tasks, per_ms) in [(1, 3_600_000), (10, 3_600_000), (7, 86_400_000)] {
+        let (queue, rules) = (name("q"), rated(tasks, per_ms, 1_000));
+        let mut turns = Turns::default();
+        turns.tokens(&queue, Some(&rules));
+        let (mut at_ms, end_ms) = (0, 8 * 3_600_000_u64);
+        while at_ms < end_ms {
+            // Every 1 to 3 ms for a second of each minute, as a busy leader does.
+            at_ms += if at_ms % 60_000 < 1_000 {
+                1 + at_ms % 3
+            } else {
+                59_000
+            };
+            turns.at(at_ms);
+            turns.tokens(&queue, Some(&rules));
+        }
+        let due = at_ms * u64::from(tasks) / u64::from(per_ms);
+        assert_eq!(
+            turns.tokens(&queue, Some(&rules)),
+            due,
+            "{tasks} in {per_ms} ms"
+        );
+    }
+}
+
+#[test]
+fn a_rate_that_changes_keeps_its_tokens_and_no_more() {
+    let queue = name("q");
+    let mut turns = Turns::default();
+    turns.tokens(&queue, Some(&rated(1, 86_400_000, 100)));
+    turns.at(86_399_999);
+    assert_eq!(turns.tokens(&queue, Some(&rated(1, 86_400_000, 100))), 0);
+    // What was left over counted in days, and counts no more.
+    assert_eq!(turns.tokens(&queue, Some(&rated(1, 1, 100))), 0);
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! Who asks for more than a limit, or for several semaphores at once, holds up nobody; on hand-made views.
+//! Who asks for more than a limit, for what no node has, or for several things at once, holds up nobody; on hand-made views.
 
-use super::limits_hold::{Leader, permits, semaphore, world};
+use super::limits_hold::{Leader, locks, permits, semaphore, world};
+use super::world::{World, name};
+use crate::store::{Paused, QueueRules, Rate};
+use crate::task::{Gate, Needs};
 
 #[test]
 fn a_task_that_asks_for_more_than_a_lowered_limit_holds_up_nobody() {
@@ -98,4 +101,136 @@ fn what_is_behind_a_window_of_which_all_is_started_is_not_overtaken() {
 
     let mut leader = Leader::of(world);
     assert_eq!(leader.lead(0), [(first, 1), (second, 1)], "{hidden}");
+}
+
+#[test]
+fn nothing_is_kept_for_a_task_that_no_node_has_room_for() {
+    let mut world = world();
+    world.limit("db", 5);
+    let running = world.asks(permits(&[("db", 1)]), 9, 1, 1);
+    let labelled = Needs {
+        require: [("gpu".to_owned(), "a".to_owned())].into(),
+        ..permits(&[("db", 5)])
+    };
+    world.asks(labelled, 9, 2, 1);
+    let other = world.asks(permits(&[("db", 1)]), 5, 3, 1);
+    let mut leader = Leader::of(world);
+    assert_eq!(leader.lead(0), [(running, 1), (other, 1)]);
+}
+
+#[test]
+fn a_backlog_that_needs_two_is_not_moved_to_and_fro_as_they_change() {
+    let mut world = world();
+    world.limit("db", 2);
+    let both = Needs {
+        locks: locks(&["x"]).locks,
+        ..permits(&[("db", 1)])
+    };
+    for made_ms in 1..=200 {
+        world.asks(both.clone(), 5, made_ms, 1);
+    }
+    let mut leader = Leader::of(world);
+    // One runs, and the semaphore has room: the others are moved to the lane of the lock.
+    leader.lead(0);
+    assert_eq!((leader.running.len(), leader.parks), (1, 199));
+    let urgent = |leader: &mut Leader, made_ms| {
+        leader.world.asks(permits(&[("db", 1)]), 9, made_ms, 1);
+        leader.lead(0)
+    };
+    // What is behind the windows is read until that changes nothing.
+    let lead = |leader: &mut Leader| {
+        let mut started = Vec::new();
+        loop {
+            let before = leader.parks;
+            let world = std::mem::replace(&mut leader.world, World::new());
+            leader.world = world.reloaded();
+            started.extend(leader.lead(0));
+            if leader.parks == before {
+                return started;
+            }
+        }
+    };
+    urgent(&mut leader, 400);
+    for made_ms in 201..=210 {
+        let before = leader.parks;
+        // The lock is free and the semaphore full, then both are taken, then the semaphore has room.
+        urgent(&mut leader, made_ms);
+        leader.end();
+        lead(&mut leader);
+        leader.end();
+        let next = lead(&mut leader);
+        assert_eq!(
+            next.len(),
+            1,
+            "the next with the lock, {:?}",
+            leader.running
+        );
+        let lock = leader.running.pop().unwrap();
+        leader.end();
+        leader.running.insert(0, lock);
+        lead(&mut leader);
+        urgent(&mut leader, made_ms + 100);
+        let moved = leader.parks - before;
+        assert!(
+            moved <= 20,
+            "{moved} records moved for one task with the lock"
+        );
+    }
+}
+
+#[test]
+fn a_paused_queue_waits_for_no_token() {
+    let mut world = world();
+    let rate = Some(Rate {
+        tasks: 1,
+        per_ms: 1_000,
+        burst: 1,
+    });
+    let rules = |paused| QueueRules {
+        rate,
+        paused,
+        ..QueueRules::default()
+    };
+    world.rules("q", &rules(None));
+    world.ready("q", "k", 5, 1, 5);
+    let mut leader = Leader::of(world);
+    leader.lead(0);
+    let next = |leader: &Leader| leader.numbers.turns.next_token_in_ms(&leader.world.view);
+    assert_eq!(next(&leader), Some(1_000));
+    leader.world.rules(
+        "q",
+        &rules(Some(Paused {
+            since_ms: 0,
+            reason: String::new(),
+        })),
+    );
+    leader.lead(400);
+    assert_eq!(next(&leader), None);
+    // Nobody who runs its work either, and it is not looked at for long: no time that has passed is waited for.
+    leader.world.rules("q", &rules(None));
+    leader.world.gone("n");
+    leader.lead(5_000);
+    assert_eq!(next(&leader), None);
+}
+
+#[test]
+fn those_outside_are_served_by_when_they_asked_whatever_their_clocks_say() {
+    let mut world = world();
+    let lock = Gate::Lock(name("x"));
+    // The second's id comes before the first's: it was made by a clock that is behind.
+    world.wants(&lock, 9, 1);
+    world.wants(&lock, 2, 1);
+    let mut leader = Leader::of(world);
+    leader.lead(0);
+    let waits: Vec<u128> = leader
+        .world
+        .view
+        .limits
+        .in_line()
+        .map(|(_, id, _)| id)
+        .collect();
+    assert_eq!(waits, [2]);
+    leader.world.released(&lock, 9);
+    leader.lead(0);
+    assert_eq!(leader.world.view.limits.in_line().count(), 0);
 }

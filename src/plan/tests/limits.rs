@@ -47,7 +47,7 @@ pub(super) struct Leader {
     pub(super) numbers: Numbers,
     /// Claims and what they run, in order.
     pub(super) running: Vec<(Name, ClaimId)>,
-    parks: usize,
+    pub(super) parks: usize,
 }
 
 impl Leader {
@@ -63,6 +63,7 @@ impl Leader {
     /// Decides until nothing is left to be decided; the packs that were started, and how many tasks of each.
     pub(super) fn lead(&mut self, now_ms: u64) -> Vec<(PackId, usize)> {
         let mut started = Vec::new();
+        self.numbers.turns.at(now_ms);
         for _ in 0..200 {
             let (view, none) = (&self.world.view, Reserved::default());
             let plan = assign(view, &none, &mut self.numbers, BOUNDS, now_ms);
