@@ -4,7 +4,7 @@
 use crate::http::{Connection, request};
 use crate::process::{Memory, Process};
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -137,10 +137,34 @@ impl Cluster {
 
     /// A read from the first node.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let mut connection = Connection::open(self.addresses[0]).await?;
         let request = self.request("GET", path, "");
-        let answer = connection.exchange(&request).await?;
-        answer.expect(200).with_context(|| path.to_owned())?;
+        self.ask(&request, 200)
+            .await
+            .with_context(|| path.to_owned())
+    }
+
+    /// Declares a semaphore with this limit, or sets its limit.
+    pub(crate) async fn set_semaphore(&self, name: &str, limit: u32) -> anyhow::Result<()> {
+        let body = json!({ "limit": limit }).to_string();
+        let request = self.request("PUT", &format!("/v1/semaphores/{name}"), &body);
+        self.ask(&request, 200)
+            .await
+            .with_context(|| name.to_owned())?;
+        Ok(())
+    }
+
+    /// Submits one task; its id.
+    pub(crate) async fn submit_one(&self, task: &Value) -> anyhow::Result<String> {
+        let request = self.request("POST", "/v1/tasks", &task.to_string());
+        let answer = self.ask(&request, 201).await?;
+        Ok(answer["id"].as_str().context("no id")?.to_owned())
+    }
+
+    /// What the first node answers with this status.
+    async fn ask(&self, request: &[u8], status: u16) -> anyhow::Result<Value> {
+        let mut connection = Connection::open(self.addresses[0]).await?;
+        let answer = connection.exchange(request).await?;
+        answer.expect(status)?;
         answer.json()
     }
 

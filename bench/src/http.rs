@@ -108,10 +108,10 @@ impl Head {
 
 /// The bytes of a request; the body, if any, is JSON.
 pub(crate) fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
-    let length = if method == "POST" {
-        format!("Content-Length: {}\r\n", body.len())
-    } else {
+    let length = if method == "GET" {
         String::new()
+    } else {
+        format!("Content-Length: {}\r\n", body.len())
     };
     let kind = if body.is_empty() {
         ""
@@ -161,11 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn a_post_without_a_body_says_so() {
-        let bytes = request("POST", "/v1/leader/resign", "t", "");
+    fn what_is_not_a_read_says_how_long_its_body_is_even_where_it_has_none() {
+        for (method, body, length) in [
+            ("POST", "", Some("Content-Length: 0\r\n")),
+            ("PUT", "{}", Some("Content-Length: 2\r\n")),
+            ("GET", "", None),
+        ] {
+            let text = String::from_utf8(request(method, "/v1/x", "t", body)).unwrap();
 
-        let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains("Content-Length: 0\r\n"));
-        assert!(!text.contains("Content-Type"));
+            match length {
+                Some(length) => assert!(text.contains(length), "{text}"),
+                None => assert!(!text.contains("Content-Length"), "{text}"),
+            }
+            assert_eq!(text.contains("Content-Type"), !body.is_empty(), "{text}");
+        }
     }
 }

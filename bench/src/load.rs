@@ -21,6 +21,9 @@ const PAYLOAD_BYTES: usize = 100;
 /// Where the time limits begin that keep tasks in packs of their own: eight digits, so that all requests are equally long.
 const APART_FROM: u64 = 10_000_000;
 
+/// Where the numbers of locks begin: eight digits, so that all requests are equally long.
+const LOCKS_FROM: u64 = 10_000_000;
+
 /// A task's id, as text.
 pub(crate) type Id = [u8; 36];
 
@@ -35,6 +38,18 @@ pub(crate) enum Packing {
     Apart,
 }
 
+/// What each task asks for beside a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// One of this semaphore.
+    Permit(&'static str),
+    /// One lock, of so many names. Tasks that follow each other name the same one, for only those can share a pack.
+    Lock {
+        names: u64,
+    },
+}
+
 /// What to submit.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
@@ -42,6 +57,7 @@ pub(crate) struct Load {
     pub(crate) kind: &'static str,
     /// Not before this instant, RFC 3339.
     pub(crate) run_at: Option<String>,
+    pub(crate) needs: Needs,
     pub(crate) packing: Packing,
     /// Tasks at most.
     pub(crate) tasks: u64,
@@ -74,6 +90,7 @@ impl Load {
             queue: "bench",
             kind: "noop",
             run_at: None,
+            needs: Needs::Nothing,
             packing,
             tasks,
             until: None,
@@ -105,13 +122,25 @@ impl Load {
         self.send(request, cluster.addresses()).await
     }
 
-    /// The path and the body that every request has.
+    /// How many tasks name one lock.
+    pub(crate) fn tasks_per_lock(&self, names: u64) -> u64 {
+        self.tasks.div_ceil(names).max(1)
+    }
+
+    /// The path and the body of the first request; in the others digits differ, see [`Differing`].
     fn body(&self) -> (&'static str, String) {
         let filler = "x".repeat(PAYLOAD_BYTES - r#"{"of":""}"#.len());
         let mut task =
             json!({ "queue": self.queue, "kind": self.kind, "payload": { "of": filler } });
         if let Some(run_at) = &self.run_at {
             task["run_at"] = json!(run_at);
+        }
+        match self.needs {
+            Needs::Nothing => {}
+            Needs::Permit(semaphore) => {
+                task["permits"] = json!([{ "semaphore": semaphore, "weight": 1 }]);
+            }
+            Needs::Lock { .. } => task["locks"] = json!([format!("l-{LOCKS_FROM}")]),
         }
         match self.packing {
             Packing::Batches => {
@@ -156,6 +185,59 @@ impl Load {
     }
 }
 
+/// The digits in a request that tell its tasks from those of the others.
+#[derive(Debug, Default)]
+struct Differing {
+    /// Where each task's time limit stands, where these differ.
+    limits: Vec<usize>,
+    /// Where the number of each task's lock stands.
+    locks: Vec<usize>,
+    tasks_per_lock: u64,
+}
+
+impl Differing {
+    /// # Errors
+    /// When the request has not as many places as it has tasks.
+    fn of(load: &Load, request: &[u8]) -> anyhow::Result<Self> {
+        let mut differing = Self::default();
+        if load.packing == Packing::Apart {
+            differing.limits = places(request, "\"timeout_ms\":", APART_FROM);
+            anyhow::ensure!(
+                differing.limits.len() == 1,
+                "no time limit in the request, or more than one"
+            );
+        }
+        if let Needs::Lock { names } = load.needs {
+            differing.locks = places(request, "\"l-", LOCKS_FROM);
+            differing.tasks_per_lock = load.tasks_per_lock(names);
+            let found = u64::try_from(differing.locks.len())?;
+            let each = load.tasks_per_request();
+            anyhow::ensure!(found == each, "{found} locks for {each} tasks");
+        }
+        Ok(differing)
+    }
+
+    /// Makes it the request whose first task has this number.
+    fn write(&self, request: &mut [u8], number: u64) {
+        let limits = self.limits.iter().zip(APART_FROM + number..);
+        let locks = (number..).map(|number| LOCKS_FROM + number / self.tasks_per_lock);
+        for (at, digits) in limits.chain(self.locks.iter().zip(locks)) {
+            let text = digits.to_string();
+            request[*at..*at + text.len()].copy_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// Where this number stands in a request, wherever it follows `before`.
+fn places(request: &[u8], before: &str, number: u64) -> Vec<usize> {
+    let text = format!("{before}{number}");
+    let windows = request.windows(text.len()).enumerate();
+    windows
+        .filter(|(_, some)| *some == text.as_bytes())
+        .map(|(at, _)| at + before.len())
+        .collect()
+}
+
 struct Sender {
     load: Load,
     request: Vec<u8>,
@@ -166,17 +248,14 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self, mut connection: Connection) -> anyhow::Result<Vec<Id>> {
-        let digits = self.digits()?;
+        let differing = Differing::of(&self.load, &self.request)?;
         let each = self.load.tasks_per_request();
         while self.may_send().await {
             let number = self.next.fetch_add(each, Ordering::Relaxed);
             if number >= self.load.tasks {
                 break;
             }
-            if let Some(at) = digits {
-                let text = (APART_FROM + number).to_string();
-                self.request[at..at + text.len()].copy_from_slice(text.as_bytes());
-            }
+            differing.write(&mut self.request, number);
             let answer = connection.exchange(&self.request).await?;
             answer.expect(201)?;
             let before = self.ids.len();
@@ -186,21 +265,6 @@ impl Sender {
             self.say_tenths(number, each);
         }
         Ok(self.ids)
-    }
-
-    /// Where in the request the time limit stands that is to differ.
-    fn digits(&self) -> anyhow::Result<Option<usize>> {
-        match self.load.packing {
-            Packing::Batches | Packing::Singles => Ok(None),
-            Packing::Apart => {
-                let text = APART_FROM.to_string();
-                let at = self
-                    .request
-                    .windows(text.len())
-                    .position(|some| some == text.as_bytes());
-                Ok(Some(at.context("no time limit in the request")?))
-            }
-        }
     }
 
     /// False once the time is over.

@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 type Seen = Arc<Mutex<Vec<Value>>>;
@@ -71,6 +71,61 @@ async fn tasks_to_be_kept_apart_have_time_limits_of_their_own() {
         .map(|task| task["timeout_ms"].as_u64().unwrap())
         .collect();
     assert_eq!(limits.len(), 300);
+}
+
+#[tokio::test]
+async fn every_task_asks_for_its_permit_however_it_is_handed_in() {
+    for packing in [Packing::Batches, Packing::Singles, Packing::Apart] {
+        let load = Load {
+            needs: Needs::Permit("wide"),
+            ..Load::noops(packing, 2_000)
+        };
+
+        let (_, arrived) = sent(&load).await;
+
+        let permits = json!([{ "semaphore": "wide", "weight": 1 }]);
+        assert_eq!(arrived.len(), 2_000);
+        assert!(arrived.iter().all(|task| task["permits"] == permits));
+        assert!(arrived.iter().all(|task| task["locks"].is_null()));
+    }
+    let (_, arrived) = sent(&Load::noops(Packing::Batches, 2_000)).await;
+    assert!(arrived.iter().all(|task| task["permits"].is_null()));
+}
+
+#[tokio::test]
+async fn every_lock_is_named_equally_often_and_by_tasks_that_follow_each_other() {
+    for (packing, tasks, names) in [
+        (Packing::Batches, 5_000, 1_000),
+        (Packing::Batches, 20_000, 100),
+        (Packing::Batches, 300, 1),
+        (Packing::Singles, 400, 20),
+        (Packing::Apart, 400, 20),
+    ] {
+        let load = Load {
+            needs: Needs::Lock { names },
+            ..Load::noops(packing, tasks)
+        };
+
+        let (_, arrived) = sent(&load).await;
+
+        let locks: Vec<String> = arrived
+            .iter()
+            .map(|task| task["locks"].to_string())
+            .collect();
+        let each = usize::try_from(tasks / names).unwrap();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for lock in &locks {
+            *counts.entry(lock).or_default() += 1;
+        }
+        assert_eq!(u64::try_from(counts.len()).unwrap(), names);
+        assert!(counts.values().all(|count| *count == each), "{counts:?}");
+        if packing == Packing::Batches {
+            // Requests arrive in any order, tasks within one do not.
+            let alike = locks.windows(2).filter(|two| two[0] == two[1]).count();
+            assert_eq!(alike, locks.len() - counts.len());
+        }
+        assert_eq!(arrived[0]["payload"].to_string().len(), PAYLOAD_BYTES);
+    }
 }
 
 #[tokio::test]

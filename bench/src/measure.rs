@@ -4,6 +4,8 @@ mod backlog;
 mod drain;
 mod idle;
 mod latency;
+mod limits;
+mod parked;
 mod steady;
 mod submit;
 
@@ -33,6 +35,10 @@ pub(crate) enum Measure {
     E,
     /// Memory of the leader and take-over with many tasks waiting
     F,
+    /// Drained tasks per second with permits and locks, beside the same without
+    G,
+    /// Submit to start in a free queue, with many tasks behind a full semaphore
+    H,
 }
 
 /// How much is measured.
@@ -78,6 +84,8 @@ impl Measure {
             Self::D => "d",
             Self::E => "e",
             Self::F => "f",
+            Self::G => "g",
+            Self::H => "h",
         }
     }
 
@@ -89,6 +97,8 @@ impl Measure {
             Self::D => "submit to start, one at a time",
             Self::E => "an idle node",
             Self::F => "many tasks waiting",
+            Self::G => "drained with permits and with locks",
+            Self::H => "many tasks behind a full semaphore",
         }
     }
 }
@@ -162,6 +172,8 @@ pub(crate) async fn run(measure: Measure, bench: &Bench, report: &mut Report) {
             Measure::D => latency::run(bench, report).await,
             Measure::E => idle::run(bench, report).await,
             Measure::F => backlog::run(bench, report).await,
+            Measure::G => limits::run(bench, report).await,
+            Measure::H => parked::run(bench, report).await,
         }
     };
     let fault = match tokio::time::timeout(MEASURE_WITHIN, measured).await {

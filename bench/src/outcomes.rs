@@ -50,7 +50,8 @@ impl Sampled {
         self
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             read: self.read + other.read,
             succeeded: self.succeeded + other.succeeded,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Take-overs on each cluster.
 const TAKE_OVERS: usize = 5;
 /// Between the last submit and the first look, and between take-overs.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 /// Bound on another term being seen.
 const LED_WITHIN: Duration = Duration::from_mins(2);
 
@@ -138,7 +138,7 @@ async fn with_waiting(
     ])
 }
 
-fn memory_figure(with: &str, seen: &[(&'static str, Memory)]) -> Figure {
+pub(super) fn memory_figure(with: &str, seen: &[(&'static str, Memory)]) -> Figure {
     let words: Vec<String> = seen
         .iter()
         .map(|(when, memory)| format!("{:.1} MB {when}", megabytes(memory.resident)))
@@ -166,7 +166,7 @@ fn time_figure(what: &str, take_overs: &[TakeOver], part: fn(&TakeOver) -> f64) 
     }
 }
 
-async fn leader_memory(cluster: &Cluster) -> anyhow::Result<Memory> {
+pub(super) async fn leader_memory(cluster: &Cluster) -> anyhow::Result<Memory> {
     let leader = cluster.leader().await?.context("nobody leads")?;
     cluster.node(&leader.node)?.memory()
 }

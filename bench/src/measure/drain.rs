@@ -7,16 +7,16 @@ use crate::figure::{Figure, Report};
 use crate::finished::Finished;
 use crate::http::Connection;
 use crate::load::{Load, Packing};
-use crate::numbers::{grouped, per_second};
-use crate::outcomes;
+use crate::numbers::{float, grouped, per_second};
+use crate::outcomes::{self, Sampled};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// The sleepers' sleep: longer than any backlog takes to submit.
-const SLEEP_MS: u64 = 3_600_000;
+pub(super) const SLEEP_MS: u64 = 3_600_000;
 /// Bound on the slots being taken, and on the queue being seen empty afterwards.
-const WITHIN: Duration = Duration::from_secs(30);
+pub(super) const WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for (packing, tasks, name, how) in [
@@ -43,10 +43,15 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()
         // Three ways, three figures: one that fails keeps nobody from the others.
         let measured = async {
             let mut cluster = bench.cluster(name).await?;
-            drained(&mut cluster, &load, how, report).await
+            drained(&mut cluster, &load).await
         };
         match measured.await {
-            Ok(figure) => report.add(Measure::B, bench, figure),
+            Ok(drained) => {
+                if !drained.sampled.is_whole() {
+                    report.fault(format!("drained, {how}: {}", drained.sampled.words()));
+                }
+                report.add(Measure::B, bench, figure(&drained, how));
+            }
             Err(error) => report.fault(format!(
                 "b on {} member(s), {how}: {error:#}",
                 bench.members
@@ -56,12 +61,34 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()
     Ok(())
 }
 
-async fn drained(
-    cluster: &mut Cluster,
-    load: &Load,
-    how: &str,
-    report: &mut Report,
-) -> anyhow::Result<Figure> {
+/// A backlog that was drained.
+#[derive(Debug)]
+pub(super) struct Drained {
+    pub(super) tasks: u64,
+    pub(super) took: Duration,
+    submitting_took: Duration,
+    pub(super) sampled: Sampled,
+}
+
+impl Drained {
+    pub(super) fn per_second(&self) -> f64 {
+        per_second(self.tasks, self.took)
+    }
+
+    /// So many tasks in a second.
+    #[cfg(test)]
+    pub(super) fn in_a_second(tasks: u64, sampled: Sampled) -> Self {
+        Self {
+            tasks,
+            took: Duration::from_secs(1),
+            submitting_took: Duration::ZERO,
+            sampled,
+        }
+    }
+}
+
+/// Submits the load while sleepers have all slots, and cancels those.
+pub(super) async fn drained(cluster: &mut Cluster, load: &Load) -> anyhow::Result<Drained> {
     let sleepers = take_all_slots(cluster).await?;
     let backlog = load.submit(cluster).await?;
     let count = u64::try_from(backlog.ids.len())?;
@@ -78,23 +105,29 @@ async fn drained(
     cluster.ensure_alive()?;
     seen_empty(cluster, load.queue).await?;
     let sampled = outcomes::sample(cluster, &backlog.ids).await?;
-    if !sampled.is_whole() {
-        report.fault(format!("drained, {how}: {}", sampled.words()));
-    }
-    let rate = per_second(count, reached);
-    Ok(Figure {
+    Ok(Drained {
+        tasks: count,
+        took: reached,
+        submitting_took: backlog.took,
+        sampled,
+    })
+}
+
+fn figure(drained: &Drained, how: &str) -> Figure {
+    let (rate, sampled) = (drained.per_second(), drained.sampled);
+    Figure {
         what: format!(
             "drained no-op tasks/s, {} {how}",
-            grouped(crate::numbers::float(count))
+            grouped(float(drained.tasks))
         ),
         measured: format!("{}/s ({})", grouped(rate), sampled.words()),
         ground: "15,000",
         values: json!({
-            "per_second": rate, "tasks": count, "seconds": reached.as_secs_f64(),
-            "submitted_in_seconds": backlog.took.as_secs_f64(),
+            "per_second": rate, "tasks": drained.tasks, "seconds": drained.took.as_secs_f64(),
+            "submitted_in_seconds": drained.submitting_took.as_secs_f64(),
             "read_back": sampled.read, "succeeded": sampled.succeeded, "in_one_attempt": sampled.once,
         }),
-    })
+    }
 }
 
 /// As many sleeping tasks as there are slots, all running; their ids.

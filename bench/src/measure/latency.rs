@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::{Instant, SystemTime};
 
 /// Tasks, one after another.
-const TASKS: u64 = 500;
+pub(super) const TASKS: u64 = 500;
 /// Tasks before that, not counted.
 const WARM_UP: u64 = 20;
 /// What recording in whole milliseconds cuts off at most.
@@ -30,18 +30,7 @@ pub(super) struct Timed {
 
 pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let cluster = bench.cluster("d").await?;
-    let mut connections = Vec::new();
-    for address in cluster.addresses() {
-        connections.push(Connection::open(*address).await?);
-    }
-    let mut timed = Vec::new();
-    for nth in 0..WARM_UP + bench.scale.of(TASKS) {
-        let at = usize::try_from(nth)? % connections.len();
-        let one = one(&cluster, &mut connections[at], "bench").await?;
-        if nth >= WARM_UP {
-            timed.push(one);
-        }
-    }
+    let timed = one_at_a_time(&cluster, "bench", bench.scale.of(TASKS)).await?;
     let of = |part: fn(&Timed) -> f64| timed.iter().map(part).collect::<Vec<f64>>();
     for (what, values, ground) in [
         (
@@ -63,6 +52,27 @@ pub(super) async fn run(bench: &Bench, report: &mut Report) -> anyhow::Result<()
         report.add(Measure::D, bench, figure(what, &values, ground));
     }
     Ok(())
+}
+
+/// So many no-op tasks to a queue, to the nodes in turn, after some to warm up that are not counted.
+pub(super) async fn one_at_a_time(
+    cluster: &Cluster,
+    queue: &str,
+    tasks: u64,
+) -> anyhow::Result<Vec<Timed>> {
+    let mut connections = Vec::new();
+    for address in cluster.addresses() {
+        connections.push(Connection::open(*address).await?);
+    }
+    let mut timed = Vec::new();
+    for nth in 0..WARM_UP + tasks {
+        let at = usize::try_from(nth)? % connections.len();
+        let one = one(cluster, &mut connections[at], queue).await?;
+        if nth >= WARM_UP {
+            timed.push(one);
+        }
+    }
+    Ok(timed)
 }
 
 fn figure(what: &str, values: &[f64], ground: &'static str) -> Figure {
