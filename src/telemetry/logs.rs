@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
 
@@ -27,7 +30,8 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter).map_err(|problem| LogError::Filter {
+    let targets: Result<Targets, _> = filter.parse();
+    let filter = targets.map_err(|problem| LogError::Filter {
         filter: filter.to_owned(),
         problem: problem.to_string(),
     })?;
@@ -36,17 +40,15 @@ pub fn logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let begun = if people {
-        log.with_ansi(colours()).try_init()
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if people {
+        lines.with_ansi(colours()).boxed()
     } else {
-        log.json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init()
+        let lines = lines.json();
+        lines.flatten_event(true).with_current_span(false).boxed()
     };
+    let begun = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let begun = begun.try_init();
     begun.map_err(|error| LogError::Twice(error.to_string()))
 }
 

@@ -40,9 +40,8 @@ impl Cluster {
     }
 
     pub(crate) async fn on(etcd: Etcd) -> Self {
-        if std::env::var_os("TENURE_TEST_LOG").is_some() {
-            let filter = tracing_subscriber::EnvFilter::from_env("TENURE_TEST_LOG");
-            let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
+        if let Ok(filter) = std::env::var("TENURE_TEST_LOG") {
+            let _ = tenure::telemetry::logs(tenure::config::LogFormat::Text, &filter);
         }
         let connection =
             Connection::open(Options::new(etcd.endpoints())).expect("endpoints are well formed");
