@@ -240,10 +240,7 @@ impl Client {
 fn refused(status: StatusCode, body: &[u8]) -> Failure {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => Failure::of_problem(status, &problem),
-        Err(_) => Failure::new(
-            Exit::of_status(status),
-            format!("the server answers {status}"),
-        ),
+        Err(_) => Failure::of_status(status, format!("the server answers {status}")),
     }
 }
 

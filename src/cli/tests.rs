@@ -376,3 +376,35 @@ async fn a_reset_asks_for_what_was_named_and_no_more() {
     assert_eq!(seen.line, "POST /v1/breakers/reset");
     assert_eq!(seen.body, json!({"kind": "http", "host": "a:80"}));
 }
+
+#[tokio::test]
+async fn whoever_is_turned_away_from_a_full_line_asks_again() {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let server =
+        Stub::start(
+            move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 | 1 => (429, json!({"title": "Busy", "status": 429, "code": "busy"})),
+                _ => (422, json!({"title": "Invalid request", "status": 422})),
+            },
+        )
+        .await;
+
+    let exit = server.run(&["lock", "run", "deploy", "--", "true"]).await;
+
+    assert_eq!(exit, 2, "the third answer ends it");
+    let asks = server
+        .seen()
+        .iter()
+        .filter(|seen| seen.line.starts_with("POST"))
+        .count();
+    assert_eq!(asks, 3);
+}
+
+#[tokio::test]
+async fn a_line_that_stays_full_is_given_up_when_the_time_is_over() {
+    let busy = json!({"title": "Busy", "status": 429, "code": "busy"});
+    let server = Stub::start(move |_| (429, busy.clone())).await;
+
+    let words = ["lock", "run", "deploy", "--wait", "1s", "--", "true"];
+    assert_eq!(server.run(&words).await, 7);
+}

@@ -22,7 +22,7 @@ const WAIT_LEAST: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// 30 s: how long the server may be out of reach before waiting is given up.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
-/// 500 ms before asking again after that.
+/// 500 ms between two requests at least, where the first was answered at once.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What every run takes.
@@ -101,12 +101,14 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Waits for its turn, over lost connections and under a new id where the old one was forgotten.
+    /// Waits for its turn, over lost connections and full lines, and under a new id where the old one was forgotten.
     async fn until_held(&self, wait: Option<Duration>, id: &mut Uuid) -> Result<Hold, Failure> {
         let deadline = wait.map(|wait| Instant::now() + wait.max(WAIT_LEAST));
-        let (mut known, mut ahead, mut lost_since) = (false, None, None);
+        let (mut known, mut told, mut lost_since) = (false, None, None);
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let asked_at = Instant::now();
+            let left = deadline.map(|at| at.saturating_duration_since(asked_at));
+            let over = left.is_some_and(|left| left.is_zero());
             let each = left.unwrap_or(WAIT_EACH).min(WAIT_EACH);
             let answer = if known {
                 self.look(*id, each).await
@@ -117,36 +119,41 @@ impl Line<'_> {
                 Ok(hold) if hold.state == HoldState::Held => return Ok(hold),
                 Ok(hold) => {
                     (known, lost_since) = (true, None);
-                    if left.is_some_and(|left| left.is_zero()) {
-                        let message = format!("{} was not to be had in time", self.what);
-                        return Err(Failure::new(Exit::TimedOut, message));
-                    }
-                    if ahead != hold.ahead {
-                        ahead = hold.ahead;
-                        self.say(ahead);
-                    }
+                    self.say(waits(&hold), &mut told);
+                }
+                Err(failure) if failure.busy => {
+                    lost_since = None;
+                    self.say(": no more can wait, asking again".to_owned(), &mut told);
                 }
                 Err(failure) if failure.exit == Exit::Unreachable => {
                     let since = *lost_since.get_or_insert_with(Instant::now);
-                    let over = left.is_some_and(|left| left.is_zero());
                     if over || since.elapsed() > UNREACHABLE_MAX {
                         return Err(failure);
                     }
-                    sleep(ASK_AGAIN_AFTER).await;
                 }
                 Err(failure) if known && failure.exit == Exit::NotFound => {
                     eprintln!("the place in the line was lost; asking again");
                     (*id, known) = (Uuid::now_v7(), false);
+                    continue;
                 }
                 Err(failure) => return Err(failure),
+            }
+            if over {
+                let message = format!("{} was not to be had in time", self.what);
+                return Err(Failure::new(Exit::TimedOut, message));
+            }
+            // An answer that came at once: the server lets no more wait, or cannot be reached.
+            if asked_at.elapsed() < ASK_AGAIN_AFTER {
+                sleep(ASK_AGAIN_AFTER).await;
             }
         }
     }
 
-    fn say(&self, ahead: Option<u64>) {
-        match ahead {
-            None | Some(0) => eprintln!("waiting for {}", self.what),
-            Some(ahead) => eprintln!("waiting for {}: {ahead} come first", self.what),
+    /// Says what it waits for, where that is news.
+    fn say(&self, why: String, told: &mut Option<String>) {
+        if told.as_ref() != Some(&why) {
+            eprintln!("waiting for {}{why}", self.what);
+            *told = Some(why);
         }
     }
 
@@ -182,6 +189,15 @@ impl Line<'_> {
     async fn give_up(&self, id: Uuid) {
         let path = format!("{}/holds/{id}", self.what.path());
         let _over = self.client.delete(&path).await;
+    }
+}
+
+/// How many come first, and what keeps it from them.
+fn waits(hold: &Hold) -> String {
+    match hold.ahead {
+        None | Some(0) => String::new(),
+        Some(1) => ": 1 comes first".to_owned(),
+        Some(ahead) => format!(": {ahead} come first"),
     }
 }
 
