@@ -177,7 +177,7 @@ fn etcd(room: &Room) -> EtcdStats {
         db_size: bytes(usage.room.size),
         db_size_in_use: bytes(usage.room.in_use),
         quota: bytes(usage.room.quota),
-        full: usage.full,
+        full: usage.room.full(room.door.config.quota_refuse),
     }
 }
 

@@ -22,6 +22,7 @@ mod cluster;
 mod etcd;
 mod faults;
 mod holds;
+mod levels;
 mod limits;
 mod origin;
 

@@ -158,7 +158,6 @@ async fn a_full_etcd_and_a_leaving_node_take_no_new_work() {
     let stage = closed();
     stage.usage.send_modify(|usage| {
         (usage.room.size, usage.room.in_use, usage.room.quota) = (95, 90, 100);
-        usage.full = true;
     });
     for path in ["/v1/tasks", "/v1/tasks/batch"] {
         let heard = stage.post(path, &json!({"kind": "noop"})).await;
@@ -174,7 +173,7 @@ async fn a_full_etcd_and_a_leaving_node_take_no_new_work() {
         );
         assert!(heard.headers.contains_key("retry-after"));
     }
-    stage.usage.send_modify(|usage| usage.full = false);
+    stage.usage.send_modify(|usage| usage.room.in_use = 0);
     stage.ready.send_modify(|ready| ready.draining = true);
     assert_eq!(
         stage.post("/v1/tasks", &json!({"kind": "noop"})).await.body["code"],
