@@ -60,7 +60,7 @@ async fn renew(room: &Room, gate: Gate, id: &str) -> Result<Answer<Hold>, ApiErr
     let of = (&gate, hold_id(id)?.as_u128());
     let seen = room.door.store.renew(of.0, of.1).await?;
     let left = seen.ttl();
-    Ok(ask::answer(of, &seen, left))
+    Ok(ask::answer(of, &seen, left, None))
 }
 
 async fn end(room: &Room, gate: Gate, id: &str, uri: &Uri) -> Result<Answer<HoldEnded>, ApiError> {

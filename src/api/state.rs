@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use super::auth::Tokens;
 use super::level::{Service, Signals, Strain, Thresholds, service};
 use super::origin::Ours;
+use super::why::Outside;
 use crate::config::{Config, Token};
 use crate::store::{Grants, News, Rulebook, Store, Submitter};
 use crate::task::Name;
@@ -87,6 +88,7 @@ pub(super) struct Room {
     pub(super) tokens: Tokens,
     pub(super) ours: Ours,
     pub(super) waits: Semaphore,
+    pub(super) outside: Outside,
     pub(super) openapi: Bytes,
     pub(super) request_ids: RequestIds,
 }

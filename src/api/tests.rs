@@ -25,6 +25,7 @@ mod holds;
 mod levels;
 mod limits;
 mod origin;
+mod why;
 
 /// The API of a node that tests hold in their hands.
 struct Stage {

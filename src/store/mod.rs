@@ -51,7 +51,7 @@ pub use records::{
     encode,
 };
 pub use rulebook::{Rulebook, Unfit};
-pub use standing::Standing;
+pub use standing::{First, Firsts, Standing};
 pub use submit::{
     Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,
     SubmitError, Submitter, line,

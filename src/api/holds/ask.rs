@@ -131,14 +131,20 @@ pub(super) async fn look(
 }
 
 async fn told(room: &Room, of: (&Gate, u128), seen: OutsideSeen) -> Result<Answer<Hold>, ApiError> {
-    let left = room.door.store.time_left(&seen).await?;
-    Ok(answer(of, &seen, left))
+    let store = &room.door.store;
+    let why = match seen.turn {
+        Turn::Waiting { .. } => room.outside.why(store, of, seen.outside.weight).await,
+        Turn::Held { .. } => None,
+    };
+    let left = store.time_left(&seen).await?;
+    Ok(answer(of, &seen, left, why))
 }
 
 pub(super) fn answer(
     (gate, id): (&Gate, u128),
     seen: &OutsideSeen,
     left: Duration,
+    waiting_for: Option<String>,
 ) -> Answer<Hold> {
     let (state, fence, ahead) = match seen.turn {
         Turn::Waiting { ahead } => (HoldState::Waiting, None, Some(ahead)),
@@ -153,6 +159,7 @@ pub(super) fn answer(
         fence,
         expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         ahead,
+        waiting_for,
         revision: seen.revision,
     };
     Answer::at(seen.revision, told)

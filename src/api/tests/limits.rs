@@ -199,7 +199,7 @@ async fn a_pending_task_says_exactly_what_it_waits_for(backend: Backend) {
             &json!({"per_key": 1, "concurrency": 1, "rate": {"tasks": 1}}),
         )
         .await;
-    waits("the rate of queue `mail`: 1 in 1000 ms").await;
+    waits("the rate of queue `mail`, at most 1 in 1000 ms").await;
     let run = run();
     let key = keys.run(&name("n1"), ClaimId { term: 1, number: 1 });
     stage.write(&Txn::new().put(key, encode(&run))).await;

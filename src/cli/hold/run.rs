@@ -16,6 +16,8 @@ use crate::api::wire::holds::{Hold, HoldState, TTL_MS_MAX, TTL_MS_MIN};
 
 /// 25 s: how long one request waits; the server's own bound is 30.
 const WAIT_EACH: Duration = Duration::from_secs(25);
+/// 5 s as long as nothing was said of why it waits: that may have been too new to be told.
+const WAIT_UNTOLD: Duration = Duration::from_secs(5);
 /// 1 s is waited at least: the leader has to look.
 const WAIT_LEAST: Duration = Duration::from_secs(1);
 /// 10 s beside that for an answer.
@@ -105,11 +107,12 @@ impl Line<'_> {
     async fn until_held(&self, wait: Option<Duration>, id: &mut Uuid) -> Result<Hold, Failure> {
         let deadline = wait.map(|wait| Instant::now() + wait.max(WAIT_LEAST));
         let (mut known, mut told, mut lost_since) = (false, None, None);
+        let mut each_max = WAIT_EACH;
         loop {
             let asked_at = Instant::now();
             let left = deadline.map(|at| at.saturating_duration_since(asked_at));
             let over = left.is_some_and(|left| left.is_zero());
-            let each = left.unwrap_or(WAIT_EACH).min(WAIT_EACH);
+            let each = left.unwrap_or(each_max).min(each_max);
             let answer = if known {
                 self.look(*id, each).await
             } else {
@@ -119,6 +122,11 @@ impl Line<'_> {
                 Ok(hold) if hold.state == HoldState::Held => return Ok(hold),
                 Ok(hold) => {
                     (known, lost_since) = (true, None);
+                    each_max = if hold.waiting_for.is_some() {
+                        WAIT_EACH
+                    } else {
+                        WAIT_UNTOLD
+                    };
                     self.say(waits(&hold), &mut told);
                 }
                 Err(failure) if failure.busy => {
@@ -194,11 +202,16 @@ impl Line<'_> {
 
 /// How many come first, and what keeps it from them.
 fn waits(hold: &Hold) -> String {
-    match hold.ahead {
-        None | Some(0) => String::new(),
-        Some(1) => ": 1 comes first".to_owned(),
-        Some(ahead) => format!(": {ahead} come first"),
+    let ahead = match hold.ahead {
+        None | Some(0) => None,
+        Some(1) => Some("1 comes first".to_owned()),
+        Some(ahead) => Some(format!("{ahead} come first")),
+    };
+    let told: Vec<String> = ahead.into_iter().chain(hold.waiting_for.clone()).collect();
+    if told.is_empty() {
+        return String::new();
     }
+    format!(": {}", told.join("; "))
 }
 
 fn interrupted(signal: Signal) -> Failure {
@@ -213,4 +226,33 @@ fn myself() -> String {
         .into_owned();
     let host: String = host.chars().take(64).collect();
     format!("{host}, process {}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_who_comes_first_and_what_for() {
+        let hold = |ahead: u64, why: Option<&str>| -> Hold {
+            let told = json!({
+                "id": Uuid::nil(), "name": "deploy", "state": "waiting", "weight": 1, "holder": "me", "fence": null,
+                "expires_in_ms": 1, "ahead": ahead, "waiting_for": why, "revision": 1,
+            });
+            serde_json::from_value(told).unwrap()
+        };
+        let why = Some("lock `deploy`, held by you, since fence 7");
+        for (ahead, why, told) in [
+            (0, None, ""),
+            (1, None, ": 1 comes first"),
+            (0, why, ": lock `deploy`, held by you, since fence 7"),
+            (
+                2,
+                why,
+                ": 2 come first; lock `deploy`, held by you, since fence 7",
+            ),
+        ] {
+            assert_eq!(waits(&hold(ahead, why)), told);
+        }
+    }
 }
