@@ -37,6 +37,8 @@ pub(super) struct Answer(Bytes);
 pub(super) struct Sent {
     pub(super) body: Vec<u8>,
     pub(super) idempotency_key: Option<String>,
+    /// Only what is at this version is edited.
+    pub(super) if_match: Option<i64>,
 }
 
 impl Answer {
@@ -200,6 +202,9 @@ impl Client {
         }
         if let Some(key) = sent.idempotency_key {
             request = request.header("idempotency-key", key);
+        }
+        if let Some(version) = sent.if_match {
+            request = request.header("if-match", version);
         }
         if !sent.body.is_empty() {
             request = request

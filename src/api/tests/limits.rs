@@ -14,6 +14,7 @@ use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, 
 on_each_backend!(
     a_semaphore_is_set_edited_by_version_and_taken_away,
     the_rules_of_a_queue_are_set_and_a_pause_is_kept,
+    a_queue_is_listed_with_its_rules_also_where_it_has_no_work,
     a_pending_task_says_exactly_what_it_waits_for,
     a_submit_that_could_never_run_or_has_no_room_is_refused,
 );
@@ -138,6 +139,40 @@ async fn the_rules_of_a_queue_are_set_and_a_pause_is_kept(backend: Backend) {
     let long = json!({"reason": "x".repeat(201)});
     let refused = stage.post("/v1/queues/mail/pause", &long).await;
     assert_eq!(refused.body["errors"][0]["field"], "reason");
+}
+
+async fn a_queue_is_listed_with_its_rules_also_where_it_has_no_work(backend: Backend) {
+    let stage = open(backend).await;
+    let rules = json!({"weight": 3, "concurrency": 5});
+    stage.put("/v1/queues/idle/rules", &[], &rules).await;
+    let reason = json!({"reason": "moving"});
+    stage.post("/v1/queues/mail/pause", &reason).await;
+    stage
+        .post("/v1/tasks", &json!({"kind": "noop", "queue": "mail"}))
+        .await;
+    stage.post("/v1/tasks", &json!({"kind": "noop"})).await;
+
+    let heard = stage.get("/v1/queues").await;
+
+    let row = |of: &Value| {
+        let fields = ["name", "pending", "rules", "paused_for"];
+        fields.map(|field| of[field].clone())
+    };
+    let rows: Vec<_> = heard.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(row)
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            [json!("default"), json!(1), Value::Null, Value::Null],
+            [json!("idle"), json!(0), rules, Value::Null],
+            [json!("mail"), json!(1), Value::Null, json!("moving")],
+        ]
+    );
+    assert!(heard.body["items"][2]["paused_at"].is_string());
 }
 
 async fn a_pending_task_says_exactly_what_it_waits_for(backend: Backend) {
