@@ -203,9 +203,10 @@ async fn arrived(
     request: Request,
     at_most: AtMost,
 ) -> Result<(HeaderMap, Sent), ApiError> {
-    has_room(room).inspect_err(|refused| match refused {
-        ApiError::Closing => {}
-        _shed => metrics::submits_shed(Level::Emergency.word()),
+    has_room(room).inspect_err(|refused| {
+        if !matches!(refused, ApiError::Closing) {
+            metrics::submits_shed(Level::Emergency.word());
+        }
     })?;
     let (parts, sent) = request.into_parts();
     body::may_come(&parts.headers, at_most)?;

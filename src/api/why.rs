@@ -50,8 +50,11 @@ impl Surroundings {
         let standing = store.standing().await?;
         let gates = pending.iter().flat_map(|task| {
             let routing = &task.pack.routing;
-            let open = standing.closed(routing).is_empty();
-            open.then(|| standing.open(routing)).unwrap_or_default()
+            if standing.closed(routing).is_empty() {
+                standing.open(routing)
+            } else {
+                BTreeSet::new()
+            }
         });
         let firsts = store.firsts(&gates.collect()).await?;
         Ok(Self {

@@ -102,7 +102,7 @@ enum Rule {
 
 impl RulesOf {
     /// The rules that there are, with what is asked for.
-    fn edit(&self, now: QueueRulesRequest) -> QueueRulesRequest {
+    fn edit(&self, now: &QueueRulesRequest) -> QueueRulesRequest {
         let clears = |rule| self.clear.contains(&rule) || self.clear.contains(&Rule::All);
         let rate = self.rate.map(|tasks| Rate {
             tasks,
@@ -130,7 +130,7 @@ impl RulesOf {
     /// Whether it asks for nothing.
     fn is_empty(&self) -> bool {
         self.clear.is_empty()
-            && self.edit(QueueRulesRequest::default()) == QueueRulesRequest::default()
+            && self.edit(&QueueRulesRequest::default()) == QueueRulesRequest::default()
     }
 }
 
@@ -176,7 +176,7 @@ pub(super) async fn set_rules(global: &Global, of: RulesOf) -> Result<Exit, Fail
         ));
     }
     // Known to be wrong whatever the other rules are.
-    let asked = of.edit(QueueRulesRequest::default());
+    let asked = of.edit(&QueueRulesRequest::default());
     sent(&asked, &asked.check())?;
     let (client, path) = (Client::new(global)?, path(&of.name, "rules"));
     let mut tries = 1..=TRIES_MAX;
@@ -189,7 +189,7 @@ pub(super) async fn set_rules(global: &Global, of: RulesOf) -> Result<Exit, Fail
             );
             return Err(Failure::new(Exit::Conflict, message));
         }
-        let rules = of.edit(now.rules);
+        let rules = of.edit(&now.rules);
         let edit = Sent {
             if_match: Some(now.version),
             ..sent(&rules, &rules.check())?

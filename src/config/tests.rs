@@ -182,14 +182,6 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
             "1",
             "quota-refuse: `1` is not in 0.1 to 0.95",
         ),
-        (
-            "load-minimal",
-            "0.4",
-            "load-minimal: `0.4` is below the level before it",
-        ),
-        ("backlog-minimal", "0.8", "is below the level before it"),
-        ("memory-minimal", "0.9", "is below the level before it"),
-        ("cpu-minimal", "1", "is below the level before it"),
         ("compaction", "1s", "compaction: `1s` is not in 10s to 24h"),
         ("cluster", "a/b", "cluster: `a/b` is not a name"),
         ("cluster", "-a", "cluster: `-a` is not a name"),
@@ -417,4 +409,23 @@ fn embedded_is_read_from_a_flag_a_variable_or_a_file_and_shown_again() {
         wrong.contains("embedded: `disk` is not true, false or memory"),
         "{wrong}"
     );
+}
+
+#[test]
+fn no_level_of_service_begins_before_the_one_above_it() {
+    for (name, value) in [
+        ("etcd-minimal", "0.6"),
+        ("load-minimal", "0.4"),
+        ("backlog-minimal", "0.8"),
+        ("memory-minimal", "0.9"),
+        ("cpu-minimal", "1"),
+    ] {
+        let mut config = Config::default();
+        (setting(name).set)(&mut config, &[value.to_owned()]).unwrap();
+
+        let wrong = config.validate().unwrap_err().to_string();
+
+        let named = format!("{name}: `{value}` is below the level before it");
+        assert!(wrong.starts_with(&named), "{wrong}");
+    }
 }

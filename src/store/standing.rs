@@ -187,12 +187,11 @@ impl Standing {
         let (left, limit) = self.left(gate)?;
         let outside = self.wants.get(gate).filter(|(first, _)| id != Some(*first));
         let outside = outside.filter(|(_, want)| u64::from(want.weight) > left);
-        let (who, weight) = match outside {
-            Some((_, want)) => (want.holder.clone(), want.weight),
-            None => {
-                let first = before.find(|first| self.keeps(first, gate, left))?;
-                (format!("task {}", first.task), first.weight(gate)?)
-            }
+        let (who, weight) = if let Some((_, want)) = outside {
+            (want.holder.clone(), want.weight)
+        } else {
+            let first = before.find(|first| self.keeps(first, gate, left))?;
+            (format!("task {}", first.task), first.weight(gate)?)
         };
         let above = if weight > limit { ", above that" } else { "" };
         let Gate::Semaphore(name) = gate else {
