@@ -7,10 +7,11 @@ use axum::extract::{Path, State};
 
 use super::answer::Answer;
 use super::error::ApiError;
+use super::limits;
 use super::state::Room;
 use super::wire::{
     AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
+    QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
 };
 use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
 use crate::task::Name;
@@ -116,7 +117,7 @@ pub(super) async fn node(
     ))
 }
 
-/// How the queues stand: every queue that has had work.
+/// How the queues stand: every queue that has had work or has rules.
 #[utoipa::path(get, path = "/v1/queues", tag = "queues", responses((status = 200, body = QueuePage)))]
 pub(super) async fn queues(State(room): State<Arc<Room>>) -> Result<Answer<QueuePage>, ApiError> {
     let (queues, revision) = room.door.store.queues().await?;
@@ -177,7 +178,7 @@ fn etcd(room: &Room) -> EtcdStats {
         db_size: bytes(usage.room.size),
         db_size_in_use: bytes(usage.room.in_use),
         quota: bytes(usage.room.quota),
-        full: usage.full,
+        full: usage.room.full(room.door.config.quota_refuse),
     }
 }
 
@@ -203,7 +204,13 @@ fn exact(queue: &QueueSeen) -> bool {
 }
 
 fn queue(name: &Name, seen: &QueueSeen) -> Queue {
+    let (paused_at, paused_for) = seen.rules.as_ref().map(limits::paused).unwrap_or_default();
+    let rules = seen.rules.as_ref().map(limits::told);
     Queue {
+        // A pause alone is no rule.
+        rules: rules.filter(|rules| *rules != QueueRulesRequest::default()),
+        paused_at,
+        paused_for,
         exact: exact(seen),
         name: name.to_string(),
         pending: seen.pending.tasks,

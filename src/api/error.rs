@@ -184,12 +184,10 @@ pub enum ApiError {
         max: u64,
     },
     /// There is not enough for all.
-    #[error(
-        "service is {level}: submits to queue `{queue}` are refused, because {why}; nothing was accepted"
-    )]
+    #[error("{}", words::shed(.queue.as_ref(), *.level, *.why))]
     Shed {
-        /// The queue.
-        queue: Name,
+        /// The queue, where not all that is new is refused.
+        queue: Option<Name>,
         /// How much service there is.
         level: Level,
         /// Why.
@@ -225,17 +223,14 @@ impl ApiError {
     fn retry_after(&self) -> Option<u16> {
         match self {
             Self::Busy
-            | Self::Shed {
-                why: Cause::Load(_),
-                ..
-            }
             | Self::Backlog { .. }
             | Self::Outpaced { .. }
             | Self::Unavailable(_)
             | Self::NoLeader { .. }
             | Self::Closing
             | Self::Unknown(_) => Some(1),
-            Self::NearlyFull(_) | Self::Shed { .. } => Some(60),
+            Self::NearlyFull(_) => Some(60),
+            Self::Shed { why, .. } => Some(status::again_after_secs(*why)),
             Self::NoRoute
             | Self::Method
             | Self::MediaType(_)

@@ -16,18 +16,15 @@ use super::cluster::time;
 use super::error::ApiError;
 use super::limits::{checked, named, read};
 use super::state::Room;
-use super::submit::has_room;
-use super::tasks::duration;
 use super::wire::FieldError;
 use super::wire::holds::{
-    ForceReleased, Hold, HoldEnded, HoldState, Holder, Holding, HoldingPage, HoldingRow,
-    ReleaseRequest, ReleasedHold, WAIT_MS_MAX,
+    ForceReleased, Hold, HoldEnded, Holder, Holding, HoldingPage, HoldingRow, ReleaseRequest,
+    ReleasedHold,
 };
-use crate::store::{
-    Asked, GateSeen, OutsideError, OutsideHold, OutsideSeen, Released, Sort, TaskHold, Turn,
-};
+use crate::store::{GateSeen, OutsideError, OutsideHold, Released, Sort, TaskHold};
 use crate::task::{Gate, Name};
 
+mod ask;
 pub(super) mod locks;
 pub(super) mod semaphores;
 
@@ -37,26 +34,8 @@ const ASKED: AtMost = AtMost {
     what: "the body of a request for a hold",
 };
 
-/// 1 minute between an id's time and this node's clock: ids wait in their order, so nobody may choose an old one.
-const ID_OFF_MS_MAX: u64 = 60_000;
-
 /// 1,000 who hold or wait are told one by one, and 1,000 names to a page.
 const TOLD_MAX: usize = 1_000;
-
-/// What a request for a lock and one for permits have in common, checked.
-struct Wanted {
-    id: Option<Uuid>,
-    weight: u32,
-    holder: String,
-    ttl: Duration,
-    wait: Duration,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Waited {
-    wait: Option<String>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,80 +56,11 @@ async fn asked<T: DeserializeOwned>(request: Request<Body>) -> Result<T, ApiErro
     read(&body::read(sent, ASKED, |_| Ok(())).await?)
 }
 
-/// Asks, and waits for its turn as long as was asked.
-async fn ask(room: &Room, gate: Gate, wanted: Wanted) -> Result<Answer<Hold>, ApiError> {
-    has_room(room)?;
-    let asked = Asked {
-        id: id(room, wanted.id)?.as_u128(),
-        gate,
-        weight: wanted.weight,
-        holder: wanted.holder,
-        ttl: wanted.ttl,
-    };
-    let store = &room.door.store;
-    let (seen, repeated) = store.ask(&asked).await?;
-    let of = (&asked.gate, asked.id);
-    let seen = match seen.turn {
-        Turn::Waiting { .. } => waited(room, of, wanted.wait).await?,
-        Turn::Held { .. } => seen,
-    };
-    let path = format!("{}/holds/{}", path(&asked.gate), Uuid::from_u128(asked.id));
-    let answer = told(room, of, seen).await?;
-    Ok(answer.created(repeated).location(&path))
-}
-
-/// The id of a new request.
-fn id(room: &Room, given: Option<Uuid>) -> Result<Uuid, ApiError> {
-    let now_ms = room.now_ms();
-    let Some(id) = given else {
-        return Ok(made(now_ms));
-    };
-    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |time| time.to_unix());
-    let at_ms = seconds * 1_000 + u64::from(nanos / 1_000_000);
-    if id.get_version_num() == 7 && at_ms.abs_diff(now_ms) <= ID_OFF_MS_MAX {
-        return Ok(id);
-    }
-    let detail = format!(
-        "{id} is not a version 7 UUID of this minute by this node's clock: make it when you ask, or leave it out"
-    );
-    Err(ApiError::Invalid(vec![FieldError::new("id", detail)]))
-}
-
-fn made(now_ms: u64) -> Uuid {
-    let mut random = [0; 10];
-    random.copy_from_slice(&Uuid::new_v4().into_bytes()[6..]);
-    uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid()
-}
-
-/// How it stands once it holds, the time is over, or the node is leaving.
-async fn waited(room: &Room, of: (&Gate, u128), wait: Duration) -> Result<OutsideSeen, ApiError> {
-    let store = &room.door.store;
-    let mut ready = room.door.ready.clone();
-    tokio::select! {
-        seen = room.door.grants.wait(store, of, wait) => Ok(seen?),
-        () = async { let _ = ready.wait_for(|ready| ready.draining).await; } => {
-            Ok(room.door.grants.wait(store, of, Duration::ZERO).await?)
-        }
-    }
-}
-
-/// How a request stands; with `wait`, once it holds.
-async fn look(room: &Room, gate: Gate, id: &str, uri: &Uri) -> Result<Answer<Hold>, ApiError> {
-    let asked: Waited = query(uri)?;
-    let wait = asked
-        .wait
-        .map_or(Ok(Duration::ZERO), |text| duration(&text))?;
-    let wait = wait.min(millis(WAIT_MS_MAX));
-    let of = (&gate, hold_id(id)?.as_u128());
-    let seen = waited(room, of, wait).await?;
-    told(room, of, seen).await
-}
-
 async fn renew(room: &Room, gate: Gate, id: &str) -> Result<Answer<Hold>, ApiError> {
     let of = (&gate, hold_id(id)?.as_u128());
     let seen = room.door.store.renew(of.0, of.1).await?;
     let left = seen.ttl();
-    Ok(answer(of, &seen, left))
+    Ok(ask::answer(of, &seen, left, None))
 }
 
 async fn end(room: &Room, gate: Gate, id: &str, uri: &Uri) -> Result<Answer<HoldEnded>, ApiError> {
@@ -288,30 +198,6 @@ fn released(taken: Released) -> ReleasedHold {
         released_at: time(taken.at_ms),
         reason: taken.reason,
     }
-}
-
-async fn told(room: &Room, of: (&Gate, u128), seen: OutsideSeen) -> Result<Answer<Hold>, ApiError> {
-    let left = room.door.store.time_left(&seen).await?;
-    Ok(answer(of, &seen, left))
-}
-
-fn answer((gate, id): (&Gate, u128), seen: &OutsideSeen, left: Duration) -> Answer<Hold> {
-    let (state, fence, ahead) = match seen.turn {
-        Turn::Waiting { ahead } => (HoldState::Waiting, None, Some(ahead)),
-        Turn::Held { fence } => (HoldState::Held, Some(fence), None),
-    };
-    let told = Hold {
-        id: Uuid::from_u128(id),
-        name: name(gate),
-        state,
-        weight: seen.outside.weight,
-        holder: seen.outside.holder.clone(),
-        fence,
-        expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        ahead,
-        revision: seen.revision,
-    };
-    Answer::at(seen.revision, told)
 }
 
 fn hold_id(text: &str) -> Result<Uuid, ApiError> {

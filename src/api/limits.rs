@@ -172,13 +172,11 @@ fn semaphore(room: &Room, name: &Name, edited: &Edited<Limit>) -> Answer<Semapho
 fn rules(room: &Room, name: &Name, edited: Edited<QueueRules>) -> Answer<wire::QueueRules> {
     let revision = room.door.store.connection().seen_revision();
     let rules = edited.value.unwrap_or_default();
-    let paused = rules.paused.as_ref();
+    let (paused_at, paused_for) = paused(&rules);
     let told = wire::QueueRules {
         name: name.to_string(),
-        paused_at: paused.map(|paused| time(paused.since_ms)),
-        paused_for: paused
-            .map(|paused| paused.reason.clone())
-            .filter(|reason| !reason.is_empty()),
+        paused_at,
+        paused_for,
         rules: told(&rules),
         version: edited.version,
         revision,
@@ -209,8 +207,18 @@ fn stored(asked: &QueueRulesRequest) -> QueueRules {
     }
 }
 
+/// Since when a queue is paused, and why.
+pub(super) fn paused(rules: &QueueRules) -> (Option<wire::Time>, Option<String>) {
+    let paused = rules.paused.as_ref();
+    let reason = paused.map(|paused| paused.reason.clone());
+    (
+        paused.map(|paused| time(paused.since_ms)),
+        reason.filter(|reason| !reason.is_empty()),
+    )
+}
+
 /// Rules as they are told.
-fn told(rules: &QueueRules) -> QueueRulesRequest {
+pub(super) fn told(rules: &QueueRules) -> QueueRulesRequest {
     let rate = |rate: Rate| wire::Rate {
         tasks: i64::from(rate.tasks),
         per_ms: i64::from(rate.per_ms),

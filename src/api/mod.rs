@@ -22,6 +22,7 @@ mod serve;
 mod state;
 mod submit;
 mod tasks;
+mod why;
 pub mod wire;
 
 pub use error::ApiError;

@@ -17,6 +17,7 @@ use super::connections::Connections;
 use super::holds::{locks, semaphores};
 use super::origin::Ours;
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
+use super::why::Outside;
 use super::{breakers, cluster, front, health, limits, openapi, submit, tasks};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
@@ -84,6 +85,7 @@ pub(super) fn fronted(mounted: OpenApiRouter<Arc<Room>>, door: Door) -> Router {
         tokens: Tokens::new(&door.tokens),
         ours: Ours::new(&door.config, !door.tokens.is_empty()),
         waits: Semaphore::new(WAITS_MAX),
+        outside: Outside::default(),
         openapi: serde_json::to_vec(&api)
             .expect("a description encodes")
             .into(),

@@ -8,8 +8,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 
 use super::auth::Tokens;
-use super::level::{Service, Signals, Thresholds, service};
+use super::level::{Service, Signals, Strain, Thresholds, service};
 use super::origin::Ours;
+use super::why::Outside;
 use crate::config::{Config, Token};
 use crate::store::{Grants, News, Rulebook, Store, Submitter};
 use crate::task::Name;
@@ -40,7 +41,7 @@ pub struct Door {
     pub grants: Grants,
     /// Whether the node can do its part. The node keeps it up to date.
     pub ready: watch::Receiver<Readiness>,
-    /// How full etcd is. The node keeps it up to date.
+    /// How etcd and the machine are. The node keeps it up to date.
     pub usage: watch::Receiver<Usage>,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
@@ -68,13 +69,15 @@ impl Default for Readiness {
     }
 }
 
-/// How full etcd is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How etcd and the machine were when they were looked at last.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// What it has and may have.
+    /// What etcd has and may have.
     pub room: tenure_cluster::Room,
-    /// Whether new work is refused.
-    pub full: bool,
+    /// Whether no member of etcd answers.
+    pub silent: bool,
+    /// How short the machine is.
+    pub strain: Strain,
     /// etcd's version, where it was seen.
     pub version: Option<String>,
 }
@@ -85,6 +88,7 @@ pub(super) struct Room {
     pub(super) tokens: Tokens,
     pub(super) ours: Ours,
     pub(super) waits: Semaphore,
+    pub(super) outside: Outside,
     pub(super) openapi: Bytes,
     pub(super) request_ids: RequestIds,
 }
@@ -119,9 +123,15 @@ impl Room {
 
     /// How much service there is now.
     pub(super) fn service(&self) -> Service {
-        let room = self.door.usage.borrow().room;
-        let signals = Signals::of(&room, self.door.submitter.load());
-        service(signals, Thresholds::of(&self.door.config))
+        let Door {
+            submitter,
+            rulebook,
+            config,
+            ..
+        } = &self.door;
+        let usage = self.door.usage.borrow();
+        let signals = Signals::of(&usage, submitter.load(), rulebook.fullest());
+        service(signals, Thresholds::of(config))
     }
 
     /// The largest payload taken, in bytes.

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::answer::Answer;
 use super::body::{self, AtMost};
 use super::error::ApiError;
-use super::level::Service;
+use super::level::{Cause, Level, Service};
 use super::state::Room;
 use super::wire::check::idempotency_key;
 use super::wire::{
@@ -42,8 +42,8 @@ const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
         "priority": 7, "max_attempts": 3, "labels": {"customer": "42"}})),
     responses((status = 201, body = Submitted), (status = 200, description = "The key was used for this request before", body = Submitted),
         (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a lane beyond the cluster's 4,096), `idempotency_key_reused`"),
-        (status = 429, description = "`busy`, `backlog_full`: come again after Retry-After"),
-        (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
+        (status = 429, description = "`busy`, `backlog_full`, `service_reduced` (a loaded node or a backlog): come again after Retry-After"),
+        (status = 503, description = "`etcd_nearly_full`, `service_reduced` (etcd is short of room, or does not answer), `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
 pub(super) async fn one(
     State(room): State<Arc<Room>>,
@@ -71,7 +71,7 @@ pub(super) async fn one(
         TaskState::Pending
     };
 
-    admitted(&room, &task, "")?;
+    admitted(&room, room.service(), &task, "")?;
 
     let accepted = room.door.submitter.one(task, idem, now_ms).await?;
 
@@ -113,8 +113,8 @@ async fn answered(
         "tasks": [{"kind": "noop"}, {"kind": "sleep", "payload": {"ms": 100}}]})),
     responses((status = 201, body = BatchSubmitted), (status = 200, description = "The key was used for this request before", body = BatchSubmitted),
         (status = 413, description = "`too_large`"), (status = 422, description = "`invalid_request` (also a lane beyond the cluster's 4,096), `idempotency_key_reused`"),
-        (status = 429, description = "`busy`, `backlog_full`: come again after Retry-After"),
-        (status = 503, description = "`etcd_nearly_full`, `etcd_unavailable`: nothing was accepted"),
+        (status = 429, description = "`busy`, `backlog_full`, `service_reduced` (a loaded node or a backlog): come again after Retry-After"),
+        (status = 503, description = "`etcd_nearly_full`, `service_reduced` (etcd is short of room, or does not answer), `etcd_unavailable`: nothing was accepted"),
         (status = 504, description = "`outcome_unknown`: repeat with the same Idempotency-Key")))]
 pub(super) async fn batch(
     State(room): State<Arc<Room>>,
@@ -136,8 +136,9 @@ pub(super) async fn batch(
     let idem = idem(key, &faults, || digest::of_batch(&asked));
     let tasks = spec::new_tasks(asked.tasks, now_ms, faults)?;
     let lanes = lanes(&tasks)?;
+    let service = room.service();
     for (index, task) in tasks.iter().enumerate() {
-        admitted(&room, task, &format!("/tasks/{index}"))?;
+        admitted(&room, service, task, &format!("/tasks/{index}"))?;
     }
 
     let accepted = room.door.submitter.batch(tasks, idem, now_ms).await?;
@@ -159,13 +160,12 @@ struct Sent {
 }
 
 /// Whether the task can ever run, and its queue has room for it, as far as this node knows.
-fn admitted(room: &Room, task: &NewTask, under: &str) -> Result<(), ApiError> {
+fn admitted(room: &Room, service: Service, task: &NewTask, under: &str) -> Result<(), ApiError> {
     let queue = &task.routing.queue;
-    let Service { level, why } = room.service();
+    let Service { level, why } = service;
     if let Some(why) = why.filter(|_| level.sheds(room.door.rulebook.importance(queue))) {
         metrics::submits_shed(level.word());
-        let queue = queue.clone();
-        return Err(ApiError::Shed { queue, level, why });
+        return Err(shed(room, Some(queue), level, why));
     }
     // Of a batch that is refused for a later task, the earlier ones stay counted until the next look, a second later.
     let now = u64::from(task.run_at_ms.is_none());
@@ -204,7 +204,11 @@ async fn arrived(
     request: Request,
     at_most: AtMost,
 ) -> Result<(HeaderMap, Sent), ApiError> {
-    has_room(room)?;
+    has_room(room).inspect_err(|refused| {
+        if !matches!(refused, ApiError::Closing) {
+            metrics::submits_shed(Level::Emergency.word());
+        }
+    })?;
     let (parts, sent) = request.into_parts();
     body::may_come(&parts.headers, at_most)?;
     let mut space = room.door.submitter.space(0)?;
@@ -217,17 +221,30 @@ async fn arrived(
     Ok((parts.headers, sent))
 }
 
-/// Whether etcd has room for new work and the node stays.
+/// Whether the node takes new work of anybody: this is no emergency, and it stays.
 pub(super) fn has_room(room: &Room) -> Result<(), ApiError> {
-    let usage = room.door.usage.borrow();
-    if usage.full {
-        return Err(ApiError::NearlyFull(usage.room));
+    let Service { level, why } = room.service();
+    if let Some(why) = why.filter(|_| level == Level::Emergency) {
+        return Err(shed(room, None, level, why));
     }
-    drop(usage);
     if room.door.ready.borrow().draining {
         return Err(ApiError::Closing);
     }
     Ok(())
+}
+
+/// The one refusal at a level of service, wherever it is made.
+fn shed(room: &Room, queue: Option<&Name>, level: Level, why: Cause) -> ApiError {
+    match (level, why) {
+        (Level::Emergency, Cause::Etcd(_) | Cause::NoSpace) => {
+            ApiError::NearlyFull(room.door.usage.borrow().room)
+        }
+        (Level::Full | Level::Reduced | Level::Minimal | Level::Emergency, _) => ApiError::Shed {
+            queue: queue.cloned(),
+            level,
+            why,
+        },
+    }
 }
 
 /// A body that is no request: what is not even JSON is told apart.

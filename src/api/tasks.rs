@@ -7,11 +7,11 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use serde::Deserialize;
 
-use self::view::Surroundings;
 use super::answer::Answer;
 use super::body::{parameter, query};
 use super::error::ApiError;
 use super::state::Room;
+use super::why::Surroundings;
 use super::wire::{Acted, Task, TaskPage};
 use crate::config::Value as _;
 use crate::store::{self, Cursor, Filter};

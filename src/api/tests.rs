@@ -22,8 +22,10 @@ mod cluster;
 mod etcd;
 mod faults;
 mod holds;
+mod levels;
 mod limits;
 mod origin;
+mod why;
 
 /// The API of a node that tests hold in their hands.
 struct Stage {

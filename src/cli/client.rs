@@ -37,6 +37,8 @@ pub(super) struct Answer(Bytes);
 pub(super) struct Sent {
     pub(super) body: Vec<u8>,
     pub(super) idempotency_key: Option<String>,
+    /// Only what is at this version is edited.
+    pub(super) if_match: Option<i64>,
 }
 
 impl Answer {
@@ -201,6 +203,9 @@ impl Client {
         if let Some(key) = sent.idempotency_key {
             request = request.header("idempotency-key", key);
         }
+        if let Some(version) = sent.if_match {
+            request = request.header("if-match", version);
+        }
         if !sent.body.is_empty() {
             request = request
                 .header("content-type", "application/json")
@@ -240,10 +245,7 @@ impl Client {
 fn refused(status: StatusCode, body: &[u8]) -> Failure {
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => Failure::of_problem(status, &problem),
-        Err(_) => Failure::new(
-            Exit::of_status(status),
-            format!("the server answers {status}"),
-        ),
+        Err(_) => Failure::of_status(status, format!("the server answers {status}")),
     }
 }
 

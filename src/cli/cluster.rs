@@ -32,14 +32,15 @@ pub(super) enum LeaderCommand {
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum QueueCommand {
-    /// List the queues that hold anything
+    /// List the queues that hold anything or have rules
     List,
     /// The rules of a queue: weight, concurrency, rate, bounds, pause
     Rules {
         /// The queue
         name: String,
     },
-    /// Set all rules of a queue; one that is not given is taken away
+    /// Set rules of a queue; one that is not given stays as it is, --clear takes one away
+    #[command(disable_version_flag = true)]
     Set(limits::RulesOf),
     /// Start nothing more of a queue; what runs goes on
     Pause {
@@ -239,7 +240,7 @@ fn terms(terms: &[Term]) -> String {
 
 pub(super) fn queues(queues: &[Queue]) -> String {
     if queues.is_empty() {
-        eprintln!("no queue holds anything; `tenure task submit` submits a task");
+        eprintln!("no queue holds anything or has rules; `tenure task submit` submits a task");
         return String::new();
     }
     let now = clock::now();
@@ -256,6 +257,8 @@ pub(super) fn queues(queues: &[Queue]) -> String {
             of(queue.running),
             of(queue.dead),
             waits,
+            limits::paused(queue.paused_at, queue.paused_for.as_deref()).unwrap_or_default(),
+            queue.rules.as_ref().map(limits::words).unwrap_or_default(),
         ]
     };
     let heads = [
@@ -265,6 +268,8 @@ pub(super) fn queues(queues: &[Queue]) -> String {
         ">RUNNING",
         ">DEAD",
         "OLDEST PENDING",
+        "PAUSED",
+        "RULES",
     ];
     table(&heads, queues.iter().map(row))
 }
@@ -309,6 +314,32 @@ mod tests {
                 "{line} is not in\n{one}"
             );
         }
+    }
+
+    #[test]
+    fn a_queue_is_shown_with_its_pause_and_its_rules() {
+        let queue = |name: &str| {
+            json!({"name": name, "pending": 0, "scheduled": 0, "running": 0, "dead": 0, "oldest_pending_at": null, "kinds": [],
+                "exact": true})
+        };
+        let mut ruled = queue("mail");
+        ruled["rules"] = json!({"weight": 3, "concurrency": 20, "per_key": 2, "rate": {"tasks": 50, "per_ms": 1000, "burst": 60},
+            "backlog_max": 9, "importance": "low"});
+        ruled["paused_at"] = json!("2026-01-31T12:00:00Z");
+        ruled["paused_for"] = json!("moving");
+        let of = |queue| vec![serde_json::from_value(queue).unwrap()];
+
+        let shown = queues(&of(ruled));
+        let words = "weight 3, 20 at once, 2 per key, 50 in 1000 ms and 60 at once, backlog 9, importance low";
+        assert!(
+            shown.contains(words) && shown.contains(": moving"),
+            "{shown}"
+        );
+        let bare = queues(&of(queue("bare")));
+        assert!(
+            bare.lines().nth(1).unwrap().trim_end().ends_with('0'),
+            "{bare}"
+        );
     }
 
     #[test]

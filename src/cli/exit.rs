@@ -108,6 +108,8 @@ pub struct Failure {
     pub exit: Exit,
     /// For people, on stderr; nothing is said where it is empty.
     pub message: String,
+    /// Whether the server has as much as it takes, and the same may be asked again in a while: its status is 429.
+    pub busy: bool,
 }
 
 impl Failure {
@@ -115,6 +117,7 @@ impl Failure {
         Self {
             exit,
             message: message.into(),
+            busy: false,
         }
     }
 
@@ -137,7 +140,15 @@ impl Failure {
                 error.field, error.detail, error.pointer
             );
         }
-        Self::new(Exit::of_status(status), message)
+        Self::of_status(status, message)
+    }
+
+    /// An answer of this status.
+    pub(super) fn of_status(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            busy: status == StatusCode::TOO_MANY_REQUESTS,
+            ..Self::new(Exit::of_status(status), message)
+        }
     }
 
     /// Says it, and hands on what the process ends with.

@@ -5,7 +5,7 @@ use super::table::{relative, table};
 use super::{Exit, Failure, Global, duration, hold};
 use crate::api::wire::{
     FieldError, Importance, PauseRequest, QueueRules, QueueRulesRequest, Rate, SemaphoreLimit,
-    SemaphoreRequest,
+    SemaphoreRequest, Time,
 };
 use crate::clock;
 use std::time::Duration;
@@ -48,7 +48,10 @@ pub(super) enum SemaphoreCommand {
     },
 }
 
-/// All rules of a queue; what is not given is no rule.
+/// 4 attempts of an edit that names no version: each lost to another edit in between.
+const TRIES_MAX: usize = 4;
+
+/// Rules of a queue; what is not given stays as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct RulesOf {
     /// The queue
@@ -65,11 +68,11 @@ pub(super) struct RulesOf {
     /// How many of its tasks start in the time of --rate-per
     #[arg(long, value_name = "TASKS", allow_negative_numbers = true)]
     rate: Option<i64>,
-    /// The time of --rate
-    #[arg(long, value_parser = duration, value_name = "DURATION", default_value = "1s")]
-    rate_per: Duration,
+    /// The time of --rate [default: 1s]
+    #[arg(long, value_parser = duration, value_name = "DURATION", requires = "rate")]
+    rate_per: Option<Duration>,
     /// How many start at once after a quiet time [default: as many as --rate]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, requires = "rate")]
     burst: Option<i64>,
     /// About how many pending tasks it may have; submits beyond are refused
     #[arg(long, allow_negative_numbers = true)]
@@ -77,6 +80,62 @@ pub(super) struct RulesOf {
     /// Whose submits are refused first where service is reduced [default: normal]
     #[arg(long, value_enum)]
     importance: Option<Importance>,
+    /// Take rules away: several with commas; those that are given as well are set anew
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "RULE")]
+    clear: Vec<Rule>,
+    /// Only where the rules are at this version, see `tenure queue rules`; 0 is none at all
+    #[arg(long)]
+    version: Option<i64>,
+}
+
+/// A rule, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Rule {
+    Weight,
+    Concurrency,
+    PerKey,
+    Rate,
+    BacklogMax,
+    Importance,
+    All,
+}
+
+impl RulesOf {
+    /// The rules that there are, with what is asked for.
+    fn edit(&self, now: &QueueRulesRequest) -> QueueRulesRequest {
+        let clears = |rule| self.clear.contains(&rule) || self.clear.contains(&Rule::All);
+        let rate = self.rate.map(|tasks| Rate {
+            tasks,
+            per_ms: self.rate_per.map_or(1_000, millis),
+            burst: self.burst,
+        });
+        QueueRulesRequest {
+            weight: self.weight.or(now.weight.filter(|_| !clears(Rule::Weight))),
+            concurrency: self
+                .concurrency
+                .or(now.concurrency.filter(|_| !clears(Rule::Concurrency))),
+            per_key: self
+                .per_key
+                .or(now.per_key.filter(|_| !clears(Rule::PerKey))),
+            rate: rate.or(now.rate.filter(|_| !clears(Rule::Rate))),
+            backlog_max: self
+                .backlog_max
+                .or(now.backlog_max.filter(|_| !clears(Rule::BacklogMax))),
+            importance: self
+                .importance
+                .or(now.importance.filter(|_| !clears(Rule::Importance))),
+        }
+    }
+
+    /// Whether it asks for nothing.
+    fn is_empty(&self) -> bool {
+        self.clear.is_empty()
+            && self.edit(&QueueRulesRequest::default()) == QueueRulesRequest::default()
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) async fn semaphore(global: &Global, command: SemaphoreCommand) -> Result<Exit, Failure> {
@@ -109,28 +168,42 @@ pub(super) async fn semaphore(global: &Global, command: SemaphoreCommand) -> Res
     Ok(Exit::Done)
 }
 
+/// Reads the rules, changes what is asked for, and sets them where nobody did meanwhile.
 pub(super) async fn set_rules(global: &Global, of: RulesOf) -> Result<Exit, Failure> {
-    let per_ms = i64::try_from(of.rate_per.as_millis()).unwrap_or(i64::MAX);
-    if of.rate.is_none() && of.burst.is_some() {
-        return Err(Failure::usage("--burst is a part of a rate: give --rate"));
+    if of.is_empty() {
+        return Err(Failure::usage(
+            "no rule is given; `--clear all` takes all of them away",
+        ));
     }
-    let asked = QueueRulesRequest {
-        weight: of.weight,
-        concurrency: of.concurrency,
-        per_key: of.per_key,
-        rate: of.rate.map(|tasks| Rate {
-            tasks,
-            per_ms,
-            burst: of.burst,
-        }),
-        backlog_max: of.backlog_max,
-        importance: of.importance,
-    };
-    let sent = sent(&asked, &asked.check())?;
-    let answer = Client::new(global)?
-        .put(&path(&of.name, "rules"), sent)
-        .await?;
-    told(global, &answer)
+    // Known to be wrong whatever the other rules are.
+    let asked = of.edit(&QueueRulesRequest::default());
+    sent(&asked, &asked.check())?;
+    let (client, path) = (Client::new(global)?, path(&of.name, "rules"));
+    let mut tries = 1..=TRIES_MAX;
+    loop {
+        let now: QueueRules = client.get(&path).await?.read()?;
+        if let Some(expected) = of.version.filter(|expected| *expected != now.version) {
+            let message = format!(
+                "the rules are at version {}, not at {expected}",
+                now.version
+            );
+            return Err(Failure::new(Exit::Conflict, message));
+        }
+        let rules = of.edit(&now.rules);
+        let edit = Sent {
+            if_match: Some(now.version),
+            ..sent(&rules, &rules.check())?
+        };
+        match client.put(&path, edit).await {
+            Ok(answer) => return told(global, &answer),
+            Err(lost) if lost.exit == Exit::Conflict && of.version.is_none() => {
+                if tries.next().is_none() {
+                    return Err(lost);
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 pub(super) async fn rules(global: &Global, name: &str) -> Result<Exit, Failure> {
@@ -186,14 +259,8 @@ fn shown(rules: &QueueRules) -> String {
         backlog_max,
         importance,
     } = &rules.rules;
-    let rate = rate.map_or("-".to_owned(), |rate| {
-        let burst = rate.burst.unwrap_or(rate.tasks);
-        format!("{} in {} ms, {burst} at once", rate.tasks, rate.per_ms)
-    });
-    let why = rules.paused_for.as_ref().map(|why| format!(": {why}"));
-    let paused = rules.paused_at.map_or("-".to_owned(), |at| {
-        format!("{}{}", relative(at, clock::now()), why.unwrap_or_default())
-    });
+    let rate = rate.map_or("-".to_owned(), |rate| rate_words(&rate));
+    let paused = paused(rules.paused_at, rules.paused_for.as_deref());
     let row = vec![
         rules.name.clone(),
         number(weight.or(Some(1))),
@@ -202,7 +269,8 @@ fn shown(rules: &QueueRules) -> String {
         rate,
         number(*backlog_max),
         importance_word(*importance).to_owned(),
-        paused,
+        paused.unwrap_or("-".to_owned()),
+        rules.version.to_string(),
     ];
     let heads = [
         "QUEUE",
@@ -213,8 +281,41 @@ fn shown(rules: &QueueRules) -> String {
         ">BACKLOG MAX",
         "IMPORTANCE",
         "PAUSED",
+        ">VERSION",
     ];
     table(&heads, [row])
+}
+
+/// Since when a queue is paused, and why.
+pub(super) fn paused(at: Option<Time>, why: Option<&str>) -> Option<String> {
+    let since = relative(at?, clock::now());
+    Some(why.map_or(since.clone(), |why| format!("{since}: {why}")))
+}
+
+/// The rules that were set, in a line.
+pub(super) fn words(rules: &QueueRulesRequest) -> String {
+    let QueueRulesRequest {
+        weight,
+        concurrency,
+        per_key,
+        rate,
+        backlog_max,
+        importance,
+    } = rules;
+    let words = [
+        weight.map(|weight| format!("weight {weight}")),
+        concurrency.map(|concurrency| format!("{concurrency} at once")),
+        per_key.map(|per_key| format!("{per_key} per key")),
+        rate.as_ref().map(rate_words),
+        backlog_max.map(|max| format!("backlog {max}")),
+        importance.map(|one| format!("importance {}", importance_word(Some(one)))),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn rate_words(rate: &Rate) -> String {
+    let burst = rate.burst.unwrap_or(rate.tasks);
+    format!("{} in {} ms and {burst} at once", rate.tasks, rate.per_ms)
 }
 
 fn importance_word(importance: Option<Importance>) -> &'static str {

@@ -100,6 +100,7 @@ fn a_cluster_without_leader_or_nodes_or_room_is_degraded() {
 struct Seen {
     line: String,
     key: Option<String>,
+    version: Option<String>,
     body: Value,
 }
 
@@ -117,12 +118,19 @@ impl Stub {
         let log = Arc::clone(&seen);
         let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let line = format!("{method} {uri}");
-            let key = headers
-                .get("idempotency-key")
-                .map(|key| key.to_str().unwrap().to_owned());
+            let header = |name| {
+                let value = headers.get(name)?;
+                Some(value.to_str().unwrap().to_owned())
+            };
+            let (key, version) = (header("idempotency-key"), header("if-match"));
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let (status, answer) = answer(&line);
-            log.lock().unwrap().push(Seen { line, key, body });
+            log.lock().unwrap().push(Seen {
+                line,
+                key,
+                version,
+                body,
+            });
             async move { (StatusCode::from_u16(status).unwrap(), answer.to_string()) }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -375,4 +383,93 @@ async fn a_reset_asks_for_what_was_named_and_no_more() {
     let seen = &stub.seen()[0];
     assert_eq!(seen.line, "POST /v1/breakers/reset");
     assert_eq!(seen.body, json!({"kind": "http", "host": "a:80"}));
+}
+
+#[tokio::test]
+async fn whoever_is_turned_away_from_a_full_line_asks_again() {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let server =
+        Stub::start(
+            move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 | 1 => (429, json!({"title": "Busy", "status": 429, "code": "busy"})),
+                _ => (422, json!({"title": "Invalid request", "status": 422})),
+            },
+        )
+        .await;
+
+    let exit = server.run(&["lock", "run", "deploy", "--", "true"]).await;
+
+    assert_eq!(exit, 2, "the third answer ends it");
+    let asks = server
+        .seen()
+        .iter()
+        .filter(|seen| seen.line.starts_with("POST"))
+        .count();
+    assert_eq!(asks, 3);
+}
+
+#[tokio::test]
+async fn a_line_that_stays_full_is_given_up_when_the_time_is_over() {
+    let busy = json!({"title": "Busy", "status": 429, "code": "busy"});
+    let server = Stub::start(move |_| (429, busy.clone())).await;
+
+    let words = ["lock", "run", "deploy", "--wait", "1s", "--", "true"];
+    assert_eq!(server.run(&words).await, 7);
+}
+
+/// A queue's rules at a version, and what was put; the first put loses to another edit.
+async fn ruled() -> Stub {
+    let puts = Arc::new(std::sync::atomic::AtomicI64::new(0));
+    Stub::start(move |line| {
+        let put = line.starts_with("PUT");
+        let lost = put && puts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        let version = 7 + puts.load(std::sync::atomic::Ordering::Relaxed);
+        let rules = json!({"name": "mail", "weight": 3, "rate": {"tasks": 50, "per_ms": 1000, "burst": 50}, "paused_at": null,
+            "version": version, "revision": 9});
+        let changed = json!({"title": "Changed", "status": 412, "code": "changed"});
+        if lost { (412, changed) } else { (200, rules) }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn rules_that_are_not_given_stay_and_an_edit_that_lost_is_made_anew() {
+    let server = ruled().await;
+
+    let words = [
+        "queue",
+        "set",
+        "mail",
+        "--concurrency",
+        "5",
+        "--clear",
+        "rate",
+    ];
+    assert_eq!(server.run(&words).await, 0);
+
+    let seen = server.seen();
+    let lines: Vec<&str> = seen.iter().map(|seen| &*seen.line).collect();
+    let [get, put] = ["GET /v1/queues/mail/rules", "PUT /v1/queues/mail/rules"];
+    assert_eq!(lines, [get, put, get, put]);
+    assert_eq!(seen[3].body, json!({"weight": 3, "concurrency": 5}));
+    let versions = seen.iter().map(|seen| seen.version.as_deref());
+    assert_eq!(
+        versions.collect::<Vec<_>>(),
+        [None, Some("7"), None, Some("8")]
+    );
+}
+
+#[tokio::test]
+async fn rules_are_set_at_a_version_only_or_not_at_all() {
+    let server = ruled().await;
+    for (words, exit, requests) in [
+        (&["--version", "6", "--weight", "1"][..], 4, 1),
+        (&["--version", "7", "--weight", "1"], 4, 3),
+        (&[], 2, 3),
+        (&["--weight", "0"], 2, 3),
+    ] {
+        let words = [&["queue", "set", "mail"], words].concat();
+        assert_eq!(server.run(&words).await, exit, "{words:?}");
+        assert_eq!(server.seen().len(), requests, "{words:?}");
+    }
 }

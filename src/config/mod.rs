@@ -117,6 +117,23 @@ table::settings! {
         load_reduced: f64 = "0.5", within "0.05" "1";
         /// The same for queues of normal importance.
         load_minimal: f64 = "0.9", within "0.05" "1";
+        /// The part of its `backlog_max` that is pending in the fullest bounded queue from which on submits
+        /// to queues of low importance are refused, to whichever queue.
+        backlog_reduced: f64 = "0.9", within "0.1" "100";
+        /// The same for queues of normal importance. A full queue takes no submits, so that beyond 1 there
+        /// is only what became due, was tried again, or was submitted elsewhere at the same time.
+        backlog_minimal: f64 = "1.5", within "0.1" "100";
+        /// The part of the memory in use, of the machine or of the node's cgroup, from which on submits to
+        /// queues of low importance are refused, once it has been for 15 s; above 1 is never.
+        memory_reduced: f64 = "0.95", within "0.2" "2";
+        /// The same for queues of normal importance.
+        memory_minimal: f64 = "0.98", within "0.2" "2";
+        /// The part of the time in which the processors were in use and work waited for one, from which on
+        /// submits to queues of low importance are refused, once it has been for 15 s; above 1 is never.
+        /// The default is never: a node that works for all it is worth is not overloaded.
+        cpu_reduced: f64 = "2", within "0.2" "2";
+        /// The same for queues of normal importance.
+        cpu_minimal: f64 = "2", within "0.2" "2";
     }
     "work" {
         /// Whether this node runs `command` tasks of any program.
@@ -134,7 +151,8 @@ table::settings! {
         retention: Duration = "24h", within "1m" "8760h";
         /// Nodes that may die while they run a task before it is dead.
         death_budget: u32 = "3", within "1" "100";
-        /// Records that the leader holds of each lane (a queue and a kind); the rest waits in etcd.
+        /// Records that the leader holds of each lane (a queue, a kind, a priority, a semaphore or other gate,
+        /// and a set of required labels); the rest waits in etcd.
         window: u32 = "1024", within "16" "65536";
     }
     "breaker" {

@@ -410,3 +410,22 @@ fn embedded_is_read_from_a_flag_a_variable_or_a_file_and_shown_again() {
         "{wrong}"
     );
 }
+
+#[test]
+fn no_level_of_service_begins_before_the_one_above_it() {
+    for (name, value) in [
+        ("etcd-minimal", "0.6"),
+        ("load-minimal", "0.4"),
+        ("backlog-minimal", "0.8"),
+        ("memory-minimal", "0.9"),
+        ("cpu-minimal", "1"),
+    ] {
+        let mut config = Config::default();
+        (setting(name).set)(&mut config, &[value.to_owned()]).unwrap();
+
+        let wrong = config.validate().unwrap_err().to_string();
+
+        let named = format!("{name}: `{value}` is below the level before it");
+        assert!(wrong.starts_with(&named), "{wrong}");
+    }
+}

@@ -188,8 +188,14 @@ impl Faults<'_> {
             "quota-refuse",
             "is below etcd-minimal: reduced, minimal and emergency follow each other",
         );
-        let rises = c.load_reduced <= c.load_minimal;
-        self.unless(rises, "load-minimal", rule);
+        for (name, reduced, minimal) in [
+            ("load-minimal", c.load_reduced, c.load_minimal),
+            ("backlog-minimal", c.backlog_reduced, c.backlog_minimal),
+            ("memory-minimal", c.memory_reduced, c.memory_minimal),
+            ("cpu-minimal", c.cpu_reduced, c.cpu_minimal),
+        ] {
+            self.unless(reduced <= minimal, name, rule);
+        }
     }
 
     fn work(&mut self) {

@@ -73,6 +73,7 @@ struct Shared {
     store: Store,
     kinds: Arc<Kinds>,
     slots: Slots,
+    machine: Machine,
     breakers: Breakers,
     name: Name,
     address: String,
@@ -103,7 +104,7 @@ impl Node {
         })
     }
 
-    /// Reads this machine in place of the one it runs on, where its slots are adaptive.
+    /// Reads this machine in place of the one it runs on.
     #[must_use]
     pub fn machine(mut self, machine: Machine) -> Self {
         self.machine = machine;
@@ -191,7 +192,8 @@ impl Node {
         Ok(Shared {
             store: store.with_clock(outside.clock),
             kinds: Arc::new(kinds.build()?),
-            slots: slots(&config, machine),
+            slots: slots(&config, machine.clone()),
+            machine,
             breakers: Breakers::new(breakers_of(&config)?),
             name: config.node_name.parse().context("node-name")?,
             address: outside.address,

@@ -1,4 +1,4 @@
-//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd's size, metrics.
+//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd and the machine, metrics.
 //! Never works on a task.
 
 use std::collections::HashMap;
@@ -77,10 +77,15 @@ impl Parts {
             "the usher of those who wait outside",
             usher.run(closing.clone()),
         );
-        let kept = rulebook.keep(node.store.clone(), closing.clone());
+        let kept = rulebook.clone().keep(node.store.clone(), closing.clone());
         parts.add("the look at limits", kept);
-        let watching = watchman::watch_size(Arc::clone(node), usage, submitter, closing);
-        parts.add("the look at etcd's size", watching);
+        let told = watchman::Told {
+            usage,
+            submitter,
+            rulebook,
+        };
+        let watching = watchman::watch(Arc::clone(node), told, closing);
+        parts.add("the look at etcd and the machine", watching);
         Ok((parts, api::router(door)))
     }
 

@@ -20,7 +20,7 @@ use super::outside::{OutsideError, OutsideSeen, Turn};
 use crate::metrics;
 use crate::task::Gate;
 
-/// 1,024 requests wait for a hold at one node at once, each a connection held open; beyond, they are refused.
+/// 1,024 requests wait for a hold at one node at once, each a connection held open; beyond, they are answered at once.
 pub const WAITERS_MAX: usize = 1_024;
 
 /// 10 s without a waiter: the watch is closed.
@@ -73,10 +73,11 @@ pub fn grants(store: &Store) -> (Grants, Usher) {
 }
 
 impl Grants {
-    /// How a request stands once it is held, or after this time; its lease is renewed meanwhile.
+    /// How a request stands once it is held, or after this time; its lease is renewed meanwhile. At once, renewed as well, where as
+    /// many wait as this node takes: it keeps its place in the line all the same.
     ///
     /// # Errors
-    /// [`OutsideError::Gone`] where it is over, [`OutsideError::Busy`] where as many wait as this node takes.
+    /// [`OutsideError::Gone`] where it is over.
     pub async fn wait(
         &self,
         store: &Store,
@@ -89,7 +90,10 @@ impl Grants {
         if wait.is_zero() || is_held(&seen) {
             return Ok(seen);
         }
-        let listener = self.of(gate, id).ok_or(OutsideError::Busy)?;
+        let Some(listener) = self.of(gate, id) else {
+            renewed(store, &seen).await?;
+            return Ok(seen);
+        };
         // What passed since the last word is not known here.
         let mut renew_at = Instant::now();
         loop {
@@ -116,6 +120,14 @@ impl Grants {
     /// How often a waiter was woken, since the start.
     pub fn wakeups(&self) -> u64 {
         self.0.wakeups.load(Ordering::Relaxed)
+    }
+
+    /// As many wait as may, until this is dropped.
+    #[cfg(test)]
+    pub(crate) fn crowd(&self) -> Vec<impl Sized + use<>> {
+        let gate = Gate::Lock("crowd".parse().expect("a good name"));
+        let each = (0..WAITERS_MAX as u128).map_while(|id| self.of(&gate, id));
+        each.collect()
     }
 
     /// How many wait.

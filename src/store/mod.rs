@@ -52,7 +52,7 @@ pub use records::{
 };
 pub use rulebook::{Rulebook, Unfit};
 pub use rules::{Importance, Limit, Paused, QueueRules, Rate};
-pub use standing::Standing;
+pub use standing::{First, Firsts, Standing};
 pub use submit::{
     Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,
     SubmitError, Submitter, line,

@@ -323,6 +323,11 @@ impl Store {
         }
     }
 
+    /// Gives up what is known to nobody: neither the request nor a hold made of it stands afterwards, or beyond the lease's time.
+    pub async fn abandon(&self, seen: &OutsideSeen) {
+        self.give_back(seen.lease).await;
+    }
+
     /// Sends a transaction until it is known what became of it, or the time is over: its guards allow copies.
     pub(super) async fn settled(&self, txn: &Txn) -> Outcome {
         let deadline = Instant::now() + SETTLE;

@@ -10,6 +10,7 @@ use super::keys::{Lane, Live};
 use super::leaders::Leader;
 use super::locate::LookError;
 use super::records::{NodeRecord, Record, Seen, decode};
+use super::rules::QueueRules;
 use super::scan::looked;
 use crate::task::{Name, Routing, Which};
 
@@ -54,6 +55,8 @@ pub struct QueueSeen {
     pub dead: Count,
     /// Since when the oldest ready record waits, in milliseconds since 1970, among the records read.
     pub oldest_pending_ms: Option<u64>,
+    /// Its rules, where it has some and they were asked for.
+    pub rules: Option<QueueRules>,
 }
 
 /// The cluster at one revision.
@@ -111,7 +114,7 @@ impl Store {
         .await
     }
 
-    /// All queues that have had work, by name.
+    /// All queues that have had work or have rules, by name.
     ///
     /// # Errors
     /// [`LookError`].
@@ -119,7 +122,13 @@ impl Store {
         looked(|| async {
             let revision = self.revision().await?;
             let claimed = self.claimed(revision).await?;
-            Ok((self.queues_at(revision, &claimed).await?, revision))
+            let mut queues = self.queues_at(revision, &claimed).await?;
+            for kv in self.whole(&self.keys().queue_prefix(), revision).await? {
+                if let Some(Live::Queue(name)) = self.keys().live(&kv.key) {
+                    queues.entry(name).or_default().rules = Some(decode(&kv.key, &kv.value)?);
+                }
+            }
+            Ok((queues, revision))
         })
         .await
     }

@@ -64,6 +64,8 @@ struct Page {
     semaphores: BTreeMap<Name, u32>,
     backlogs: BTreeMap<Name, Backlog>,
     importances: BTreeMap<Name, Importance>,
+    /// The greatest part of its bound that was pending in a queue.
+    fullest: f64,
 }
 
 /// A queue whose backlog is bounded.
@@ -128,6 +130,11 @@ impl Rulebook {
     pub fn importance(&self, queue: &Name) -> Importance {
         let page = self.page();
         page.importances.get(queue).copied().unwrap_or_default()
+    }
+
+    /// What is pending in the queue that is fullest by its bound, as a part of that, at the last look; 0 where none is bounded.
+    pub fn fullest(&self) -> f64 {
+        self.page().fullest
     }
 
     /// Keeps it up to date until told to stop: read anew with every edit, the backlogs every second.
@@ -215,9 +222,11 @@ async fn read(store: &Store, last: &Page) -> Result<Page, LookError> {
         }
         if let Some(max) = rules.backlog_max {
             let (taken, before) = taken.remove(&name).unwrap_or_default();
+            let counted = ready(store, &name, revision).await?;
+            page.fullest = page.fullest.max(part(counted, max));
             let backlog = Backlog {
                 max,
-                counted: ready(store, &name, revision).await?,
+                counted,
                 taken,
                 before,
             };
@@ -225,6 +234,14 @@ async fn read(store: &Store, last: &Page) -> Result<Page, LookError> {
         }
     }
     Ok(page)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "tasks of a queue are far fewer than 2^52"
+)]
+fn part(pending: u64, max: u64) -> f64 {
+    pending as f64 / max.max(1) as f64
 }
 
 /// About how many tasks of a queue are ready.
@@ -281,7 +298,7 @@ mod tests {
         let page = Page {
             semaphores: semaphores.collect(),
             backlogs: max.map(backlog).into_iter().collect(),
-            importances: BTreeMap::new(),
+            ..Page::default()
         };
         Rulebook(Arc::new(RwLock::new(Arc::new(page))))
     }

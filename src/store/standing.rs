@@ -1,6 +1,6 @@
 //! What limits say and what is held of them, at one revision: what a task may wait for; reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use tenure_cluster::KeyValue;
@@ -13,6 +13,10 @@ use super::rules::{Limit, QueueRules};
 use super::scan::looked;
 use crate::task::{Gate, Name, PackId, Routing, Which};
 
+pub use lines::{First, Firsts};
+
+mod lines;
+
 /// Limits, rules and what is held.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
@@ -24,6 +28,8 @@ pub struct Standing {
     pub held: BTreeMap<Gate, u64>,
     /// Who holds each lock, in words.
     pub holders: BTreeMap<Name, String>,
+    /// Who outside waits for each gate longest: its id and what it asked for.
+    pub wants: BTreeMap<Gate, (u128, Outside)>,
     /// Tasks claimed of each queue.
     pub claimed: BTreeMap<Name, u64>,
     /// The revision.
@@ -39,7 +45,7 @@ struct Head {
 }
 
 impl Store {
-    /// Everything that limits say and what is held of them; reads all claims.
+    /// Everything that limits say, what is held of them and who outside waits; reads all claims.
     ///
     /// # Errors
     /// [`LookError`].
@@ -67,8 +73,10 @@ impl Store {
                 standing.add(keys.live(&kv.key), &kv)?;
             }
         }
-        let add = |kv: KeyValue| Ok(standing.add(keys.live(&kv.key), &kv)?);
-        self.each(&keys.runs(), revision, add).await?;
+        for room in [keys.want_prefix(), keys.runs()] {
+            let add = |kv: KeyValue| Ok(standing.add(keys.live(&kv.key), &kv)?);
+            self.each(&room, revision, add).await?;
+        }
         Ok(standing)
     }
 }
@@ -87,6 +95,11 @@ impl Standing {
                 self.hold(gate, u64::from(hold.weight), || {
                     format!("{}, since fence {}", hold.holder, kv.create_revision)
                 });
+            }
+            // In the order of their ids: the first of a gate is the one that waits longest.
+            Some(Live::Want(gate, id)) if !self.wants.contains_key(&gate) => {
+                let want = decode(&kv.key, &kv.value)?;
+                self.wants.insert(gate, (id, want));
             }
             Some(Live::Run(node, _)) => {
                 let head: Head = decode(&kv.key, &kv.value)?;
@@ -129,7 +142,8 @@ impl Standing {
             .collect()
     }
 
-    fn reason(&self, gate: &Gate, weight: u32) -> Option<String> {
+    /// Why somebody who asks for so much of a gate has to wait, by what is held, in words.
+    pub fn reason(&self, gate: &Gate, weight: u32) -> Option<String> {
         let held = self.held.get(gate).copied().unwrap_or(0);
         match gate {
             Gate::Lock(name) => {
@@ -144,6 +158,57 @@ impl Standing {
             }
             Gate::Semaphore(name) => self.semaphore_reason(name, held, weight),
         }
+    }
+
+    /// The semaphores of a routing that have some left, which may be kept for others.
+    pub fn open(&self, routing: &Routing) -> BTreeSet<Gate> {
+        let gates = routing.gates().map(|(gate, _)| gate);
+        gates.filter(|gate| self.left(gate).is_some()).collect()
+    }
+
+    /// What is left of a semaphore, and its limit; none where nothing is.
+    fn left(&self, gate: &Gate) -> Option<(u64, u32)> {
+        let Gate::Semaphore(name) = gate else {
+            return None;
+        };
+        let Limit { limit } = self.semaphores.get(name)?;
+        let held = self.held.get(gate).copied().unwrap_or(0);
+        let left = u64::from(*limit).saturating_sub(held);
+        (left > 0).then_some((left, *limit))
+    }
+
+    /// Who has what is left of a gate to itself because it asks for more, in words: of those outside the one that waits longest, where
+    /// that is another than `id`, or one of the first in line.
+    pub fn kept<'a>(
+        &self,
+        gate: &Gate,
+        id: Option<u128>,
+        mut before: impl Iterator<Item = &'a First>,
+    ) -> Option<String> {
+        let (left, limit) = self.left(gate)?;
+        let outside = self.wants.get(gate).filter(|(first, _)| id != Some(*first));
+        let outside = outside.filter(|(_, want)| u64::from(want.weight) > left);
+        let (who, weight) = if let Some((_, want)) = outside {
+            (want.holder.clone(), want.weight)
+        } else {
+            let first = before.find(|first| self.keeps(first, gate, left))?;
+            (format!("task {}", first.task), first.weight(gate)?)
+        };
+        let above = if weight > limit { ", above that" } else { "" };
+        let Gate::Semaphore(name) = gate else {
+            return None;
+        };
+        Some(format!(
+            "semaphore `{name}`: what is left of it, {left} of {limit}, is kept for {who}, who asks for {weight}{above}"
+        ))
+    }
+
+    /// Whether a task waits for nothing but more of this gate than there is left.
+    fn keeps(&self, first: &First, gate: &Gate, left: u64) -> bool {
+        let asks = first.weight(gate).map_or(0, u64::from);
+        asks > left
+            && self.queue_reason(&first.routing.queue).is_none()
+            && self.closed(&first.routing).len() == 1
     }
 
     fn semaphore_reason(&self, name: &Name, held: u64, weight: u32) -> Option<String> {
@@ -177,12 +242,12 @@ impl Standing {
         (claimed >= limit).then(|| format!("queue `{queue}`: {claimed} of {limit} run"))
     }
 
-    /// The rate that the tasks of this queue wait for where nothing else holds them up, in words.
+    /// The rate that the tasks of this queue may wait for where nothing else holds them up, in words: only its leader counts its starts.
     pub fn rate(&self, queue: &Name) -> Option<String> {
         let rate = self.queues.get(queue)?.rate?;
         let (tasks, per_ms) = (rate.tasks, rate.per_ms);
         Some(format!(
-            "the rate of queue `{queue}`: {tasks} in {per_ms} ms"
+            "the rate of queue `{queue}`, at most {tasks} in {per_ms} ms"
         ))
     }
 }
@@ -257,5 +322,79 @@ mod tests {
         let why = standing.queue_reason(&name("q")).unwrap();
         assert!(why.ends_with("paused: moving"), "{why}");
         assert_eq!(standing.rate(&name("q")), None);
+    }
+
+    fn asks(queue: &str, weight: u32) -> Routing {
+        let needs = Needs {
+            permits: vec![Permit {
+                semaphore: name("db"),
+                weight,
+            }],
+            ..Needs::default()
+        };
+        Routing {
+            queue: name(queue),
+            kind: name("k"),
+            priority: Priority::default(),
+            needs: Some(needs.into()),
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_kept_for_the_first_who_asks_for_more() {
+        let db = Gate::Semaphore(name("db"));
+        let mut standing = Standing::default();
+        standing.semaphores.insert(name("db"), Limit { limit: 4 });
+        standing.hold(db.clone(), 2, String::new);
+        let first = |queue, weight| First {
+            task: PackId::floor(7).task(0),
+            routing: asks(queue, weight),
+        };
+        let line = [first("q", 2), first("paused", 3), first("q", 4)];
+        let told = |standing: &Standing, id: Option<u128>, line: &[First]| {
+            standing.kept(&db, id, line.iter()).unwrap_or_default()
+        };
+
+        assert_eq!(told(&standing, None, &line[..1]), "", "it fits, and starts");
+        let kept = told(&standing, None, &line);
+        assert!(
+            kept.contains("what is left of it, 2 of 4, is kept for task "),
+            "{kept}"
+        );
+        assert!(kept.ends_with(", who asks for 3"), "{kept}");
+        let paused = Some(super::super::Paused {
+            since_ms: 1,
+            reason: String::new(),
+        });
+        let rules = QueueRules {
+            paused,
+            ..QueueRules::default()
+        };
+        standing.queues.insert(name("paused"), rules);
+        let kept = told(&standing, None, &line);
+        assert!(
+            kept.ends_with(", who asks for 4"),
+            "not for who is paused: {kept}"
+        );
+
+        let want = Outside {
+            weight: 5,
+            holder: "a migration".to_owned(),
+            since_ms: 1,
+            ttl_ms: 9,
+        };
+        standing.wants.insert(db.clone(), (3, want));
+        let kept = told(&standing, Some(4), &[]);
+        assert!(
+            kept.ends_with("kept for a migration, who asks for 5, above that"),
+            "{kept}"
+        );
+        assert_eq!(
+            told(&standing, Some(3), &[]),
+            "",
+            "from nobody is kept what is kept for him"
+        );
+        standing.hold(db.clone(), 2, String::new);
+        assert_eq!(told(&standing, None, &line), "", "nothing is left");
     }
 }

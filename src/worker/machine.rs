@@ -8,6 +8,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 #[cfg(test)]
@@ -43,11 +44,39 @@ impl Machine {
         Self(Source::Given(Arc::new(reading)))
     }
 
+    /// Reads it from outside of this room.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(self.meter())
+    }
+
     pub(super) fn meter(&self) -> Meter {
         Meter {
             source: self.0.clone(),
             last: None,
         }
+    }
+}
+
+/// Reads a machine again and again for whoever is no worker.
+pub struct Gauge(Meter);
+
+impl Gauge {
+    /// What came since the last reading, read on a thread that nobody waits for.
+    ///
+    /// # Panics
+    /// Where reading does.
+    pub async fn read(self) -> (Self, Reading) {
+        let Self(mut meter) = self;
+        if let Some(reading) = meter.given() {
+            return (Self(meter), reading);
+        }
+        let mut reads = JoinSet::new();
+        reads.spawn_blocking(move || {
+            let reading = meter.read();
+            (Self(meter), reading)
+        });
+        let read = reads.join_next().await.expect("it was spawned just now");
+        read.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
     }
 }
 

@@ -30,7 +30,7 @@ use crate::task::{ClaimId, Name};
 use breaker::Breakers;
 use held::Held;
 use kinds::Kinds;
-pub use machine::{Machine, Reading};
+pub use machine::{Gauge, Machine, Reading};
 use pool::{Pool, Slots};
 
 /// 20 ms: how long an outcome waits for others of its claim before it is reported alone.

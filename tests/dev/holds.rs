@@ -52,7 +52,9 @@ async fn the_lock_of_a_killed_holder_goes_on_and_its_command_is_dead_by_then() {
     let mut first = holder(home.path(), &at);
     let (command, old) = running(&mut first).await;
     let mut second = holder(home.path(), &at);
-    second.logs("waiting for lock deploy").await;
+    second
+        .logs("waiting for lock deploy: lock `deploy`, held by")
+        .await;
     assert!(runs(command));
 
     first.signal(Signal::KILL);

@@ -121,10 +121,21 @@ impl ApiError {
     }
 }
 
-/// A node that is loaded is asked again soon, an etcd without room is not.
+/// A node that is loaded lets others of its kind do it; without etcd, or without room in it, no node can.
 fn shed(why: Cause) -> StatusCode {
     match why {
-        Cause::Load(_) => StatusCode::TOO_MANY_REQUESTS,
-        Cause::Etcd(_) | Cause::NoSpace => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::Load(_) | Cause::Backlog(_) | Cause::Cpu(_) | Cause::Memory(_) => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        Cause::Etcd(_) | Cause::NoSpace | Cause::Silent => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// In how many seconds to come again: as often as it is looked at; an etcd that is short of room stays so for a while.
+pub(super) fn again_after_secs(why: Cause) -> u16 {
+    match why {
+        Cause::Load(_) | Cause::Backlog(_) | Cause::Silent => 1,
+        Cause::Cpu(_) | Cause::Memory(_) => 5,
+        Cause::Etcd(_) | Cause::NoSpace => 60,
     }
 }

@@ -3,8 +3,10 @@
 use tenure_cluster::Room;
 
 use super::FAULTS_MAX;
+use crate::api::level::{Cause, Level};
 use crate::api::wire::FieldError;
 use crate::config::Role;
+use crate::task::Name;
 
 pub(super) fn counted(faults: &[FieldError]) -> String {
     match faults {
@@ -30,6 +32,13 @@ pub(super) fn fence(now: Option<i64>) -> String {
         }
         None => "nobody outside holds it with this fence".to_owned(),
     }
+}
+
+pub(super) fn shed(queue: Option<&Name>, level: Level, why: Cause) -> String {
+    let what = queue.map_or("all new work is".to_owned(), |queue| {
+        format!("submits to queue `{queue}` are")
+    });
+    format!("service is {level}: {what} refused, because {why}; nothing was accepted")
 }
 
 pub(super) fn full(room: &Room) -> String {

@@ -12,7 +12,8 @@ use super::super::state::Room;
 use super::super::wire::holds::{
     ForceReleased, Hold, HoldEnded, Holding, HoldingPage, LockHoldRequest, ReleaseRequest,
 };
-use super::{Wanted, lock, millis};
+use super::ask::{self, Wanted};
+use super::{lock, millis};
 use crate::store::Sort;
 
 /// Lists the locks that are held or waited for.
@@ -42,7 +43,8 @@ pub(in crate::api) async fn lock_get(
     request_body = LockHoldRequest,
     responses((status = 201, description = "It waits, or holds", body = Hold), (status = 200, description = "The id had asked before", body = Hold),
         (status = 422, description = "`invalid_request`; `hold_id_reused`"),
-        (status = 429, description = "`busy`: as many wait as this node or the cluster takes"),
+        (status = 429, description = "`busy`: as many wait as the cluster takes; nothing stands"),
+        (status = 503, description = "`etcd_nearly_full`, `service_reduced`, `etcd_unavailable`: nothing stands"),
         (status = 504, description = "`outcome_unknown`: repeat it with the same id")))]
 pub(in crate::api) async fn lock_ask(
     State(room): State<Arc<Room>>,
@@ -58,7 +60,7 @@ pub(in crate::api) async fn lock_ask(
         ttl: millis(asked.ttl_ms),
         wait: millis(asked.wait_ms),
     };
-    super::ask(&room, lock(&name)?, wanted).await
+    ask::ask(&room, lock(&name)?, wanted).await
 }
 
 /// How a request stands; with `wait`, once it holds. It is renewed while it waits, and not by a look.
@@ -71,7 +73,7 @@ pub(in crate::api) async fn lock_look(
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Answer<Hold>, ApiError> {
-    super::look(&room, lock(&name)?, &id, &uri).await
+    ask::look(&room, lock(&name)?, &id, &uri).await
 }
 
 /// Renews it: it is believed for its whole time to live again, counted from before this request was sent.

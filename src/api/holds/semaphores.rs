@@ -12,7 +12,8 @@ use super::super::state::Room;
 use super::super::wire::holds::{
     ForceReleased, Hold, HoldEnded, Holding, HoldingPage, PermitHoldRequest, ReleaseRequest,
 };
-use super::{Wanted, millis, semaphore};
+use super::ask::{self, Wanted};
+use super::{millis, semaphore};
 use crate::store::Sort;
 
 /// Lists the semaphores that are declared, held or waited for.
@@ -43,7 +44,8 @@ pub(in crate::api) async fn semaphore_get(
     responses((status = 201, description = "It waits, or holds", body = Hold), (status = 200, description = "The id had asked before", body = Hold),
         (status = 404, description = "`no_such_semaphore`: it is not declared, and no limit was given"),
         (status = 409, description = "`limit_differs`"), (status = 422, description = "`invalid_request`: also a weight above the limit; `hold_id_reused`"),
-        (status = 429, description = "`busy`: as many wait as this node or the cluster takes"),
+        (status = 429, description = "`busy`: as many wait as the cluster takes; nothing stands"),
+        (status = 503, description = "`etcd_nearly_full`, `service_reduced`, `etcd_unavailable`: nothing stands"),
         (status = 504, description = "`outcome_unknown`: repeat it with the same id")))]
 pub(in crate::api) async fn semaphore_ask(
     State(room): State<Arc<Room>>,
@@ -63,7 +65,7 @@ pub(in crate::api) async fn semaphore_ask(
         ttl: millis(asked.ttl_ms),
         wait: millis(asked.wait_ms),
     };
-    super::ask(&room, gate, wanted).await
+    ask::ask(&room, gate, wanted).await
 }
 
 /// How a request stands; with `wait`, once it holds. It is renewed while it waits, and not by a look.
@@ -76,7 +78,7 @@ pub(in crate::api) async fn semaphore_look(
     Path((name, id)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Answer<Hold>, ApiError> {
-    super::look(&room, semaphore(&name)?.0, &id, &uri).await
+    ask::look(&room, semaphore(&name)?.0, &id, &uri).await
 }
 
 /// Renews it: it is believed for its whole time to live again, counted from before this request was sent.

@@ -2,38 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::cluster::{leading, time};
-use crate::api::error::ApiError;
+use crate::api::cluster::time;
+use crate::api::why::Surroundings;
 use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
-use crate::store::{self, Found, Held, NodeSeen, Place, Standing, Store};
-use crate::task::{Outcome, Output, Routing, State, Tally};
-
-/// What decides why pending tasks wait; read once for an answer, and only where one is pending.
-pub(in crate::api) struct Surroundings {
-    nodes: Vec<NodeSeen>,
-    led: bool,
-    standing: Standing,
-}
-
-impl Surroundings {
-    pub(super) async fn of(store: &Store, tasks: &[Found]) -> Result<Self, ApiError> {
-        if tasks.iter().all(|task| task.state != State::Pending) {
-            return Ok(Self {
-                nodes: Vec::new(),
-                led: true,
-                standing: Standing::default(),
-            });
-        }
-        let (nodes, _) = store.nodes().await?;
-        let led = leading(store).await?.0.is_some();
-        let standing = store.standing().await?;
-        Ok(Self {
-            nodes,
-            led,
-            standing,
-        })
-    }
-}
+use crate::store::{self, Found, Held, Place};
+use crate::task::{Outcome, Output, State, Tally};
 
 /// The word of the wire.
 pub(in crate::api) fn state(state: State) -> TaskState {
@@ -184,7 +157,7 @@ fn output_of(output: &Output) -> Value {
 fn waiting_for(found: &Found, around: &Surroundings) -> Option<String> {
     match found.state {
         State::Scheduled => due(found).map(|ms| scheduled(ms, found)),
-        State::Pending => pending(&found.pack.routing, around),
+        State::Pending => around.pending(found),
         State::Running | State::Succeeded | State::Dead | State::Cancelled => None,
     }
 }
@@ -202,54 +175,13 @@ fn scheduled(ms: u64, found: &Found) -> String {
     }
 }
 
-fn pending(routing: &Routing, around: &Surroundings) -> Option<String> {
-    let kind = routing.kind.as_str();
-    if let Some(reason) = around.standing.queue_reason(&routing.queue) {
-        return Some(reason);
-    }
-    let runs = |node: &&NodeSeen| {
-        let record = &node.seen.value;
-        !record.draining && record.kinds.iter().any(|known| known.as_str() == kind)
-    };
-    let takers: Vec<&NodeSeen> = around.nodes.iter().filter(runs).collect();
-    if takers.is_empty() {
-        return Some(format!("no live node runs kind `{kind}`"));
-    }
-    let needs = routing.needs.as_deref();
-    let labelled =
-        |node: &&NodeSeen| needs.is_none_or(|needs| needs.allows(&node.seen.value.labels));
-    let takers: Vec<&NodeSeen> = takers.into_iter().filter(labelled).collect();
-    if takers.is_empty() {
-        let require = needs.map(|needs| &needs.require).into_iter().flatten();
-        let labels: Vec<String> = require
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let labels = labels.join(", ");
-        return Some(format!(
-            "a node that runs `{kind}` and has the labels {labels}"
-        ));
-    }
-    if !around.led {
-        return Some("a leader".to_owned());
-    }
-    let closed = around.standing.closed(routing);
-    if !closed.is_empty() {
-        return Some(closed.join("; "));
-    }
-    let full = |node: &&NodeSeen| node.tasks >= node.seen.value.slots as usize;
-    if takers.iter().all(full) {
-        return Some(format!("a free slot on a node that runs `{kind}`"));
-    }
-    around.standing.rate(&routing.queue)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::store::Origin;
-    use crate::task::{Pack, PackId, Policy, Priority, Which};
+    use crate::task::{Pack, PackId, Policy, Priority, Routing, Which};
 
     fn ended(attempts: &[(Outcome, u32)]) -> Found {
         let attempts = attempts

@@ -154,11 +154,37 @@ async fn the_description_and_the_table_of_routes_are_the_same_and_each_route_has
 }
 
 #[tokio::test]
+async fn what_refuses_new_work_is_described() {
+    let heard = closed().get("/v1/openapi.json").await;
+    let loaded = ("429", ["busy", "backlog_full", "service_reduced"]);
+    let short = (
+        "503",
+        ["etcd_nearly_full", "etcd_unavailable", "service_reduced"],
+    );
+    for (path, (status, codes)) in [
+        ("/v1/tasks", loaded),
+        ("/v1/tasks", short),
+        ("/v1/tasks/batch", loaded),
+        ("/v1/tasks/batch", short),
+        ("/v1/locks/{name}/holds", short),
+        ("/v1/semaphores/{name}/holds", short),
+    ] {
+        let told = &heard.body["paths"][path]["post"]["responses"][status]["description"];
+        let told = told.as_str().unwrap_or_default();
+        for code in codes {
+            assert!(
+                told.contains(&format!("`{code}`")),
+                "{path} {status} {code}: {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_full_etcd_and_a_leaving_node_take_no_new_work() {
     let stage = closed();
     stage.usage.send_modify(|usage| {
         (usage.room.size, usage.room.in_use, usage.room.quota) = (95, 90, 100);
-        usage.full = true;
     });
     for path in ["/v1/tasks", "/v1/tasks/batch"] {
         let heard = stage.post(path, &json!({"kind": "noop"})).await;
@@ -174,7 +200,7 @@ async fn a_full_etcd_and_a_leaving_node_take_no_new_work() {
         );
         assert!(heard.headers.contains_key("retry-after"));
     }
-    stage.usage.send_modify(|usage| usage.full = false);
+    stage.usage.send_modify(|usage| usage.room.in_use = 0);
     stage.ready.send_modify(|ready| ready.draining = true);
     assert_eq!(
         stage.post("/v1/tasks", &json!({"kind": "noop"})).await.body["code"],

@@ -11,6 +11,8 @@ use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, 
 on_each_backend!(
     a_request_waits_is_granted_renewed_and_given_back_by_its_fence,
     whoever_waits_is_told_when_it_holds,
+    whoever_is_one_too_many_for_a_node_is_told_at_once_that_it_waits,
+    what_its_owner_never_heard_of_does_not_stand,
     a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone,
     a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not,
 );
@@ -161,6 +163,56 @@ async fn whoever_waits_is_told_when_it_holds(backend: Backend) {
     assert_eq!(patient.body["fence"], held.body["fence"]);
     let impatient = json!({"holder": "you", "wait_ms": 1});
     assert_eq!(stage.post(&path, &impatient).await.body["state"], "waiting");
+}
+
+/// Told as a refusal, what was asked for would stand, and come to hold for nobody.
+async fn whoever_is_one_too_many_for_a_node_is_told_at_once_that_it_waits(backend: Backend) {
+    let stage = open(backend).await;
+    let crowd = stage.door.grants.crowd();
+    let patient = json!({"holder": "me", "wait_ms": 30_000});
+
+    let asked = stage.post(&format!("{LOCK}/holds"), &patient).await;
+    let own = format!("{LOCK}/holds/{}", id(&asked));
+    let looked = stage.get(&format!("{own}?wait=30s")).await;
+
+    for heard in [&asked, &looked] {
+        assert_eq!(heard.body["state"], "waiting", "{}", heard.body);
+    }
+    drop(crowd);
+    stage.grant(&gate(), id(&asked)).await.unwrap();
+    assert_eq!(stage.get(&own).await.body["state"], "held");
+}
+
+/// What waits for the lock: its key's value and lease.
+async fn want(stage: &Open) -> Option<tenure_cluster::KeyValue> {
+    let wants = tenure_cluster::Range::prefix(stage.store.keys().wants_of(&gate()));
+    let page = stage.store.connection().range(&wants).await.unwrap();
+    page.kvs.into_iter().next()
+}
+
+async fn what_its_owner_never_heard_of_does_not_stand(backend: Backend) {
+    let stage = open(backend).await;
+    let path = format!("{LOCK}/holds");
+    for id in [None, Some(Uuid::now_v7())] {
+        let asked = json!({"id": id, "holder": "me", "wait_ms": 300});
+        let taking = async {
+            loop {
+                if let Some(kv) = want(&stage).await {
+                    stage
+                        .write(&tenure_cluster::Txn::new().delete(&kv.key))
+                        .await;
+                    return kv.lease;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+
+        let (heard, lease) = tokio::join!(stage.post(&path, &asked), taking);
+
+        assert_eq!(heard.body["code"], "no_such_hold", "{}", heard.body);
+        let left = stage.store.connection().lease_remaining(lease).await;
+        assert_eq!(left.unwrap().is_some(), id.is_some(), "{id:?}");
+    }
 }
 
 async fn a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone(backend: Backend) {

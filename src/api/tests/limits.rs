@@ -8,15 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::etcd::open;
 use super::*;
-use crate::store::{Importance, Outside, Run, encode};
+use crate::store::{Outside, Run, encode};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 on_each_backend!(
     a_semaphore_is_set_edited_by_version_and_taken_away,
     the_rules_of_a_queue_are_set_and_a_pause_is_kept,
+    a_queue_is_listed_with_its_rules_also_where_it_has_no_work,
     a_pending_task_says_exactly_what_it_waits_for,
     a_submit_that_could_never_run_or_has_no_room_is_refused,
-    the_lowest_queues_are_shed_first,
 );
 
 async fn a_semaphore_is_set_edited_by_version_and_taken_away(backend: Backend) {
@@ -141,6 +141,40 @@ async fn the_rules_of_a_queue_are_set_and_a_pause_is_kept(backend: Backend) {
     assert_eq!(refused.body["errors"][0]["field"], "reason");
 }
 
+async fn a_queue_is_listed_with_its_rules_also_where_it_has_no_work(backend: Backend) {
+    let stage = open(backend).await;
+    let rules = json!({"weight": 3, "concurrency": 5});
+    stage.put("/v1/queues/idle/rules", &[], &rules).await;
+    let reason = json!({"reason": "moving"});
+    stage.post("/v1/queues/mail/pause", &reason).await;
+    stage
+        .post("/v1/tasks", &json!({"kind": "noop", "queue": "mail"}))
+        .await;
+    stage.post("/v1/tasks", &json!({"kind": "noop"})).await;
+
+    let heard = stage.get("/v1/queues").await;
+
+    let row = |of: &Value| {
+        let fields = ["name", "pending", "rules", "paused_for"];
+        fields.map(|field| of[field].clone())
+    };
+    let rows: Vec<_> = heard.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(row)
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            [json!("default"), json!(1), Value::Null, Value::Null],
+            [json!("idle"), json!(0), rules, Value::Null],
+            [json!("mail"), json!(1), Value::Null, json!("moving")],
+        ]
+    );
+    assert!(heard.body["items"][2]["paused_at"].is_string());
+}
+
 async fn a_pending_task_says_exactly_what_it_waits_for(backend: Backend) {
     let stage = open(backend).await;
     stage.node("n1", &["noop"]).await;
@@ -200,7 +234,7 @@ async fn a_pending_task_says_exactly_what_it_waits_for(backend: Backend) {
             &json!({"per_key": 1, "concurrency": 1, "rate": {"tasks": 1}}),
         )
         .await;
-    waits("the rate of queue `mail`: 1 in 1000 ms").await;
+    waits("the rate of queue `mail`, at most 1 in 1000 ms").await;
     let run = run();
     let key = keys.run(&name("n1"), ClaimId { term: 1, number: 1 });
     stage.write(&Txn::new().put(key, encode(&run))).await;
@@ -298,56 +332,6 @@ async fn a_submit_that_could_never_run_or_has_no_room_is_refused(backend: Backen
             .status,
         StatusCode::CREATED
     );
-    closing.cancel();
-    while driver.join_next().await.is_some() {}
-}
-
-async fn the_lowest_queues_are_shed_first(backend: Backend) {
-    let stage = open(backend).await;
-    for importance in ["low", "high"] {
-        let path = format!("/v1/queues/{importance}/rules");
-        let set = stage
-            .put(&path, &[], &json!({"importance": importance}))
-            .await;
-        assert_eq!(
-            (set.status, &set.body["importance"]),
-            (StatusCode::OK, &json!(importance))
-        );
-    }
-    let closing = CancellationToken::new();
-    let kept = stage
-        .door
-        .rulebook
-        .clone()
-        .keep(stage.store.clone(), closing.clone());
-    let mut driver = JoinSet::new();
-    driver.spawn(kept);
-    while stage.door.rulebook.importance(&name("high")) != Importance::High {
-        tokio::task::yield_now().await;
-    }
-    for (in_use, level, taken) in [
-        (69, "full", ["low", "default", "high"].as_slice()),
-        (70, "reduced", &["default", "high"]),
-        (75, "minimal", &["high"]),
-        (80, "emergency", &[]),
-    ] {
-        stage.usage.send_modify(|usage| {
-            (usage.room.in_use, usage.room.quota) = (in_use, 100);
-        });
-        let stats = stage.get("/v1/stats").await;
-        assert_eq!(stats.body["service"]["level"], level);
-        for queue in ["low", "default", "high"] {
-            let heard = stage
-                .post("/v1/tasks", &json!({"kind": "noop", "queue": queue}))
-                .await;
-            if taken.contains(&queue) {
-                assert_eq!(heard.status, StatusCode::CREATED, "{queue} {level}");
-            } else {
-                assert_eq!(heard.body["code"], "service_reduced", "{queue} {level}");
-                assert!(heard.headers.contains_key("retry-after"));
-            }
-        }
-    }
     closing.cancel();
     while driver.join_next().await.is_some() {}
 }

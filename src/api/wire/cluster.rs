@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Time;
+use super::{QueueRulesRequest, Time};
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -203,9 +203,18 @@ pub struct Queue {
     pub kinds: Vec<String>,
     /// Whether the counts are exact; if not they are lower bounds.
     pub exact: bool,
+    /// The rules that were set; null where there are none.
+    #[serde(default)]
+    pub rules: Option<QueueRulesRequest>,
+    /// Since when it is paused; null where it is not.
+    #[serde(default)]
+    pub paused_at: Option<Time>,
+    /// Why, in the words of who paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_for: Option<String>,
 }
 
-/// All queues that hold anything.
+/// All queues that hold anything or have rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct QueuePage {
     /// The queues, by name.

@@ -103,6 +103,10 @@ pub struct Hold {
     pub expires_in_ms: u64,
     /// How many outside wait before it, and take turns with tasks; null where it holds.
     pub ahead: Option<u64>,
+    /// What it waits for, in words, as it was within the last second: a leader, the holder of the lock, what is held of the semaphore, a
+    /// limit below what it asks for. Null where it holds, where that is a matter of moments, and in the answer to a renewal.
+    #[serde(default)]
+    pub waiting_for: Option<String>,
     /// The revision of etcd at which this is true.
     pub revision: i64,
 }

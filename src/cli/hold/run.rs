@@ -16,13 +16,15 @@ use crate::api::wire::holds::{Hold, HoldState, TTL_MS_MAX, TTL_MS_MIN};
 
 /// 25 s: how long one request waits; the server's own bound is 30.
 const WAIT_EACH: Duration = Duration::from_secs(25);
+/// 5 s as long as nothing was said of why it waits: that may have been too new to be told.
+const WAIT_UNTOLD: Duration = Duration::from_secs(5);
 /// 1 s is waited at least: the leader has to look.
 const WAIT_LEAST: Duration = Duration::from_secs(1);
 /// 10 s beside that for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// 30 s: how long the server may be out of reach before waiting is given up.
 const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
-/// 500 ms before asking again after that.
+/// 500 ms between two requests at least, where the first was answered at once.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What every run takes.
@@ -101,13 +103,16 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Waits for its turn, over lost connections and under a new id where the old one was forgotten.
+    /// Waits for its turn, over lost connections and full lines, and under a new id where the old one was forgotten.
     async fn until_held(&self, wait: Option<Duration>, id: &mut Uuid) -> Result<Hold, Failure> {
         let deadline = wait.map(|wait| Instant::now() + wait.max(WAIT_LEAST));
-        let (mut known, mut ahead, mut lost_since) = (false, None, None);
+        let (mut known, mut told, mut lost_since) = (false, None, None);
+        let mut each_max = WAIT_EACH;
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let each = left.unwrap_or(WAIT_EACH).min(WAIT_EACH);
+            let asked_at = Instant::now();
+            let left = deadline.map(|at| at.saturating_duration_since(asked_at));
+            let over = left.is_some_and(|left| left.is_zero());
+            let each = left.unwrap_or(each_max).min(each_max);
             let answer = if known {
                 self.look(*id, each).await
             } else {
@@ -117,36 +122,46 @@ impl Line<'_> {
                 Ok(hold) if hold.state == HoldState::Held => return Ok(hold),
                 Ok(hold) => {
                     (known, lost_since) = (true, None);
-                    if left.is_some_and(|left| left.is_zero()) {
-                        let message = format!("{} was not to be had in time", self.what);
-                        return Err(Failure::new(Exit::TimedOut, message));
-                    }
-                    if ahead != hold.ahead {
-                        ahead = hold.ahead;
-                        self.say(ahead);
-                    }
+                    each_max = if hold.waiting_for.is_some() {
+                        WAIT_EACH
+                    } else {
+                        WAIT_UNTOLD
+                    };
+                    self.say(waits(&hold), &mut told);
+                }
+                Err(failure) if failure.busy => {
+                    lost_since = None;
+                    self.say(": no more can wait, asking again".to_owned(), &mut told);
                 }
                 Err(failure) if failure.exit == Exit::Unreachable => {
                     let since = *lost_since.get_or_insert_with(Instant::now);
-                    let over = left.is_some_and(|left| left.is_zero());
                     if over || since.elapsed() > UNREACHABLE_MAX {
                         return Err(failure);
                     }
-                    sleep(ASK_AGAIN_AFTER).await;
                 }
                 Err(failure) if known && failure.exit == Exit::NotFound => {
                     eprintln!("the place in the line was lost; asking again");
                     (*id, known) = (Uuid::now_v7(), false);
+                    continue;
                 }
                 Err(failure) => return Err(failure),
+            }
+            if over {
+                let message = format!("{} was not to be had in time", self.what);
+                return Err(Failure::new(Exit::TimedOut, message));
+            }
+            // An answer that came at once: the server lets no more wait, or cannot be reached.
+            if asked_at.elapsed() < ASK_AGAIN_AFTER {
+                sleep(ASK_AGAIN_AFTER).await;
             }
         }
     }
 
-    fn say(&self, ahead: Option<u64>) {
-        match ahead {
-            None | Some(0) => eprintln!("waiting for {}", self.what),
-            Some(ahead) => eprintln!("waiting for {}: {ahead} come first", self.what),
+    /// Says what it waits for, where that is news.
+    fn say(&self, why: String, told: &mut Option<String>) {
+        if told.as_ref() != Some(&why) {
+            eprintln!("waiting for {}{why}", self.what);
+            *told = Some(why);
         }
     }
 
@@ -185,6 +200,20 @@ impl Line<'_> {
     }
 }
 
+/// How many come first, and what keeps it from them.
+fn waits(hold: &Hold) -> String {
+    let ahead = match hold.ahead {
+        None | Some(0) => None,
+        Some(1) => Some("1 comes first".to_owned()),
+        Some(ahead) => Some(format!("{ahead} come first")),
+    };
+    let told: Vec<String> = ahead.into_iter().chain(hold.waiting_for.clone()).collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    format!(": {}", told.join("; "))
+}
+
 fn interrupted(signal: Signal) -> Failure {
     let code = u8::try_from(128 + signal.as_raw()).unwrap_or(1);
     Failure::new(Exit::Command(code), "stopped while it waited")
@@ -197,4 +226,33 @@ fn myself() -> String {
         .into_owned();
     let host: String = host.chars().take(64).collect();
     format!("{host}, process {}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_told_who_comes_first_and_what_for() {
+        let hold = |ahead: u64, why: Option<&str>| -> Hold {
+            let told = json!({
+                "id": Uuid::nil(), "name": "deploy", "state": "waiting", "weight": 1, "holder": "me", "fence": null,
+                "expires_in_ms": 1, "ahead": ahead, "waiting_for": why, "revision": 1,
+            });
+            serde_json::from_value(told).unwrap()
+        };
+        let why = Some("lock `deploy`, held by you, since fence 7");
+        for (ahead, why, told) in [
+            (0, None, ""),
+            (1, None, ": 1 comes first"),
+            (0, why, ": lock `deploy`, held by you, since fence 7"),
+            (
+                2,
+                why,
+                ": 2 come first; lock `deploy`, held by you, since fence 7",
+            ),
+        ] {
+            assert_eq!(waits(&hold(ahead, why)), told);
+        }
+    }
 }

@@ -87,6 +87,7 @@ async fn send(client: &Client, prefix: &str, batch: &Batch) -> Result<Answer, Fa
         let sent = Sent {
             body: batch.body(),
             idempotency_key: key,
+            ..Sent::default()
         };
         match client.post("/v1/tasks/batch", sent).await {
             Err(failure) if failure.exit == Exit::Unreachable && resends < RESENDS_MAX => {

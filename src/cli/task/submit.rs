@@ -139,6 +139,7 @@ async fn send(client: &Client, spec: Spec) -> Result<Answer, Failure> {
             Sent {
                 body,
                 idempotency_key: None,
+                ..Sent::default()
             },
         )
         .await
