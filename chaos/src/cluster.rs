@@ -4,6 +4,7 @@
 use crate::http::Client;
 use crate::process::Process;
 use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,10 +14,13 @@ use std::time::{Duration, Instant};
 
 /// A majority of three survives one, and more members only make a demo slower.
 const MEMBERS: usize = 3;
+/// The name of every cluster that is started here.
+const NAME: &str = "demo";
 /// Bound on becoming ready, for etcd and for the nodes each.
 const READY: Duration = Duration::from_mins(1);
 
 /// What is started, from which binaries.
+#[derive(Clone)]
 pub(crate) struct Layout {
     pub(crate) tenure: PathBuf,
     /// The directory that holds `etcd`.
@@ -30,8 +34,12 @@ pub(crate) struct Layout {
 }
 
 pub(crate) struct Cluster {
+    layout: Layout,
     members: Vec<Process>,
+    endpoints: Vec<String>,
     nodes: Vec<Process>,
+    /// Where each node listens, whether it runs or not: for the API and for its peers.
+    ports: BTreeMap<String, (u16, u16)>,
     client: Arc<Client>,
 }
 
@@ -47,25 +55,26 @@ impl Cluster {
                 .await
                 .context("etcd is not ready")?;
         }
-        let mut nodes = Vec::new();
-        let mut bases = Vec::new();
-        for (index, pair) in node_ports.chunks(2).enumerate() {
-            let name = format!("n{}", index + 1);
-            let command = node_command(layout, &name, &endpoints.join(","), pair[0], pair[1])?;
-            nodes.push(Process::start(&name, command, &layout.dir)?);
-            bases.push(url(pair[0]));
-        }
-        let client = Arc::new(Client::new(bases.clone(), &layout.token)?);
-        for base in &bases {
-            answers(&format!("{base}/readyz"), &mut nodes)
-                .await
-                .context("a node is not ready")?;
-        }
-        Ok(Self {
+        let names = (1..).map(|number| format!("n{number}"));
+        let pairs = node_ports.chunks(2).map(|pair| (pair[0], pair[1]));
+        let ports: BTreeMap<String, (u16, u16)> = names.zip(pairs).collect();
+        let bases = ports.values().map(|(port, _)| url(*port)).collect();
+        let mut cluster = Self {
+            layout: layout.clone(),
             members,
-            nodes,
-            client,
-        })
+            endpoints,
+            nodes: Vec::new(),
+            client: Arc::new(Client::new(bases, &layout.token)?),
+            ports,
+        };
+        let names: Vec<String> = cluster.ports.keys().cloned().collect();
+        for name in &names {
+            cluster.start_node(name)?;
+        }
+        for name in &names {
+            cluster.is_ready(name).await?;
+        }
+        Ok(cluster)
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
@@ -93,6 +102,39 @@ impl Cluster {
             .position(|node| node.name() == name)
             .with_context(|| format!("no node {name}"))?;
         self.nodes.remove(at).kill()
+    }
+
+    /// Starts a node's process, a new one under a name that had one before.
+    pub(crate) fn start_node(&mut self, name: &str) -> anyhow::Result<()> {
+        let ports = *self
+            .ports
+            .get(name)
+            .with_context(|| format!("no node {name}"))?;
+        let command = node_command(&self.layout, name, &self.endpoints.join(","), ports)?;
+        let process = Process::start(name, command, &self.layout.dir)?;
+        self.nodes.push(process);
+        Ok(())
+    }
+
+    /// Waits until a node says it is ready.
+    pub(crate) async fn is_ready(&mut self, name: &str) -> anyhow::Result<()> {
+        let (port, _) = *self
+            .ports
+            .get(name)
+            .with_context(|| format!("no node {name}"))?;
+        answers(&format!("{}/readyz", url(port)), &mut self.nodes)
+            .await
+            .with_context(|| format!("node {name} is not ready"))
+    }
+
+    /// The addresses of etcd's members.
+    pub(crate) fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// What all keys begin with, as whoever watches etcd finds them there; the product is not asked.
+    pub(crate) fn root() -> String {
+        ["", "tenure", NAME, ""].join("/")
     }
 
     /// # Errors
@@ -164,8 +206,7 @@ fn node_command(
     layout: &Layout,
     name: &str,
     endpoints: &str,
-    port: u16,
-    peer: u16,
+    (port, peer): (u16, u16),
 ) -> anyhow::Result<Command> {
     let data = layout.dir.join(name);
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
@@ -174,7 +215,7 @@ fn node_command(
     command
         .env("TENURE_ETCD_ENDPOINTS", endpoints)
         .env("TENURE_NODE_NAME", name)
-        .env("TENURE_CLUSTER", "demo");
+        .env("TENURE_CLUSTER", NAME);
     command
         .env("TENURE_LISTEN", format!("127.0.0.1:{port}"))
         .env("TENURE_ADVERTISE", url(port));

@@ -117,6 +117,17 @@ struct Batch<'a> {
     tasks: &'a [Value],
 }
 
+/// What came of a call that was made once.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// It was done; this was answered.
+    Done(Value),
+    /// It was certainly not done.
+    Refused(String),
+    /// Nobody knows whether it was done.
+    Nothing(String),
+}
+
 /// Knows every node of the cluster and which of them answered last.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -235,6 +246,25 @@ impl Client {
         }
     }
 
+    /// Asks the node that answered last, once. Where it does not answer, the next call goes to another.
+    pub(crate) async fn once(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Heard {
+        let request = self.request(self.base(0), method, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let heard = heard(request.send().await).await;
+        if !matches!(heard, Heard::Done(_)) {
+            self.last_good.fetch_add(1, Ordering::Relaxed);
+        }
+        heard
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         self.repeat(path, |base| self.request(base, reqwest::Method::GET, path))
             .await
@@ -291,4 +321,30 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// An answer in words of a history. 504 is the API's own word for "nobody knows"; 500 says nothing either.
+async fn heard(answer: reqwest::Result<reqwest::Response>) -> Heard {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) if error.is_connect() => return Heard::Refused(error.to_string()),
+        Err(error) => return Heard::Nothing(error.to_string()),
+    };
+    let status = answer.status();
+    let body: Value = match answer.json().await {
+        Ok(body) => body,
+        Err(error) => return Heard::Nothing(error.to_string()),
+    };
+    if status.is_success() {
+        return Heard::Done(body);
+    }
+    let why = format!(
+        "{} {}",
+        status.as_u16(),
+        body["code"].as_str().unwrap_or_default()
+    );
+    if [504, 500].contains(&status.as_u16()) {
+        return Heard::Nothing(why);
+    }
+    Heard::Refused(why)
 }

@@ -2,13 +2,16 @@
 //! processes, gives it real work, kills parts of it and judges what came of the work; it also judges saved histories. It
 //! imports nothing of Tenure's and believes nothing that Tenure says without a second source.
 
+mod chronicle;
 mod cluster;
 mod crash;
 mod demo;
 mod http;
 mod killer;
+mod limits;
 mod process;
 mod progress;
+mod recorder;
 mod report;
 mod verdict;
 mod witness;
@@ -44,6 +47,11 @@ enum Act {
     /// Exits 0 when each acknowledged task is there and ended once, 1 when one is not, 2 when it could not run, 3 when a kill met
     /// no submit, so that nothing was proved.
     Crash(crash::Options),
+    /// Kill leaders and other nodes while tasks ask for permits, locks, shares and a rate
+    ///
+    /// Exits 0 when every limit held at every revision and every figure is as set, 1 when not, 2 when it could not run or the log
+    /// has a gap, 3 when not all was put to the test.
+    Limits(limits::Options),
     /// Judge a saved history by every property
     ///
     /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
@@ -71,6 +79,7 @@ fn main() -> ExitCode {
     match Cli::parse().act {
         Act::Demo(options) => code(on_runtime(demo::run_until_signal(&options))),
         Act::Crash(options) => code(on_runtime(crash::run_until_signal(&options))),
+        Act::Limits(options) => code(on_runtime(limits::run_until_signal(&options))),
         Act::Judge { file, json } => match judge(&file, json) {
             Ok(Overall::Pass) => ExitCode::SUCCESS,
             Ok(Overall::Fail) => ExitCode::from(1),

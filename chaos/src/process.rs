@@ -2,7 +2,7 @@
 //! value goes.
 
 use anyhow::Context as _;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -14,11 +14,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with everything it says in `dir/<name>.log`. It gets a process group of its own, so that an
-    /// interrupt from the terminal reaches us alone and we end it in our order.
+    /// Starts `command` with everything it says at the end of `dir/<name>.log`, behind what an earlier one of that name said. It
+    /// gets a process group of its own, so that an interrupt from the terminal reaches us alone and we end it in our order.
     pub(crate) fn start(name: &str, mut command: Command, dir: &Path) -> anyhow::Result<Self> {
         let log = dir.join(format!("{name}.log"));
-        let out = File::create(&log).with_context(|| log.display().to_string())?;
+        let out = OpenOptions::new().append(true).create(true).open(&log);
+        let out = out.with_context(|| log.display().to_string())?;
         command
             .stdin(std::process::Stdio::null())
             .stdout(out.try_clone()?)

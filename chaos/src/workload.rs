@@ -112,7 +112,7 @@ pub(crate) fn direct_sums(files: &[Picked]) -> anyhow::Result<HashMap<String, St
 }
 
 /// A small generator whose whole state is its seed: Steele, Lea and Flood's `SplitMix64`.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(pub(crate) u64);
 
 impl SplitMix {
     fn next(&mut self) -> u64 {
@@ -124,9 +124,20 @@ impl SplitMix {
     }
 
     /// A number below `bound`; the bias of the remainder is far below what a choice of files could show.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).expect("usize is at most 64 bits");
         usize::try_from(self.next() % bound).expect("smaller than a usize")
+    }
+
+    /// A number of this range, both ends included.
+    pub(crate) fn within(&mut self, range: std::ops::RangeInclusive<u64>) -> u64 {
+        let (low, high) = range.into_inner();
+        low + self.next() % (high - low + 1)
+    }
+
+    /// Another generator, so that what one takes of it changes nothing for others.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.next())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod build;
 mod clients;
+mod figures;
 mod leaders;
 mod limits;
 mod locks;

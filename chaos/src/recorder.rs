@@ -1,0 +1,234 @@
+//! The store's log of a real cluster: every event of its keys from the first revision on, with what was there before. A stream
+//! that breaks is taken up where it ended. Where something is missing it says so, and then nothing can be judged.
+
+use crate::chronicle::Chronicle;
+use anyhow::Context as _;
+use etcd_client::{
+    Client, ConnectOptions, Event, EventType, GetOptions, KeyValue, ResponseHeader, WatchOptions,
+    WatchRequestSender, WatchResponse, WatchResponseStream,
+};
+use std::time::Duration;
+use tenure_chaos::check::keyspace::{self, Key};
+use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// 5 s for etcd to take a call.
+const CALL: Duration = Duration::from_secs(5);
+/// 500 ms without an event: then etcd is asked how far the stream is.
+const QUIET: Duration = Duration::from_millis(500);
+/// 10 quiet times in a row without an answer to that, and the stream is taken for broken.
+const UNANSWERED_MAX: u32 = 10;
+/// 100 ms before a stream that broke is taken up again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// 30 s for the stream to come to the last revision.
+const RECORDED_WITHIN: Duration = Duration::from_secs(30);
+/// 256 MiB to an answer: etcd puts up to 1,000 revisions into one for a watch that is behind.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// 1,000,000 events, some 2 GiB: beyond, the log has a gap, and the machine still has memory.
+const EVENTS_MAX: u64 = 1_000_000;
+
+/// How far the log is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// Every event up to this revision is in it.
+    pub(crate) revision: i64,
+    /// Records of work that is ready, due or claimed.
+    pub(crate) open: i64,
+}
+
+/// Records until it is sealed or dropped.
+pub(crate) struct Recorder {
+    endpoints: Vec<String>,
+    chronicle: Chronicle,
+    seen: watch::Receiver<Seen>,
+    recording: JoinSet<()>,
+}
+
+impl Recorder {
+    /// Begins with revision 1 of all keys below `root`.
+    pub(crate) fn start(endpoints: &[String], root: &str, chronicle: &Chronicle) -> Self {
+        let (sender, seen) = watch::channel(Seen::default());
+        let log = Log {
+            endpoints: endpoints.to_vec(),
+            root: root.to_owned(),
+            chronicle: chronicle.clone(),
+            seen: sender,
+            last: 0,
+            events: 0,
+        };
+        let mut recording = JoinSet::new();
+        recording.spawn(log.record());
+        Self {
+            endpoints: endpoints.to_vec(),
+            chronicle: chronicle.clone(),
+            seen,
+            recording,
+        }
+    }
+
+    /// How far it is.
+    pub(crate) fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.clone()
+    }
+
+    /// Ends the log at a revision not before what is in the store now. What cannot be had in time leaves it unsealed.
+    pub(crate) async fn seal(mut self) -> anyhow::Result<()> {
+        let revision = self.revision().await?;
+        let has_all = timeout(
+            RECORDED_WITHIN,
+            self.seen.wait_for(|seen| seen.revision >= revision),
+        );
+        let has_all = has_all.await.is_ok_and(|seen| seen.is_ok());
+        // It may have gone on since: only when it has ended is its last revision the last.
+        self.recording.shutdown().await;
+        anyhow::ensure!(has_all, "the log did not come to revision {revision}");
+        let revision = self.seen.borrow().revision;
+        self.chronicle.saw(Marker::Sealed { revision });
+        Ok(())
+    }
+
+    async fn revision(&self) -> anyhow::Result<i64> {
+        let mut client = connect(&self.endpoints).await?;
+        let options = GetOptions::new().with_count_only();
+        let answer = timeout(CALL, client.get("/", Some(options))).await??;
+        let header = answer.header().context("an answer without a header")?;
+        Ok(header.revision())
+    }
+}
+
+async fn connect(endpoints: &[String]) -> anyhow::Result<Client> {
+    let options = ConnectOptions::new()
+        .with_connect_timeout(CALL)
+        .with_keep_alive(CALL, CALL);
+    Ok(timeout(CALL, Client::connect(endpoints, Some(options))).await??)
+}
+
+/// The log in the making.
+struct Log {
+    endpoints: Vec<String>,
+    root: String,
+    chronicle: Chronicle,
+    seen: watch::Sender<Seen>,
+    /// The last revision of which it has an event.
+    last: i64,
+    events: u64,
+}
+
+/// Why a stream ended.
+enum Ended {
+    /// It goes on with another.
+    Broken,
+    /// Events are missing.
+    Gap,
+}
+
+impl Log {
+    async fn record(mut self) {
+        loop {
+            match self.follow().await {
+                Ok(Ended::Gap) => {
+                    let after = self.last;
+                    return self.chronicle.saw(Entry::Marker(Marker::Gap { after }));
+                }
+                Ok(Ended::Broken) | Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// Takes what one stream gives.
+    async fn follow(&mut self) -> anyhow::Result<Ended> {
+        let (mut sender, mut answers) = self.open().await?;
+        let mut unanswered = 0;
+        loop {
+            match timeout(QUIET, answers.message()).await {
+                Ok(Ok(Some(answer))) => {
+                    unanswered = 0;
+                    if !self.take(&answer) {
+                        return Ok(Ended::Gap);
+                    }
+                }
+                Ok(Ok(None) | Err(_)) => return Ok(Ended::Broken),
+                Err(_) if unanswered >= UNANSWERED_MAX => return Ok(Ended::Broken),
+                Err(_) => {
+                    unanswered += 1;
+                    timeout(CALL, sender.request_progress()).await??;
+                }
+            }
+        }
+    }
+
+    async fn open(&self) -> anyhow::Result<(WatchRequestSender, WatchResponseStream)> {
+        let options = WatchOptions::new()
+            .with_prefix()
+            .with_start_revision(self.last + 1)
+            .with_prev_key();
+        let client = connect(&self.endpoints).await?.watch_client();
+        let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+        let stream = timeout(CALL, client.watch(self.root.as_str(), Some(options))).await??;
+        Ok(stream.split())
+    }
+
+    /// Writes down what an answer has. False where something is missing.
+    fn take(&mut self, answer: &WatchResponse) -> bool {
+        if answer.canceled() {
+            return false;
+        }
+        let mut seen = *self.seen.borrow();
+        for event in answer.events() {
+            let Some(kv) = event.kv() else { return false };
+            self.last = kv.mod_revision();
+            self.events += 1;
+            let told = told(event, kv);
+            seen.open += opens(&self.root, &told);
+            self.chronicle.saw(told);
+        }
+        // What answers a request for progress has no events: all up to its revision were sent. The first answer is none of these.
+        let progress = answer.events().is_empty() && !answer.created();
+        let header = answer.header().filter(|_| progress);
+        let revision = header.map_or(self.last, ResponseHeader::revision);
+        seen.revision = seen.revision.max(revision);
+        self.seen.send_replace(seen);
+        self.events <= EVENTS_MAX
+    }
+}
+
+fn told(event: &Event, kv: &KeyValue) -> StoreEvent {
+    let put = event.event_type() == EventType::Put;
+    let prev = event.prev_kv();
+    StoreEvent {
+        revision: kv.mod_revision(),
+        key: String::from_utf8_lossy(kv.key()).into_owned(),
+        value: put.then(|| Value(kv.value().to_vec())),
+        prev: prev.map(|kv| Value(kv.value().to_vec())),
+        lease: if put {
+            kv.lease()
+        } else {
+            prev.map_or(0, KeyValue::lease)
+        },
+        create_revision: if put { kv.create_revision() } else { 0 },
+        version: if put { kv.version() } else { 0 },
+        by: None,
+    }
+}
+
+/// How many more records of open work there are after an event: one, none, or one less.
+fn opens(root: &str, event: &StoreEvent) -> i64 {
+    let key = keyspace::key(root, &event.key);
+    if !matches!(
+        key,
+        Some(Key::Ready { .. } | Key::Due { .. } | Key::Run { .. })
+    ) {
+        return 0;
+    }
+    match (&event.value, event.version) {
+        (None, _) => -1,
+        (Some(_), 1) => 1,
+        (Some(_), _) => 0,
+    }
+}
+
+#[cfg(test)]
+#[path = "recorder/tests.rs"]
+mod tests;

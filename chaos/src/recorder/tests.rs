@@ -1,0 +1,162 @@
+//! The recorder against a real etcd, which is killed and compacted meanwhile.
+
+use super::*;
+use crate::chronicle::Terms;
+use crate::cluster::{free_ports, url};
+use crate::process::Process;
+use std::path::Path;
+use std::process::Command;
+use tenure_chaos::check::{Limits, judge};
+use tenure_chaos::history::History;
+
+const ROOT: &str = "/tenure/t/";
+/// The name of a record of work.
+const RECORD: &str = "01920000-0000-7000-8000-000000000100.0.0";
+/// 20 s for etcd to answer, and for the recorder to have what it said.
+const SOON: Duration = Duration::from_secs(20);
+
+fn event(key: &str, value: Option<&str>, version: i64) -> StoreEvent {
+    StoreEvent {
+        key: key.to_owned(),
+        value: value.map(|value| Value(value.into())),
+        version,
+        ..StoreEvent::default()
+    }
+}
+
+/// An etcd of its own, which goes with the value.
+fn etcd(dir: &Path, ports: &[u16]) -> Process {
+    let (clients, peer) = (url(ports[0]), url(ports[1]));
+    let mut command = Command::new("etcd");
+    command
+        .args(["--name", "e", "--data-dir"])
+        .arg(dir.join("e"));
+    command.args([
+        "--listen-client-urls",
+        &clients,
+        "--advertise-client-urls",
+        &clients,
+    ]);
+    command.args([
+        "--listen-peer-urls",
+        &peer,
+        "--initial-advertise-peer-urls",
+        &peer,
+    ]);
+    command.args([
+        "--initial-cluster",
+        &format!("e={peer}"),
+        "--log-level",
+        "error",
+    ]);
+    Process::start("e", command, dir).unwrap()
+}
+
+fn chronicle() -> Chronicle {
+    Chronicle::begin(Terms {
+        seed: 1,
+        root: ROOT.to_owned(),
+        limits: Limits::default(),
+        expects: Vec::new(),
+    })
+}
+
+/// Puts some keys; the last one's revision. Repeated until etcd answers.
+async fn put(endpoint: &str, names: &[&str]) -> i64 {
+    let write = async {
+        loop {
+            if let Ok(mut client) = connect(&[endpoint.to_owned()]).await
+                && client.get("/", None).await.is_ok()
+            {
+                break client;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    let mut client = timeout(SOON, write).await.unwrap();
+    let mut revision = 0;
+    for name in names {
+        let answer = client.put(format!("{ROOT}{name}"), "{}", None).await;
+        revision = answer.unwrap().header().unwrap().revision();
+    }
+    revision
+}
+
+fn keys(history: &History) -> Vec<&str> {
+    let events = history.records().iter().filter_map(|record| {
+        if let Entry::Store(event) = &record.entry {
+            return event.key.strip_prefix(ROOT);
+        }
+        None
+    });
+    events.collect()
+}
+
+#[tokio::test]
+async fn a_log_is_whole_though_etcd_was_killed_meanwhile() {
+    let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
+    let endpoint = url(ports[0]);
+    let mut process = etcd(dir.path(), &ports);
+    put(&endpoint, &["before"]).await;
+    let chronicle = chronicle();
+    let recorder = Recorder::start(std::slice::from_ref(&endpoint), ROOT, &chronicle);
+    let ready = format!("live/ready/q/k/-/-/4/{RECORD}");
+    let revision = put(&endpoint, &["horizon", &ready, "live/run/n1/4-1"]).await;
+    let mut seen = recorder.seen();
+    let has = timeout(SOON, seen.wait_for(|seen| seen.revision >= revision));
+    assert_eq!(has.await.unwrap().unwrap().open, 2);
+
+    process.kill().unwrap();
+    let _process = etcd(dir.path(), &ports);
+    put(&endpoint, &["horizon", "after"]).await;
+    recorder.seal().await.unwrap();
+
+    let history = chronicle.close();
+    let all = [
+        "before",
+        "horizon",
+        &ready,
+        "live/run/n1/4-1",
+        "horizon",
+        "after",
+    ];
+    assert_eq!(keys(&history), all);
+    assert_eq!(judge(&history).gap, None);
+}
+
+#[tokio::test]
+async fn a_log_whose_beginning_was_compacted_away_has_a_gap() {
+    let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
+    let endpoint = url(ports[0]);
+    let _process = etcd(dir.path(), &ports);
+    let revision = put(&endpoint, &["a", "b", "c"]).await;
+    let mut client = connect(std::slice::from_ref(&endpoint)).await.unwrap();
+    client.compact(revision, None).await.unwrap();
+
+    let chronicle = chronicle();
+    let mut recorder = Recorder::start(&[endpoint], ROOT, &chronicle);
+    let ended = timeout(SOON, recorder.recording.join_next()).await;
+
+    ended.unwrap().unwrap().unwrap();
+    assert!(recorder.seal().await.is_err());
+    let gap = judge(&chronicle.close()).gap.unwrap();
+    assert!(gap.contains("missed what followed revision 0"), "{gap}");
+}
+
+#[test]
+fn open_work_is_counted_by_keys_that_come_and_go() {
+    let ready = format!("live/ready/q/k/-/-/4/{RECORD}");
+    let due = format!("live/due/0000000000009/{RECORD}");
+    for (key, value, version, more) in [
+        (ready.as_str(), Some("{}"), 1, 1),
+        (&ready, Some("{}"), 2, 0),
+        (&ready, None, 0, -1),
+        (&due, None, 0, -1),
+        ("live/run/n1/4-1", Some("{}"), 1, 1),
+        ("live/node/n1", Some("{}"), 1, 0),
+        ("elsewhere", Some("{}"), 1, 0),
+    ] {
+        let more_now = opens(ROOT, &event(&format!("{ROOT}{key}"), value, version));
+        assert_eq!(more_now, more, "{key} {version}");
+    }
+}
