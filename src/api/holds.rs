@@ -24,7 +24,7 @@ use super::wire::holds::{
     ReleaseRequest, ReleasedHold, WAIT_MS_MAX,
 };
 use crate::store::{
-    Asked, GateSeen, OutsideError, OutsideHold, OutsideSeen, Released, Sort, TaskHold, Turn,
+    Asked, GateSeen, OutsideError, OutsideHold, OutsideSeen, Released, Sort, Taking, TaskHold, Turn,
 };
 use crate::task::{Gate, Name};
 
@@ -177,9 +177,11 @@ async fn force(
     let asked: ReleaseRequest = asked(request).await?;
     checked(asked.check())?;
     let store = &room.door.store;
-    let (taken, revision) = store
-        .force_release(&gate, asked.fence, &asked.reason)
-        .await?;
+    let taking = Taking {
+        fence: asked.fence,
+        id: asked.id.map(|id| id.as_u128()),
+    };
+    let (taken, revision) = store.force_release(&gate, taking, &asked.reason).await?;
     let told = ForceReleased {
         name: name(&gate),
         released: released(taken),
@@ -351,6 +353,7 @@ impl From<OutsideError> for ApiError {
         match error {
             OutsideError::Gone => Self::NoHold,
             OutsideError::WrongFence { now } => Self::WrongFence { now },
+            OutsideError::Ambiguous { fence, ids } => Self::AmbiguousFence { fence, ids },
             OutsideError::Reused => Self::HoldReused,
             OutsideError::Busy => Self::Busy,
             OutsideError::NoSemaphore(name) => Self::NoSemaphore(name),

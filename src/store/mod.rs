@@ -33,7 +33,7 @@ pub use change::{
     StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
-pub use force::RELEASED_MAX;
+pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};
 pub use guard::GuardName;

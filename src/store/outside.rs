@@ -9,6 +9,7 @@ use std::time::Duration;
 use tenure_cluster::{Failure, KeyValue, Outcome, Range, Txn};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use uuid::Uuid;
 
 use super::commit::Store;
 use super::limits::EditError;
@@ -83,6 +84,14 @@ pub enum OutsideError {
     WrongFence {
         /// The fence it has; none where it waits, or there is no such hold.
         now: Option<i64>,
+    },
+    /// The fence is of several, all granted at once.
+    #[error("fence {fence} is of several")]
+    Ambiguous {
+        /// The fence.
+        fence: i64,
+        /// Those who have it, or had it until an admin took it: outside first, then tasks.
+        ids: Vec<Uuid>,
     },
     /// The id was used for another request.
     #[error("this id waits or holds with another weight or holder")]

@@ -350,15 +350,19 @@ pub fn release(keys: &Keys, gate: &Gate, id: u128, fence: i64) -> Txn {
         .delete(hold)
 }
 
-/// Takes a hold from its holder against its will, by its fence, and puts that on record. An admin's.
+/// Takes a hold from its holder against its will, by its fence and id, and puts that on record. An admin's.
 ///
 /// Guards   `hold`: it is the one with this fence.
-/// Writes   the hold gone; a record of it; the oldest such records gone.
-/// Refused  hold: it is over, or an earlier copy was committed.
+/// Writes   the hold gone; a record of it, under a key of its own; the oldest such records gone.
+/// Refused  hold: it is over, or an earlier copy was committed: then the record of it is there.
 pub fn force_release(keys: &Keys, taken: &Released, forget: &[String]) -> Txn {
-    let txn = release(keys, &taken.gate, taken.id.as_u128(), taken.fence)
-        .put(keys.released(taken.fence), encode(taken));
-    forget.iter().fold(txn, |txn, old| txn.delete(old.clone()))
+    let id = taken.id.as_u128();
+    let record = keys.released(taken.fence, &taken.gate, id);
+    // etcd refuses a put and a delete of one key in one transaction.
+    let forget = forget.iter().filter(|old| **old != record);
+    let txn = release(keys, &taken.gate, id, taken.fence);
+    let txn = forget.fold(txn, |txn, old| txn.delete(old));
+    txn.put(record, encode(taken))
 }
 
 /// Edits a limit or a queue's rules, or takes them away. An admin's.

@@ -13,6 +13,7 @@ on_each_backend!(
     whoever_waits_is_told_when_it_holds,
     a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone,
     a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not,
+    a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other,
 );
 
 const LOCK: &str = "/v1/locks/deploy";
@@ -32,6 +33,14 @@ fn id(heard: &Heard) -> Uuid {
 impl Open {
     /// What a leader does; nothing where it does not wait yet.
     async fn grant(&self, gate: &Gate, id: Uuid) -> Option<()> {
+        let grant = self.granting(gate, id).await?;
+        let verdict = self.store.commit(&grant).await;
+        assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
+        Some(())
+    }
+
+    /// What a leader would do.
+    async fn granting(&self, gate: &Gate, id: Uuid) -> Option<Change> {
         let range = tenure_cluster::Range::key(self.store.keys().want(gate, id.as_u128()));
         let kv = self.store.connection().range(&range).await.unwrap();
         let kv = kv.kvs.into_iter().next()?;
@@ -43,9 +52,7 @@ impl Open {
             rules: self.rules().await,
             now_ms: 7,
         });
-        let verdict = self.store.commit(&grant).await;
-        assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
-        Some(())
+        Some(grant)
     }
 
     async fn rules(&self) -> i64 {
@@ -271,6 +278,53 @@ async fn a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not(backend: Backe
             &seen.body["holds"][0]["attempt"]
         ),
         (&json!("a"), &json!(1))
+    );
+}
+
+async fn a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other(
+    backend: Backend,
+) {
+    let stage = open(backend).await;
+    let (gate, path) = (Gate::Semaphore(name("db")), "/v1/semaphores/db");
+    let mut grants = Vec::new();
+    let mut ids = Vec::new();
+    for holder in ["me", "you"] {
+        let asked = json!({"holder": holder, "limit": 3});
+        let id = id(&stage.post(&format!("{path}/holds"), &asked).await);
+        grants.push(stage.granting(&gate, id).await.unwrap());
+        ids.push(id);
+    }
+    stage.store.commit_batch(None, &grants).await;
+    let held = stage.get(path).await.body["holds"].clone();
+    let fence = &held[0]["fence"];
+    assert!(fence.is_i64() && *fence == held[1]["fence"], "{held}");
+    let release = format!("{path}/release");
+    let by_fence = json!({"fence": fence, "reason": "stuck"});
+
+    let both = stage.post(&release, &by_fence).await;
+    let detail = both.body["detail"].as_str().unwrap().to_owned();
+    let told = (both.status, &both.body["code"]);
+    assert_eq!(told, (StatusCode::CONFLICT, &json!("ambiguous_fence")));
+    assert!(ids.iter().all(|id| detail.contains(&id.to_string())) && detail.contains("--id"));
+
+    let by_id = json!({"fence": fence, "id": ids[1], "reason": "stuck"});
+    for _copy in 0..2 {
+        let taken = stage.post(&release, &by_id).await;
+        assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+        assert_eq!(taken.body["released"]["holder"], "you");
+    }
+    let fence_alone = stage.post(&release, &by_fence).await;
+    assert_eq!(fence_alone.body["code"], "ambiguous_fence", "it was of two");
+    let seen = stage.get(path).await.body;
+    let left = (&seen["held"], &seen["holds"][0]["holder"]);
+    assert_eq!(left, (&json!(1), &json!("me")));
+    let wrong = json!({"fence": 1, "id": ids[0], "reason": "stuck"});
+    let wrong = stage.post(&release, &wrong).await;
+    assert!(
+        wrong.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&fence.to_string())
     );
 }
 

@@ -124,6 +124,9 @@ pub struct HoldEnded {
 pub struct ReleaseRequest {
     /// The fence of the hold, so that nobody else's is taken.
     pub fence: i64,
+    /// The id of the hold: needed where several were granted at once, for they have one fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
     /// Why, for the record: 1 to 200 bytes.
     pub reason: String,
 }
