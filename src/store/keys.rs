@@ -328,7 +328,7 @@ impl Keys {
         format!("{}{id:032x}", self.wants_of(gate))
     }
 
-    /// Where those are that wait for this outside, the longest first.
+    /// Where those are that wait for this outside. Who was there first has the lowest create revision.
     pub fn wants_of(&self, gate: &Gate) -> String {
         format!("{}{}/", self.want_prefix(), segment(gate))
     }

@@ -22,6 +22,9 @@ use crate::task::{Gate, Name, TaskId};
 /// 10,000 wait outside in a cluster: every leader holds all of them.
 pub const WANTS_MAX: i64 = 10_000;
 
+/// 256 who wait are looked at to tell how many come before one, some 25 KB: etcd cannot count by the time of creation.
+const AHEAD_MAX: i64 = 256;
+
 /// 10 s to settle an answer that was lost, beyond the time of the request itself.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -33,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Asked {
     /// The lock or semaphore.
     pub gate: Gate,
-    /// Names the request, and what becomes of it: ids that grow with time wait in order.
+    /// Names the request, and what becomes of it; says nothing of its place, which is that of its key's creation.
     pub id: u128,
     /// How much, 1 for a lock.
     pub weight: u32,
@@ -48,7 +51,7 @@ pub struct Asked {
 pub enum Turn {
     /// Others come first.
     Waiting {
-        /// So many who wait outside; tasks take turns with these.
+        /// So many who wait outside, of the first 256 by id; tasks take turns with these.
         ahead: u64,
     },
     /// It has what it asked for.
@@ -264,9 +267,11 @@ impl Store {
             let Some(kv) = page.kvs.pop() else {
                 return Ok(None);
             };
-            let before = Range::between(keys.wants_of(gate), key);
-            let before = connection.range(&before.count_only().at(revision)).await?;
-            let ahead = u64::try_from(before.count).unwrap_or(0);
+            let others = Range::prefix(keys.wants_of(gate));
+            let others = others.keys_only().limit(AHEAD_MAX).at(revision);
+            let others = connection.range(&others).await?.kvs;
+            let before = |other: &&KeyValue| other.create_revision < kv.create_revision;
+            let ahead = others.iter().filter(before).count() as u64;
             Ok(Some(seen(&kv, Turn::Waiting { ahead }, revision)?))
         })
         .await

@@ -13,6 +13,7 @@ on_each_backend!(
     whoever_waits_is_told_when_it_holds,
     a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone,
     a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not,
+    who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_that,
     a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other,
 );
 
@@ -145,6 +146,32 @@ async fn a_request_waits_is_granted_renewed_and_given_back_by_its_fence(backend:
     let given_up = stage.delete(&format!("{path}/{}", id(&second))).await;
     assert_eq!(given_up.status, StatusCode::OK, "{}", given_up.body);
     assert_eq!(stage.get("/v1/locks").await.body["items"], json!([]));
+}
+
+async fn who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_that(
+    backend: Backend,
+) {
+    let stage = open(backend).await;
+    let path = format!("{LOCK}/holds");
+    let last = Uuid::from_u128(u128::MAX);
+    // Made by a clock that stands at the beginning of time, as after more than a minute.
+    let old = PackId::floor(1).task(0).uuid();
+    let asked = |id: Uuid| json!({"id": id, "holder": "me"});
+
+    let first = stage.post(&path, &asked(last)).await;
+    let second = stage.post(&path, &asked(old)).await;
+    let again = stage.post(&path, &asked(old)).await;
+
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    assert_eq!(second.status, StatusCode::CREATED, "{}", second.body);
+    assert_eq!(again.status, StatusCode::OK, "{}", again.body);
+    let ahead = [&first, &second, &again].map(|heard| heard.body["ahead"].as_u64());
+    assert_eq!(ahead, [Some(0), Some(1), Some(1)]);
+    let waits = stage.get(LOCK).await.body["waits"].clone();
+    assert_eq!(
+        (&waits[0]["id"], &waits[1]["id"]),
+        (&json!(last), &json!(old))
+    );
 }
 
 async fn whoever_waits_is_told_when_it_holds(backend: Backend) {
@@ -379,12 +406,6 @@ async fn what_is_wrong_with_a_request_is_said_field_by_field() {
         (json!({"holder": "m".repeat(201)}), "holder"),
         (json!({"holder": "me", "weight": 1}), "weight"),
         (json!({"holder": "me", "id": "7"}), "id"),
-        (json!({"holder": "me", "id": Uuid::new_v4()}), "id"),
-        // Nobody may choose an id that comes before those who wait.
-        (
-            json!({"holder": "me", "id": PackId::floor(1).task(0).uuid()}),
-            "id",
-        ),
     ] {
         let refused = stage.post(&format!("{LOCK}/holds"), &body).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
