@@ -43,7 +43,7 @@ pub use limits::{EDITED_MAX, EditError, Edited};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, Listener, News, news};
-pub use outside::{Asked, OutsideError, OutsideSeen, Turn, WANTS_MAX};
+pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
     Adaptive, Attempt, Corrupt, EndedBy, Idem, Importance, Limit, Next, NodeRecord, Outcomes,

@@ -19,8 +19,9 @@ use super::scan::looked;
 use super::txns;
 use crate::task::{Gate, Name, TaskId};
 
-/// 10,000 wait outside in a cluster: every leader holds all of them.
-pub const WANTS_MAX: i64 = 10_000;
+/// 10,000 wait or hold outside in a cluster: every leader has all of them in memory, and each has a lease, renewed every third of its
+/// time: 2,000 renewals a second at 15 s.
+pub const OUTSIDE_MAX: i64 = 10_000;
 
 /// 256 who wait are looked at to tell how many come before one, some 25 KB: etcd cannot count by the time of creation.
 const AHEAD_MAX: i64 = 256;
@@ -214,9 +215,7 @@ impl Store {
         if let Some(seen) = self.outside(&asked.gate, asked.id).await? {
             return Ok((seen.answers(asked)?, true));
         }
-        let all = Range::prefix(self.keys().want_prefix()).count_only();
-        let waiting = self.connection().range(&all).await;
-        if waiting.map_err(LookError::from)?.count >= WANTS_MAX {
+        if self.outsiders().await? >= OUTSIDE_MAX {
             return Err(OutsideError::Busy);
         }
         let secs = i64::try_from(asked.ttl.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX);
@@ -247,6 +246,16 @@ impl Store {
         };
         self.give_back(lease).await;
         Err(failed)
+    }
+
+    /// How many wait or hold. Each that waits may come to hold, so it is the sum that is bounded.
+    async fn outsiders(&self) -> Result<i64, LookError> {
+        let mut outsiders = 0;
+        for room in [self.keys().want_prefix(), self.keys().hold_prefix()] {
+            let all = Range::prefix(room).count_only();
+            outsiders += self.connection().range(&all).await?.count;
+        }
+        Ok(outsiders)
     }
 
     /// How a request stands; none where there is none under this id.

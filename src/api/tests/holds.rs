@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::etcd::{Open, open};
 use super::*;
-use crate::store::{Change, Grant, Outside, Run, Seen, Verdict, encode};
+use crate::store::{Change, Grant, OUTSIDE_MAX, Outside, Run, Seen, Verdict, encode};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 on_each_backend!(
@@ -14,6 +14,7 @@ on_each_backend!(
     a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone,
     a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not,
     who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_that,
+    as_many_hold_and_wait_as_there_may_be_and_no_more,
     a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other,
 );
 
@@ -172,6 +173,33 @@ async fn who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_th
         (&waits[0]["id"], &waits[1]["id"]),
         (&json!(last), &json!(old))
     );
+}
+
+async fn as_many_hold_and_wait_as_there_may_be_and_no_more(backend: Backend) {
+    let stage = open(backend).await;
+    let (keys, gate) = (stage.store.keys(), Gate::Semaphore(name("db")));
+    // What is in them does not matter here. One place is left; etcd takes 128 operations in a list.
+    let held: Vec<u128> = (2..OUTSIDE_MAX.unsigned_abs().into()).collect();
+    for some in held.chunks(128) {
+        let txn = some.iter().fold(tenure_cluster::Txn::new(), |txn, id| {
+            txn.put(keys.hold(&gate, *id), "")
+        });
+        stage.write(&txn).await;
+    }
+    let waits = tenure_cluster::Txn::new().put(keys.want(&gate, 1), "");
+    stage.write(&waits).await;
+    let path = format!("{LOCK}/holds");
+    let last = json!({"holder": "me", "id": Uuid::now_v7()});
+
+    let taken = stage.post(&path, &last).await;
+    let refused = stage.post(&path, &json!({"holder": "you"})).await;
+
+    assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.body);
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("busy"))
+    );
+    assert_eq!(stage.post(&path, &last).await.status, StatusCode::OK);
 }
 
 async fn whoever_waits_is_told_when_it_holds(backend: Backend) {
