@@ -82,6 +82,21 @@ async fn the_command_of_a_holder_that_is_stopped_past_its_time_is_dead_before_an
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_does_not_begin_once_its_hold_is_over() {
+    let home = tempfile::tempdir().unwrap();
+    let parent = std::process::id().to_string();
+    for (until, code, said) in [("1", 13, ""), ("18446744073709551615", 0, "ran\n")] {
+        let words = ["hold-exec", &parent, until, "--", "echo", "ran"];
+        let ended = run(home.path(), &words).await;
+        let told = (
+            ended.status.code(),
+            String::from_utf8(ended.stdout).unwrap(),
+        );
+        assert_eq!(told, (Some(code), said.to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_gets_signals_and_its_code_comes_back_and_the_lock_is_free_then() {
     let home = tempfile::tempdir().unwrap();
     let (_server, at) = server(home.path()).await;

@@ -74,6 +74,7 @@ impl Group {
         command
             .arg("hold-exec")
             .arg(std::process::id().to_string())
+            .arg(deadline.kill.nanos().to_string())
             .arg("--")
             .args(argv)
             .envs(env.iter().map(|(name, value)| (name, value)))
