@@ -39,7 +39,7 @@ pub use grants::{Grants, Usher, WAITERS_MAX, grants};
 pub use guard::GuardName;
 pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use leaders::{Candidacy, DismissError, Leader, TERMS_MAX};
-pub use limits::{EDITED_MAX, EditError, Edited};
+pub use limits::{Basis, EDITED_MAX, EditError, Edited};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, Listener, News, news};
