@@ -1,6 +1,7 @@
 //! The one mapping from what can go wrong to what users are told; every case is written out.
 
 use tenure_cluster::{Failure, Room};
+use uuid::Uuid;
 
 use super::level::{Cause, Level};
 use super::wire::FieldError;
@@ -140,6 +141,14 @@ pub enum ApiError {
         /// The fence it is held with.
         now: Option<i64>,
     },
+    /// Several holds have this fence.
+    #[error("{}", words::ambiguous(*.fence, ids))]
+    AmbiguousFence {
+        /// The fence.
+        fence: i64,
+        /// The holds.
+        ids: Vec<Uuid>,
+    },
     /// The id of a hold is in use.
     #[error(
         "this id waits or holds with another weight or holder: use a new one, or repeat that request unchanged"
@@ -254,6 +263,7 @@ impl ApiError {
             | Self::KeyReused(_)
             | Self::NoHold
             | Self::WrongFence { .. }
+            | Self::AmbiguousFence { .. }
             | Self::HoldReused
             | Self::HeldByTask { .. }
             | Self::NoSemaphore(_)
@@ -303,6 +313,7 @@ impl ApiError {
             | Self::KeyReused(_)
             | Self::NoHold
             | Self::WrongFence { .. }
+            | Self::AmbiguousFence { .. }
             | Self::HoldReused
             | Self::HeldByTask { .. }
             | Self::NoSemaphore(_)

@@ -21,7 +21,7 @@ use super::wire::holds::{
     ForceReleased, Hold, HoldEnded, Holder, Holding, HoldingPage, HoldingRow, ReleaseRequest,
     ReleasedHold,
 };
-use crate::store::{GateSeen, OutsideError, OutsideHold, Released, Sort, TaskHold};
+use crate::store::{GateSeen, OutsideError, OutsideHold, Released, Sort, Taking, TaskHold};
 use crate::task::{Gate, Name};
 
 mod ask;
@@ -87,9 +87,11 @@ async fn force(
     let asked: ReleaseRequest = asked(request).await?;
     checked(asked.check())?;
     let store = &room.door.store;
-    let (taken, revision) = store
-        .force_release(&gate, asked.fence, &asked.reason)
-        .await?;
+    let taking = Taking {
+        fence: asked.fence,
+        id: asked.id.map(|id| id.as_u128()),
+    };
+    let (taken, revision) = store.force_release(&gate, taking, &asked.reason).await?;
     let told = ForceReleased {
         name: name(&gate),
         released: released(taken),
@@ -237,6 +239,7 @@ impl From<OutsideError> for ApiError {
         match error {
             OutsideError::Gone => Self::NoHold,
             OutsideError::WrongFence { now } => Self::WrongFence { now },
+            OutsideError::Ambiguous { fence, ids } => Self::AmbiguousFence { fence, ids },
             OutsideError::Reused => Self::HoldReused,
             OutsideError::Busy => Self::Busy,
             OutsideError::NoSemaphore(name) => Self::NoSemaphore(name),

@@ -148,6 +148,8 @@ enum Command {
     HoldExec {
         /// The process that starts it
         parent: i32,
+        /// Until when it may begin: nanoseconds since this machine was booted
+        until: u64,
         /// The command
         #[arg(last = true)]
         command: Vec<std::ffi::OsString>,
@@ -197,7 +199,11 @@ where
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),
         Command::HoldGuard => hold::guard().await,
-        Command::HoldExec { parent, command } => Err(hold::exec(parent, &command)),
+        Command::HoldExec {
+            parent,
+            until,
+            command,
+        } => Err(hold::exec(parent, until, &command)),
     };
     done.unwrap_or_else(Failure::report)
 }

@@ -30,7 +30,7 @@ pub struct GateSeen {
     pub tasks: Vec<TaskHold>,
     /// Those outside who hold it.
     pub outside: Vec<OutsideHold>,
-    /// Those outside who wait, in their order.
+    /// Those outside who wait, who asked first before the others.
     pub waiting: Vec<OutsideHold>,
     /// Ready tasks that are filed under it: they wait for it, or for a node.
     pub parked: Count,
@@ -138,6 +138,9 @@ impl Store {
         for room in rooms {
             let add = |kv: KeyValue| gathered.add(keys.live(&kv.key), &kv);
             self.each(&room, revision, add).await?;
+        }
+        for seen in gathered.gates.values_mut() {
+            seen.waiting.sort_by_key(|want| want.seen.created);
         }
         for kv in self.whole(&keys.released_prefix(), revision).await? {
             let released: Released = decode(&kv.key, &kv.value)?;

@@ -328,7 +328,7 @@ impl Keys {
         format!("{}{id:032x}", self.wants_of(gate))
     }
 
-    /// Where those are that wait for this outside, the longest first.
+    /// Where those are that wait for this outside. Who was there first has the lowest create revision.
     pub fn wants_of(&self, gate: &Gate) -> String {
         format!("{}{}/", self.want_prefix(), segment(gate))
     }
@@ -354,10 +354,12 @@ impl Keys {
         format!("{}live/hold/", self.root)
     }
 
-    /// `released/<fence>` = [`super::Released`]: an admin took the hold of this fence away. Force-release writes it; the next ones take
-    /// it away beyond a bounded number.
-    pub fn released(&self, fence: i64) -> String {
-        format!("{}{fence:020}", self.released_prefix())
+    /// `released/<fence>/<gate>/<id>` = [`super::Released`]: an admin took this hold away. Force-release writes it; the next ones take
+    /// it away beyond a bounded number. What is granted in one transaction has one fence, and an id may be used under two names.
+    /// `/tenure/default/released/00000000000000004711/l.deploy/0192f0c16c007abc8def012345678900`
+    pub fn released(&self, fence: i64, gate: &Gate, id: u128) -> String {
+        let prefix = self.released_prefix();
+        format!("{prefix}{fence:020}/{}/{id:032x}", segment(gate))
     }
 
     /// Where all records of force-releases are, the oldest hold first.

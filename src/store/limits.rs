@@ -46,6 +46,15 @@ pub enum EditError {
     Look(#[from] LookError),
 }
 
+/// What an edit was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// When what is edited was last written; 0 where there is none.
+    pub modified: i64,
+    /// When anything was last edited, 0 for never; looked at no earlier than the other.
+    pub rules: i64,
+}
+
 /// An edit that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited<T> {
@@ -134,10 +143,18 @@ impl Store {
             if now == 0 && self.is_full(prefix).await? {
                 return Err(EditError::TooMany);
             }
-            let txn = txns::edit(self.keys(), key, value.as_ref().map(encode), now);
+            let rules = match now {
+                0 => looked(|| self.last_edit()).await?,
+                _ => 0,
+            };
+            let basis = Basis {
+                modified: now,
+                rules,
+            };
+            let txn = txns::edit(self.keys(), key, value.as_ref().map(encode), basis);
             let mut sent = self.connection().commit(&txn).await;
             if let Outcome::Unknown(failure) = sent {
-                // Its compare is monotone: repeated as it is, it is done once at most. Refused then, it may have been done before.
+                // What it compares never comes back: repeated as it is, it is done once at most. Refused then, it may have been done before.
                 sent = match self.connection().commit(&txn).await {
                     Outcome::Refused(_) => Outcome::Unknown(failure),
                     known @ (Outcome::Committed(_)
@@ -156,6 +173,13 @@ impl Store {
             }
         }
         Err(EditError::Busy)
+    }
+
+    /// When anything was last edited; 0 for never.
+    async fn last_edit(&self) -> Result<i64, LookError> {
+        let mark = Range::key(self.keys().rules()).keys_only();
+        let page = self.connection().range(&mark).await?;
+        Ok(page.kvs.first().map_or(0, |kv| kv.mod_revision))
     }
 
     async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {

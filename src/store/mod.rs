@@ -34,17 +34,17 @@ pub use change::{
     StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
-pub use force::RELEASED_MAX;
+pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};
 pub use guard::GuardName;
 pub use keys::{Keys, Lane, Live, Origin, Place, RecordId};
 pub use leaders::{Candidacy, DismissError, Leader, TERMS_MAX};
-pub use limits::{EDITED_MAX, EditError, Edited};
+pub use limits::{Basis, EDITED_MAX, EditError, Edited};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, Listener, News, news};
-pub use outside::{Asked, OutsideError, OutsideSeen, Turn, WANTS_MAX};
+pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
     Adaptive, Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tenure_cluster::{Failure, KeyValue, Outcome, Range, Txn};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use uuid::Uuid;
 
 use super::commit::Store;
 use super::limits::EditError;
@@ -19,8 +20,12 @@ use super::scan::looked;
 use super::txns;
 use crate::task::{Gate, Name, TaskId};
 
-/// 10,000 wait outside in a cluster: every leader holds all of them.
-pub const WANTS_MAX: i64 = 10_000;
+/// 10,000 wait or hold outside in a cluster: every leader has all of them in memory, and each has a lease, renewed every third of its
+/// time: 2,000 renewals a second at 15 s.
+pub const OUTSIDE_MAX: i64 = 10_000;
+
+/// 256 who wait are looked at to tell how many come before one, some 25 KB: etcd cannot count by the time of creation.
+const AHEAD_MAX: i64 = 256;
 
 /// 10 s to settle an answer that was lost, beyond the time of the request itself.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -33,7 +38,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 pub struct Asked {
     /// The lock or semaphore.
     pub gate: Gate,
-    /// Names the request, and what becomes of it: ids that grow with time wait in order.
+    /// Names the request, and what becomes of it; says nothing of its place, which is that of its key's creation.
     pub id: u128,
     /// How much, 1 for a lock.
     pub weight: u32,
@@ -48,7 +53,7 @@ pub struct Asked {
 pub enum Turn {
     /// Others come first.
     Waiting {
-        /// So many who wait outside; tasks take turns with these.
+        /// So many who wait outside, of the first 256 by id; tasks take turns with these.
         ahead: u64,
     },
     /// It has what it asked for.
@@ -84,6 +89,14 @@ pub enum OutsideError {
     WrongFence {
         /// The fence it has; none where it waits, or there is no such hold.
         now: Option<i64>,
+    },
+    /// The fence is of several, all granted at once.
+    #[error("fence {fence} is of several")]
+    Ambiguous {
+        /// The fence.
+        fence: i64,
+        /// Those who have it, or had it until an admin took it: outside first, then tasks.
+        ids: Vec<Uuid>,
     },
     /// The id was used for another request.
     #[error("this id waits or holds with another weight or holder")]
@@ -203,9 +216,7 @@ impl Store {
         if let Some(seen) = self.outside(&asked.gate, asked.id).await? {
             return Ok((seen.answers(asked)?, true));
         }
-        let all = Range::prefix(self.keys().want_prefix()).count_only();
-        let waiting = self.connection().range(&all).await;
-        if waiting.map_err(LookError::from)?.count >= WANTS_MAX {
+        if self.outsiders().await? >= OUTSIDE_MAX {
             return Err(OutsideError::Busy);
         }
         let secs = i64::try_from(asked.ttl.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX);
@@ -238,6 +249,16 @@ impl Store {
         Err(failed)
     }
 
+    /// How many wait or hold. Each that waits may come to hold, so it is the sum that is bounded.
+    async fn outsiders(&self) -> Result<i64, LookError> {
+        let mut outsiders = 0;
+        for room in [self.keys().want_prefix(), self.keys().hold_prefix()] {
+            let all = Range::prefix(room).count_only();
+            outsiders += self.connection().range(&all).await?.count;
+        }
+        Ok(outsiders)
+    }
+
     /// How a request stands; none where there is none under this id.
     ///
     /// # Errors
@@ -256,9 +277,11 @@ impl Store {
             let Some(kv) = page.kvs.pop() else {
                 return Ok(None);
             };
-            let before = Range::between(keys.wants_of(gate), key);
-            let before = connection.range(&before.count_only().at(revision)).await?;
-            let ahead = u64::try_from(before.count).unwrap_or(0);
+            let others = Range::prefix(keys.wants_of(gate));
+            let others = others.keys_only().limit(AHEAD_MAX).at(revision);
+            let others = connection.range(&others).await?.kvs;
+            let before = |other: &&KeyValue| other.create_revision < kv.create_revision;
+            let ahead = others.iter().filter(before).count() as u64;
             Ok(Some(seen(&kv, Turn::Waiting { ahead }, revision)?))
         })
         .await

@@ -274,7 +274,7 @@ pub struct Outside {
     pub ttl_ms: u64,
 }
 
-/// A hold that an admin took from its holder: the value of `released/<fence>`.
+/// A hold that an admin took from its holder: the value of `released/<fence>/<gate>/<id>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Released {
     /// What was held.

@@ -14,6 +14,7 @@ use super::change::{
 };
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
+use super::limits::Basis;
 use super::records::{Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Stop, encode};
 use crate::planted::{self, Bug};
 use crate::task::{ClaimId, Gate, Name, Outcome, Pack, PackId, Tally, Which};
@@ -329,7 +330,8 @@ fn grant(keys: &Keys, grant: &Grant) -> Txn {
 /// Asks for a lock or permits from outside. Its own.
 ///
 /// Guards   `want`: it does not wait; `hold`: it does not hold.
-/// Writes   the request, leased: it goes with who waits.
+/// Writes   the request, leased: it goes with who waits. A copy that comes after the hold was released brings a request of nobody; it
+///          goes at once where the lease was given back, and with the lease, which nobody renews, where that failed.
 /// Refused  want, hold: an earlier copy was committed.
 pub fn want(keys: &Keys, gate: &Gate, id: u128, asked: &Outside, lease: i64) -> Txn {
     let (want, hold) = (keys.want(gate, id), keys.hold(gate, id));
@@ -351,27 +353,36 @@ pub fn release(keys: &Keys, gate: &Gate, id: u128, fence: i64) -> Txn {
         .delete(hold)
 }
 
-/// Takes a hold from its holder against its will, by its fence, and puts that on record. An admin's.
+/// Takes a hold from its holder against its will, by its fence and id, and puts that on record. An admin's.
 ///
 /// Guards   `hold`: it is the one with this fence.
-/// Writes   the hold gone; a record of it; the oldest such records gone.
-/// Refused  hold: it is over, or an earlier copy was committed.
+/// Writes   the hold gone; a record of it, under a key of its own; the oldest such records gone.
+/// Refused  hold: it is over, or an earlier copy was committed: then the record of it is there.
 pub fn force_release(keys: &Keys, taken: &Released, forget: &[String]) -> Txn {
-    let txn = release(keys, &taken.gate, taken.id.as_u128(), taken.fence)
-        .put(keys.released(taken.fence), encode(taken));
-    forget.iter().fold(txn, |txn, old| txn.delete(old.clone()))
+    let id = taken.id.as_u128();
+    let record = keys.released(taken.fence, &taken.gate, id);
+    // etcd refuses a put and a delete of one key in one transaction.
+    let forget = forget.iter().filter(|old| **old != record);
+    let txn = release(keys, &taken.gate, id, taken.fence);
+    let txn = forget.fold(txn, Txn::delete);
+    txn.put(record, encode(taken))
 }
 
 /// Edits a limit or a queue's rules, or takes them away. An admin's.
 ///
-/// Guards   `edited`: it is as it was seen, 0 where there was none.
+/// Guards   `edited`: it is as it was seen; where there was none, `rules` too: nothing was edited since, so that a late copy does not
+///          bring back what was taken away after an earlier one.
 /// Writes   it, or it gone; the mark of edits, so that nothing is given out by the old ones after this.
-/// Refused  edited: someone else edited it, look again.
-pub fn edit(keys: &Keys, key: &str, value: Option<Vec<u8>>, modified: i64) -> Txn {
-    let txn = Txn::new()
-        .guard(Guard::modified_at(GuardName::Edited.name(), key, modified))
-        .or_get(key)
-        .put(keys.rules(), Vec::new());
+/// Refused  edited: someone else edited it, or an earlier copy was committed, look again. rules: so did someone, anything.
+pub fn edit(keys: &Keys, key: &str, value: Option<Vec<u8>>, basis: Basis) -> Txn {
+    let Basis { modified, rules } = basis;
+    let edited = Guard::modified_at(GuardName::Edited.name(), key, modified);
+    let mut txn = Txn::new().guard(edited);
+    if modified == 0 {
+        // The absence of a key can come back; this mark never goes.
+        txn = txn.guard(unedited(keys, rules));
+    }
+    let txn = txn.or_get(key).put(keys.rules(), Vec::new());
     match value {
         Some(value) => txn.put(key, value),
         None => txn.delete(key),

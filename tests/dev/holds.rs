@@ -1,9 +1,13 @@
 //! `tenure lock run` and `tenure semaphore run` against a server: their commands, and what becomes of them.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use axum::http::{Method, StatusCode, Uri};
+use axum::{Json, Router};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::process::{Process, free_port, run};
 
@@ -81,6 +85,102 @@ async fn the_command_of_a_holder_that_is_stopped_past_its_time_is_dead_before_an
     first.signal(Signal::CONT);
     first.logs("lost").await;
     assert_eq!(first.ends().await.code(), Some(13));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_of_a_command_whose_guard_is_killed_is_free_once_the_command_is_dead() {
+    let home = tempfile::tempdir().unwrap();
+    let (_server, at) = server(home.path()).await;
+    let says = "echo running $$ $TENURE_FENCE $TENURE_LOCK; sleep 1000 & wait";
+    let words = [
+        &["-s", &at, "lock", "run", "deploy", "--ttl", "5m"][..],
+        &["--", "sh", "-c", says],
+    ];
+    let mut holder = Process::start(home.path(), &words.concat());
+    let (command, _) = running(&mut holder).await;
+    // The guard leads the command's group.
+    let stat = std::fs::read_to_string(format!("/proc/{command}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let guard: i32 = rest.split(' ').nth(2).unwrap().parse().unwrap();
+
+    let guard = rustix::process::Pid::from_raw(guard).unwrap();
+    rustix::process::kill_process(guard, Signal::KILL).unwrap();
+
+    assert_eq!(holder.ends().await.code(), Some(13));
+    assert!(!runs(command));
+    let get = ["-s", &at, "-o", "json", "lock", "get", "deploy"];
+    let seen: Value = serde_json::from_slice(&run(home.path(), &get).await.stdout).unwrap();
+    assert_eq!(seen["held"], 0, "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_does_not_begin_once_its_hold_is_over() {
+    let home = tempfile::tempdir().unwrap();
+    let parent = std::process::id().to_string();
+    for (until, code, said) in [("1", 13, ""), ("18446744073709551615", 0, "ran\n")] {
+        let words = ["hold-exec", &parent, until, "--", "echo", "ran"];
+        let ended = run(home.path(), &words).await;
+        let told = (
+            ended.status.code(),
+            String::from_utf8(ended.stdout).unwrap(),
+        );
+        assert_eq!(told, (Some(code), said.to_owned()));
+    }
+}
+
+/// What a server is asked that grants a place in the moment in which it is given up.
+#[derive(Default)]
+struct Late(Mutex<Vec<String>>);
+
+impl Late {
+    fn answer(&self, asked: String) -> (StatusCode, Json<Value>) {
+        // Locked to note what is asked.
+        let mut all = self.0.lock().unwrap();
+        let given_up = all.iter().any(|before| before.starts_with("DELETE"));
+        let fence = given_up.then_some(7);
+        let problem = |status: StatusCode| {
+            let body =
+                json!({"type": "", "title": "", "status": status.as_u16(), "code": "wrong_fence"});
+            (status, Json(body))
+        };
+        let answer = if asked.starts_with("DELETE") && !given_up {
+            problem(StatusCode::CONFLICT)
+        } else if asked.starts_with("GET") && !given_up {
+            // It ends the waiting as the time to wait does.
+            problem(StatusCode::INTERNAL_SERVER_ERROR)
+        } else {
+            let state = if given_up { "held" } else { "waiting" };
+            let hold = json!({"id": uuid::Uuid::nil(), "name": "deploy", "state": state, "weight": 1, "holder": "me",
+                "fence": fence, "expires_in_ms": 9_000, "ahead": null, "revision": 1});
+            (StatusCode::OK, Json(hold))
+        };
+        all.push(asked);
+        answer
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_granted_as_it_is_given_up_is_given_back_by_its_fence() {
+    let home = tempfile::tempdir().unwrap();
+    let late = Arc::new(Late::default());
+    let asked = Arc::clone(&late);
+    let any =
+        move |method: Method, uri: Uri| async move { asked.answer(format!("{method} {uri}")) };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, Router::new().fallback(any)).await });
+
+    let words = ["-s", &at, "lock", "run", "deploy", "--", "true"];
+    let ended = run(home.path(), &words).await;
+
+    assert_eq!(ended.status.code(), Some(1));
+    let asked = late.0.lock().unwrap().clone();
+    let last = asked.last().unwrap();
+    assert!(
+        last.starts_with("DELETE /v1/locks/deploy/holds/") && last.ends_with("?fence=7"),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

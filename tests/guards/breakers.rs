@@ -57,8 +57,14 @@ async fn breakers_loses_by_node_where_its_session_is_over() {
     let lab = Lab::start().await;
     let session = session(&lab).await;
     lab.kill("a").await;
-    let told = txns::breakers(lab.keys(), &name("a"), &session, &[open()]);
-    lab.refused_txn(&told, "node").await;
+    // Its successor tells something itself, and neither list of the former is of it.
+    lab.node("a").await;
+    let key = lab.keys().breaker(&name("a"));
+    lab.must(&tenure_cluster::Txn::new().put(key, "[]")).await;
+    for told in [&[open()][..], &[]] {
+        let told = txns::breakers(lab.keys(), &name("a"), &session, told);
+        lab.refused_txn(&told, "node").await;
+    }
 }
 
 fn all_http() -> Reset {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tenure::plan::{self, Ending, Of, Reserved, View, settle};
 use tenure::store::{
-    Assign, Change, GuardName, Keys, NodeRecord, Place, Reclaim, Record, RecordId, Report, Run,
-    Seen, Stop, StopRuns, Store, Submit, Take, Verdict, Waiting, encode, txns,
+    Assign, Basis, Change, GuardName, Keys, NodeRecord, Place, Reclaim, Record, RecordId, Report,
+    Run, Seen, Stop, StopRuns, Store, Submit, Take, Verdict, Waiting, encode, txns,
 };
 use tenure::task::{
     Backoff, ClaimId, Name, Outcome, Pack, PackId, Policy, Priority, Routing, Spec, State, TaskId,
@@ -88,6 +88,14 @@ impl Lab {
     pub(crate) async fn revision_of(&self, key: &str) -> i64 {
         let found = self.range(Range::key(key)).await.pop();
         found.map_or(0, |kv| kv.mod_revision)
+    }
+
+    /// What an edit of this key is made from now.
+    pub(crate) async fn basis(&self, key: &str) -> Basis {
+        Basis {
+            modified: self.revision_of(key).await,
+            rules: self.revision_of(&self.keys().rules()).await,
+        }
     }
 
     pub(crate) async fn state(&self, task: TaskId) -> State {

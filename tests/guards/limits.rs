@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tenure::store::{
-    Act, Change, DropLane, GuardName, Lane, Limit, Park, Place, QueueRules, Record, RecordId, Run,
-    Verdict, Waiting, batches, encode, txns,
+    Act, Basis, Change, DropLane, GuardName, Lane, Limit, Park, Place, QueueRules, Record,
+    RecordId, Run, Verdict, Waiting, batches, encode, txns,
 };
 use tenure::task::{Gate, Needs, PackId, Permit, Routing, State, Which};
 
@@ -99,9 +99,9 @@ async fn cancelled(lab: &Lab, from: &Waiting) {
 
 async fn limited(lab: &Lab, limit: u32) -> i64 {
     let key = lab.keys().semaphore(&name("db"));
-    let before = lab.revision_of(&key).await;
+    let basis = lab.basis(&key).await;
     let value = Some(encode(&Limit { limit }));
-    lab.must(&txns::edit(lab.keys(), &key, value, before)).await
+    lab.must(&txns::edit(lab.keys(), &key, value, basis)).await
 }
 
 /// Node `a` takes one task of a record, decided by the edits up to a revision.
@@ -296,13 +296,14 @@ async fn assign_loses_by_rules_also_where_the_edit_was_of_another_queue_or_took_
     let old = taken(&lab, &from, 1, rules).await;
     let key = lab.keys().queue(&name("other"));
     let value = Some(encode(&QueueRules::default()));
-    let rules = lab.must(&txns::edit(lab.keys(), &key, value, 0)).await;
+    let basis = lab.basis(&key).await;
+    let rules = lab.must(&txns::edit(lab.keys(), &key, value, basis)).await;
     lab.refused(&old, "rules").await;
 
     let old = taken(&lab, &from, 1, rules).await;
     let key = lab.keys().semaphore(&name("db"));
-    let limit = lab.revision_of(&key).await;
-    lab.must(&txns::edit(lab.keys(), &key, None, limit)).await;
+    let basis = lab.basis(&key).await;
+    lab.must(&txns::edit(lab.keys(), &key, None, basis)).await;
     lab.refused(&old, "rules").await;
 }
 
@@ -350,10 +351,10 @@ async fn edit_writes_the_limit_and_the_mark_of_edits() {
         (Some(2), Writes::of(&[], &both, &[])),
         (None, Writes::of(&[], &[rules], std::slice::from_ref(&key))),
     ] {
-        let seen = lab.revision_of(&key).await;
+        let basis = lab.basis(&key).await;
         let before = lab.all().await;
         let value = value.map(|limit| encode(&Limit { limit }));
-        lab.must(&txns::edit(lab.keys(), &key, value, seen)).await;
+        lab.must(&txns::edit(lab.keys(), &key, value, basis)).await;
         assert_eq!(Writes::between(&before, &lab.all().await), expected);
     }
 }
@@ -363,8 +364,13 @@ async fn edit_loses_by_edited_where_somebody_else_edited_it() {
     let lab = Lab::start().await;
     let key = lab.keys().semaphore(&name("db"));
     let two = || Some(encode(&Limit { limit: 2 }));
-    let seen = limited(&lab, 3).await;
-    lab.refused_txn(&txns::edit(lab.keys(), &key, two(), 0), "edited")
+    limited(&lab, 3).await;
+    let seen = lab.basis(&key).await;
+    let none = Basis {
+        modified: 0,
+        ..seen
+    };
+    lab.refused_txn(&txns::edit(lab.keys(), &key, two(), none), "edited")
         .await;
     limited(&lab, 4).await;
     for value in [two(), None] {
@@ -374,11 +380,42 @@ async fn edit_loses_by_edited_where_somebody_else_edited_it() {
 }
 
 #[tokio::test]
-async fn edit_loses_by_edited_where_it_was_taken_away() {
+async fn edit_loses_by_edited_where_it_was_taken_away_and_to_its_own_copy() {
     let lab = Lab::start().await;
     let key = lab.keys().semaphore(&name("db"));
-    let seen = limited(&lab, 3).await;
-    lab.must(&txns::edit(lab.keys(), &key, None, seen)).await;
-    let late = txns::edit(lab.keys(), &key, None, seen);
-    lab.refused_txn(&late, "edited").await;
+    limited(&lab, 3).await;
+    let seen = lab.basis(&key).await;
+    let change = txns::edit(lab.keys(), &key, Some(encode(&Limit { limit: 2 })), seen);
+    lab.must(&change).await;
+    lab.refused_txn(&change, "edited").await;
+    let seen = lab.basis(&key).await;
+    let take = txns::edit(lab.keys(), &key, None, seen);
+    lab.must(&take).await;
+    lab.refused_txn(&take, "edited").await;
+}
+
+#[tokio::test]
+async fn edit_loses_by_rules_where_its_late_copy_would_bring_back_what_was_taken_away() {
+    let lab = Lab::start().await;
+    let key = lab.keys().semaphore(&name("db"));
+    // The first edit of all, and one after others.
+    for _ in 0..2 {
+        let none = lab.basis(&key).await;
+        let declare = txns::edit(lab.keys(), &key, Some(encode(&Limit { limit: 3 })), none);
+        lab.must(&declare).await;
+        let seen = lab.basis(&key).await;
+        lab.must(&txns::edit(lab.keys(), &key, None, seen)).await;
+        lab.refused_txn(&declare, "rules").await;
+    }
+}
+
+#[tokio::test]
+async fn edit_loses_by_rules_where_there_was_none_and_another_was_edited() {
+    let lab = Lab::start().await;
+    let key = lab.keys().queue(&name("q"));
+    let seen = lab.basis(&key).await;
+    limited(&lab, 3).await;
+    let value = Some(encode(&QueueRules::default()));
+    let late = txns::edit(lab.keys(), &key, value, seen);
+    lab.refused_txn(&late, "rules").await;
 }

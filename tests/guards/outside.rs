@@ -59,7 +59,8 @@ async fn lease_of(lab: &Lab, key: &str) -> i64 {
 async fn edited(lab: &Lab) -> i64 {
     let key = lab.keys().semaphore(&name("db"));
     let value = Some(encode(&Limit { limit: 3 }));
-    lab.must(&txns::edit(lab.keys(), &key, value, 0)).await
+    let basis = lab.basis(&key).await;
+    lab.must(&txns::edit(lab.keys(), &key, value, basis)).await
 }
 
 #[tokio::test]
@@ -95,6 +96,32 @@ async fn want_loses_by_hold_where_it_was_granted_meanwhile() {
     lab.done(&Change::Grant(grant)).await;
     let copy = txns::want(lab.keys(), &lock(), ID, &asked(), who.lease());
     lab.refused_txn(&copy, "hold").await;
+}
+
+/// Who released gives the lease back; where that fails, a late copy waits as nobody until the lease is over.
+#[tokio::test]
+async fn want_writes_a_request_of_nobody_where_a_copy_comes_after_the_release_and_the_lease_lives()
+{
+    let lab = Lab::start().await;
+    let who = session(&lab, "w").await;
+    let grant = Change::Grant(wanted(&lab, &who, ID, 0).await);
+    let fence = lab.done(&grant).await;
+    lab.must(&txns::release(lab.keys(), &lock(), ID, fence))
+        .await;
+    let before = lab.all().await;
+    let copy = txns::want(lab.keys(), &lock(), ID, &asked(), who.lease());
+
+    lab.must(&copy).await;
+
+    let key = lab.keys().want(&lock(), ID);
+    let writes = Writes::between(&before, &lab.all().await);
+    assert_eq!(writes, Writes::of(std::slice::from_ref(&key), &[], &[]));
+    assert_eq!(lease_of(&lab, &key).await, who.lease());
+    over(&lab, &who).await;
+    assert_eq!(lab.all().await, before, "it goes with the lease");
+    let outcome = lab.store.connection().commit(&copy).await;
+    assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
+    assert_eq!(lab.all().await, before, "and none comes after that");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tenure::config::{Config, Flags, Loaded, Sources};
 use tenure::node::Node;
 use tenure::store::{
-    Found, Keys, Leader, Limit, NewTask, QueueRules, Store, Submitter, encode, line, txns,
+    Basis, Found, Keys, Leader, Limit, NewTask, QueueRules, Store, Submitter, encode, line, txns,
 };
 use tenure::task::{Backoff, Name, PackId, Policy, Priority, Routing, Spec, State, TaskId};
 use tenure::worker::Machine;
@@ -315,10 +315,17 @@ impl Cluster {
     }
 
     async fn edit(&self, key: &str, value: Option<Vec<u8>>) -> i64 {
-        let page = self.store.connection().range(&Range::key(key)).await;
-        let kvs = page.expect("etcd answers").kvs;
-        let modified = kvs.first().map_or(0, |kv| kv.mod_revision);
-        let edit = txns::edit(self.store.keys(), key, value, modified);
+        let keys = self.store.keys();
+        let modified = async |key: &str| {
+            let page = self.store.connection().range(&Range::key(key)).await;
+            let kvs = page.expect("etcd answers").kvs;
+            kvs.first().map_or(0, |kv| kv.mod_revision)
+        };
+        let basis = Basis {
+            modified: modified(key).await,
+            rules: modified(&keys.rules()).await,
+        };
+        let edit = txns::edit(keys, key, value, basis);
         let edited = self.store.connection().commit(&edit).await;
         edited.committed().expect("nobody else edits").revision
     }

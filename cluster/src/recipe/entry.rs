@@ -88,7 +88,7 @@ impl Entry {
         session: &Session,
         value: Bytes,
     ) -> Result<i64, QueueError> {
-        let txn = txns::enqueue(session, &self.key, value);
+        let txn = txns::enqueue(session, &self.key, self.permit.as_deref(), value);
         loop {
             match connection.commit(&txn).await {
                 Outcome::Committed(committed) => return Ok(self.placed(committed.revision)),

@@ -1,7 +1,7 @@
 //! Every transaction of the recipes, one function each. Nothing here decides.
 //!
-//! An entry's key is used once, by its one owner. Guards that may be sent twice are monotone, but for [`enqueue`]'s, whose late
-//! copies the owner counts and the janitor sweeps.
+//! An entry's key is used once, by its one owner. Guards that may be sent twice are monotone, but for [`enqueue`]'s: a late copy of it
+//! is refused while its owner waits or holds; the owner counts what was not answered, and the janitor sweeps for it then.
 
 use bytes::Bytes;
 
@@ -10,13 +10,18 @@ use crate::txn::{Guard, Txn};
 
 /// Puts an entry into the queue; its create revision is its place.
 ///
-/// Guards   `session`: the session's key lives, and so its lease; `entry`: there is no such key.
+/// Guards   `session`: the session's key lives, and so its lease; `entry`: there is no such key; of a semaphore `permit`: nor the
+///          permit that it becomes, so that a late copy does not wait ahead of others while its owner holds.
 /// Writes   the entry, leased.
-/// Refused  session: it is lost. entry: an earlier copy of this very transaction was committed; it is in the reads.
-pub(super) fn enqueue(session: &Session, entry: &str, value: Bytes) -> Txn {
-    Txn::new()
+/// Refused  session: it is lost. entry: an earlier copy of this very transaction was committed; it is in the reads. permit: so it
+///          was, and it was granted since; who was told of that does not ask.
+pub(super) fn enqueue(session: &Session, entry: &str, permit: Option<&str>, value: Bytes) -> Txn {
+    let txn = Txn::new()
         .guard(session.guard())
-        .guard(Guard::absent("entry", entry))
+        .guard(Guard::absent("entry", entry));
+    let guards = permit.into_iter().map(|key| Guard::absent("permit", key));
+    guards
+        .fold(txn, Txn::guard)
         .put_leased(entry, value, session.lease())
         .or_get(entry)
 }

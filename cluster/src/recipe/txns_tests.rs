@@ -18,6 +18,7 @@ const LIMIT: &str = "/s/permits/limit";
 
 on_each_backend!(
     enqueue_writes_the_entry_and_loses_by_session_and_by_entry,
+    enqueue_loses_by_permit_where_its_late_copy_comes_while_its_owner_holds,
     enter_writes_nothing_and_loses_by_entry_and_by_oldest,
     grant_writes_the_permit_for_the_entry_and_loses_by_entry_and_by_limit,
     release_deletes_and_loses_by_hold_to_a_key_made_again,
@@ -90,7 +91,7 @@ async fn enqueue_writes_the_entry_and_loses_by_session_and_by_entry(backend: Bac
     let options = SessionOptions::new("/node/a", "", Duration::from_secs(30));
     let session = Session::open(&store.connection, options).await.unwrap();
     let lease = session.lease();
-    let enqueue = txns::enqueue(&session, ENTRY, "card".into());
+    let enqueue = txns::enqueue(&session, ENTRY, None, "card".into());
 
     let created = store.commit(&enqueue).await;
     let all = store.all().await;
@@ -107,6 +108,21 @@ async fn enqueue_writes_the_entry_and_loses_by_session_and_by_entry(backend: Bac
     store.commit(&Txn::new().delete(ENTRY)).await;
     store.commit(&Txn::new().delete("/node/a")).await;
     assert_eq!(store.refused(&enqueue).await.0, ["session"]);
+}
+
+async fn enqueue_loses_by_permit_where_its_late_copy_comes_while_its_owner_holds(backend: Backend) {
+    let store = Store::start(backend);
+    let options = SessionOptions::new("/node/a", "", Duration::from_secs(30));
+    let session = Session::open(&store.connection, options).await.unwrap();
+    let enqueue = txns::enqueue(&session, ENTRY, Some(PERMIT), "card".into());
+    let limit = store.put(LIMIT).await;
+    let created = store.commit(&enqueue).await;
+    store.commit(&grant(created, limit)).await;
+
+    let late = store.refused(&enqueue).await;
+
+    assert_eq!(late, (vec!["permit"], None));
+    assert_eq!(store.keys().await, [PERMIT, LIMIT]);
 }
 
 async fn enter_writes_nothing_and_loses_by_entry_and_by_oldest(backend: Backend) {

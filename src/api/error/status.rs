@@ -63,6 +63,9 @@ impl ApiError {
             ),
             Self::NoHold => (StatusCode::NOT_FOUND, "no_such_hold", "No such hold"),
             Self::WrongFence { .. } => (StatusCode::CONFLICT, "wrong_fence", "Wrong fence"),
+            Self::AmbiguousFence { .. } => {
+                (StatusCode::CONFLICT, "ambiguous_fence", "Ambiguous fence")
+            }
             Self::HoldReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "hold_id_reused",

@@ -1,12 +1,16 @@
 //! How problems are put in words; knows no status.
 
 use tenure_cluster::Room;
+use uuid::Uuid;
 
 use super::FAULTS_MAX;
 use crate::api::level::{Cause, Level};
 use crate::api::wire::FieldError;
 use crate::config::Role;
 use crate::task::Name;
+
+/// 32 ids are told: about as many as are granted in one transaction.
+const IDS_TOLD_MAX: usize = 32;
 
 pub(super) fn counted(faults: &[FieldError]) -> String {
     match faults {
@@ -39,6 +43,19 @@ pub(super) fn shed(queue: Option<&Name>, level: Level, why: Cause) -> String {
         format!("submits to queue `{queue}` are")
     });
     format!("service is {level}: {what} refused, because {why}; nothing was accepted")
+}
+
+pub(super) fn ambiguous(fence: i64, ids: &[Uuid]) -> String {
+    let mut told: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    if told.len() > IDS_TOLD_MAX {
+        told.truncate(IDS_TOLD_MAX);
+        told.push(format!("and {} more", ids.len() - IDS_TOLD_MAX));
+    }
+    let told = told.join(", ");
+    format!(
+        "fence {fence} is or was of {} holds, which were granted at once: {told}; say which with `id` (--id)",
+        ids.len()
+    )
 }
 
 pub(super) fn full(room: &Room) -> String {

@@ -12,14 +12,10 @@ use super::super::error::ApiError;
 use super::super::state::Room;
 use super::super::submit::has_room;
 use super::super::tasks::duration;
-use super::super::wire::FieldError;
 use super::super::wire::holds::{Hold, HoldState, WAIT_MS_MAX};
 use super::{hold_id, millis, name, path};
 use crate::store::{Asked, OutsideSeen, Turn};
 use crate::task::Gate;
-
-/// 1 minute between an id's time and this node's clock: ids wait in their order, so nobody may choose an old one.
-const ID_OFF_MS_MAX: u64 = 60_000;
 
 /// What a request for a lock and one for permits have in common, checked.
 pub(super) struct Wanted {
@@ -40,7 +36,7 @@ struct Waited {
 pub(super) async fn ask(room: &Room, gate: Gate, wanted: Wanted) -> Result<Answer<Hold>, ApiError> {
     has_room(room)?;
     let asked = Asked {
-        id: id(room, wanted.id)?.as_u128(),
+        id: wanted.id.unwrap_or_else(|| made(room.now_ms())).as_u128(),
         gate,
         weight: wanted.weight,
         holder: wanted.holder,
@@ -78,23 +74,7 @@ async fn stands(
     told(room, of, seen).await
 }
 
-/// The id of a new request.
-fn id(room: &Room, given: Option<Uuid>) -> Result<Uuid, ApiError> {
-    let now_ms = room.now_ms();
-    let Some(id) = given else {
-        return Ok(made(now_ms));
-    };
-    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |time| time.to_unix());
-    let at_ms = seconds * 1_000 + u64::from(nanos / 1_000_000);
-    if id.get_version_num() == 7 && at_ms.abs_diff(now_ms) <= ID_OFF_MS_MAX {
-        return Ok(id);
-    }
-    let detail = format!(
-        "{id} is not a version 7 UUID of this minute by this node's clock: make it when you ask, or leave it out"
-    );
-    Err(ApiError::Invalid(vec![FieldError::new("id", detail)]))
-}
-
+/// An id that nobody else has.
 fn made(now_ms: u64) -> Uuid {
     let mut random = [0; 10];
     random.copy_from_slice(&Uuid::new_v4().into_bytes()[6..]);

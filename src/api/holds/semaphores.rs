@@ -110,7 +110,8 @@ pub(in crate::api) async fn semaphore_end(
 #[utoipa::path(post, path = "/v1/semaphores/{name}/release", tag = "holds",
     params(("name" = String, Path, description = "Its name")), request_body = ReleaseRequest,
     responses((status = 200, body = ForceReleased),
-        (status = 409, description = "`wrong_fence`: nobody holds it with this fence; `held_by_task`: cancel the task")))]
+        (status = 409, description = "`wrong_fence`: nobody holds it with this fence; `ambiguous_fence`: several do, give `id` too; \
+            `held_by_task`: cancel the task")))]
 pub(in crate::api) async fn semaphore_force(
     State(room): State<Arc<Room>>,
     Path(name): Path<String>,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::etcd::{Open, open};
 use super::*;
-use crate::store::{Change, Grant, Outside, Run, Seen, Verdict, encode};
+use crate::store::{Change, Grant, OUTSIDE_MAX, Outside, Run, Seen, Verdict, encode};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 on_each_backend!(
@@ -15,6 +15,9 @@ on_each_backend!(
     what_its_owner_never_heard_of_does_not_stand,
     a_semaphore_is_declared_by_a_limit_and_never_by_a_name_alone,
     a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not,
+    who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_that,
+    as_many_hold_and_wait_as_there_may_be_and_no_more,
+    a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other,
 );
 
 const LOCK: &str = "/v1/locks/deploy";
@@ -34,6 +37,14 @@ fn id(heard: &Heard) -> Uuid {
 impl Open {
     /// What a leader does; nothing where it does not wait yet.
     async fn grant(&self, gate: &Gate, id: Uuid) -> Option<()> {
+        let grant = self.granting(gate, id).await?;
+        let verdict = self.store.commit(&grant).await;
+        assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
+        Some(())
+    }
+
+    /// What a leader would do.
+    async fn granting(&self, gate: &Gate, id: Uuid) -> Option<Change> {
         let range = tenure_cluster::Range::key(self.store.keys().want(gate, id.as_u128()));
         let kv = self.store.connection().range(&range).await.unwrap();
         let kv = kv.kvs.into_iter().next()?;
@@ -45,9 +56,7 @@ impl Open {
             rules: self.rules().await,
             now_ms: 7,
         });
-        let verdict = self.store.commit(&grant).await;
-        assert!(matches!(verdict, Verdict::Committed { .. }), "{verdict:?}");
-        Some(())
+        Some(grant)
     }
 
     async fn rules(&self) -> i64 {
@@ -140,6 +149,59 @@ async fn a_request_waits_is_granted_renewed_and_given_back_by_its_fence(backend:
     let given_up = stage.delete(&format!("{path}/{}", id(&second))).await;
     assert_eq!(given_up.status, StatusCode::OK, "{}", given_up.body);
     assert_eq!(stage.get("/v1/locks").await.body["items"], json!([]));
+}
+
+async fn who_asked_first_comes_first_whatever_its_id_and_clock_and_may_repeat_that(
+    backend: Backend,
+) {
+    let stage = open(backend).await;
+    let path = format!("{LOCK}/holds");
+    let last = Uuid::from_u128(u128::MAX);
+    // Made by a clock that stands at the beginning of time, as after more than a minute.
+    let old = PackId::floor(1).task(0).uuid();
+    let asked = |id: Uuid| json!({"id": id, "holder": "me"});
+
+    let first = stage.post(&path, &asked(last)).await;
+    let second = stage.post(&path, &asked(old)).await;
+    let again = stage.post(&path, &asked(old)).await;
+
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    assert_eq!(second.status, StatusCode::CREATED, "{}", second.body);
+    assert_eq!(again.status, StatusCode::OK, "{}", again.body);
+    let ahead = [&first, &second, &again].map(|heard| heard.body["ahead"].as_u64());
+    assert_eq!(ahead, [Some(0), Some(1), Some(1)]);
+    let waits = stage.get(LOCK).await.body["waits"].clone();
+    assert_eq!(
+        (&waits[0]["id"], &waits[1]["id"]),
+        (&json!(last), &json!(old))
+    );
+}
+
+async fn as_many_hold_and_wait_as_there_may_be_and_no_more(backend: Backend) {
+    let stage = open(backend).await;
+    let (keys, gate) = (stage.store.keys(), Gate::Semaphore(name("db")));
+    // What is in them does not matter here. One place is left; etcd takes 128 operations in a list.
+    let held: Vec<u128> = (2..OUTSIDE_MAX.unsigned_abs().into()).collect();
+    for some in held.chunks(128) {
+        let txn = some.iter().fold(tenure_cluster::Txn::new(), |txn, id| {
+            txn.put(keys.hold(&gate, *id), "")
+        });
+        stage.write(&txn).await;
+    }
+    let waits = tenure_cluster::Txn::new().put(keys.want(&gate, 1), "");
+    stage.write(&waits).await;
+    let path = format!("{LOCK}/holds");
+    let last = json!({"holder": "me", "id": Uuid::now_v7()});
+
+    let taken = stage.post(&path, &last).await;
+    let refused = stage.post(&path, &json!({"holder": "you"})).await;
+
+    assert_eq!(taken.status, StatusCode::CREATED, "{}", taken.body);
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("busy"))
+    );
+    assert_eq!(stage.post(&path, &last).await.status, StatusCode::OK);
 }
 
 async fn whoever_waits_is_told_when_it_holds(backend: Backend) {
@@ -322,6 +384,53 @@ async fn a_hold_is_taken_by_its_fence_on_record_and_a_task_is_not(backend: Backe
     assert_eq!(told, should);
 }
 
+async fn a_fence_of_several_takes_none_until_one_is_named_and_asked_again_no_other(
+    backend: Backend,
+) {
+    let stage = open(backend).await;
+    let (gate, path) = (Gate::Semaphore(name("db")), "/v1/semaphores/db");
+    let mut grants = Vec::new();
+    let mut ids = Vec::new();
+    for holder in ["me", "you"] {
+        let asked = json!({"holder": holder, "limit": 3});
+        let id = id(&stage.post(&format!("{path}/holds"), &asked).await);
+        grants.push(stage.granting(&gate, id).await.unwrap());
+        ids.push(id);
+    }
+    stage.store.commit_batch(None, &grants).await;
+    let held = stage.get(path).await.body["holds"].clone();
+    let fence = &held[0]["fence"];
+    assert!(fence.is_i64() && *fence == held[1]["fence"], "{held}");
+    let release = format!("{path}/release");
+    let by_fence = json!({"fence": fence, "reason": "stuck"});
+
+    let both = stage.post(&release, &by_fence).await;
+    let detail = both.body["detail"].as_str().unwrap().to_owned();
+    let told = (both.status, &both.body["code"]);
+    assert_eq!(told, (StatusCode::CONFLICT, &json!("ambiguous_fence")));
+    assert!(ids.iter().all(|id| detail.contains(&id.to_string())) && detail.contains("--id"));
+
+    let by_id = json!({"fence": fence, "id": ids[1], "reason": "stuck"});
+    for _copy in 0..2 {
+        let taken = stage.post(&release, &by_id).await;
+        assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+        assert_eq!(taken.body["released"]["holder"], "you");
+    }
+    let fence_alone = stage.post(&release, &by_fence).await;
+    assert_eq!(fence_alone.body["code"], "ambiguous_fence", "it was of two");
+    let seen = stage.get(path).await.body;
+    let left = (&seen["held"], &seen["holds"][0]["holder"]);
+    assert_eq!(left, (&json!(1), &json!("me")));
+    let wrong = json!({"fence": 1, "id": ids[0], "reason": "stuck"});
+    let wrong = stage.post(&release, &wrong).await;
+    assert!(
+        wrong.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&fence.to_string())
+    );
+}
+
 impl Open {
     /// A task that holds the lock on node a; its fence.
     async fn claim_with_lock(&self) -> i64 {
@@ -374,12 +483,6 @@ async fn what_is_wrong_with_a_request_is_said_field_by_field() {
         (json!({"holder": "m".repeat(201)}), "holder"),
         (json!({"holder": "me", "weight": 1}), "weight"),
         (json!({"holder": "me", "id": "7"}), "id"),
-        (json!({"holder": "me", "id": Uuid::new_v4()}), "id"),
-        // Nobody may choose an id that comes before those who wait.
-        (
-            json!({"holder": "me", "id": PackId::floor(1).task(0).uuid()}),
-            "id",
-        ),
     ] {
         let refused = stage.post(&format!("{LOCK}/holds"), &body).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");

@@ -24,7 +24,7 @@ const REASON_BYTES_MAX: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockHoldRequest {
-    /// Names the request: the same again answers the same. A version 7 UUID of this minute; made by the node where absent.
+    /// Names the request: the same again answers the same. A UUID of its own; made by the node where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// Who asks, for people: 1 to 200 bytes.
@@ -43,7 +43,7 @@ pub struct LockHoldRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PermitHoldRequest {
-    /// Names the request: the same again answers the same. A version 7 UUID of this minute; made by the node where absent.
+    /// Names the request: the same again answers the same. A UUID of its own; made by the node where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
     /// How much, 1 to 1,000,000; 1 where absent.
@@ -101,7 +101,7 @@ pub struct Hold {
     pub fence: Option<i64>,
     /// Without a renewal it is over after this time, from before the request was sent.
     pub expires_in_ms: u64,
-    /// How many outside wait before it, and take turns with tasks; null where it holds.
+    /// How many outside wait before it, and take turns with tasks, of the first 256 by id; null where it holds.
     pub ahead: Option<u64>,
     /// What it waits for, in words, as it was within the last second: a leader, the holder of the lock, what is held of the semaphore, a
     /// limit below what it asks for. Null where it holds, where that is a matter of moments, and in the answer to a renewal.
@@ -128,6 +128,9 @@ pub struct HoldEnded {
 pub struct ReleaseRequest {
     /// The fence of the hold, so that nobody else's is taken.
     pub fence: i64,
+    /// The id of the hold: needed where several were granted at once, for they have one fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
     /// Why, for the record: 1 to 200 bytes.
     pub reason: String,
 }

@@ -27,6 +27,16 @@ impl Boot {
         Self(whole + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0)))
     }
 
+    /// A time that another process told.
+    pub(super) fn at(nanos: u64) -> Self {
+        Self(Duration::from_nanos(nanos))
+    }
+
+    /// For another process: more than 500 years fit.
+    pub(super) fn nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn after(self, time: Duration) -> Self {
         Self(self.0 + time)
     }
@@ -65,8 +75,7 @@ impl Deadline {
 
     /// One line, for the guard.
     pub(super) fn line(self) -> String {
-        let nanos = |boot: Boot| boot.0.as_nanos();
-        format!("{} {}\n", nanos(self.term), nanos(self.kill))
+        format!("{} {}\n", self.term.nanos(), self.kill.nanos())
     }
 }
 
@@ -75,7 +84,7 @@ impl FromStr for Deadline {
 
     fn from_str(line: &str) -> Result<Self, ()> {
         let (term, kill) = line.trim().split_once(' ').ok_or(())?;
-        let boot = |text: &str| text.parse().map(Duration::from_nanos).map(Boot);
+        let boot = |text: &str| text.parse().map(Boot::at);
         Ok(Self {
             term: boot(term).map_err(drop)?,
             kill: boot(kill).map_err(drop)?,

@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
@@ -23,6 +23,10 @@ const SELF: &str = "/proc/self/exe";
 
 /// 10 s for the guard to begin.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// 100 ms to tell the guard of a deadline. A pipe takes it at once, unless the guard is stopped and has not read a thousand before;
+/// this process then keeps to the deadline without it, and looks at nothing else meanwhile.
+const TELL_WITHIN: Duration = Duration::from_millis(100);
 
 /// A command and its guard. Dropped, the group is killed.
 pub(super) struct Group {
@@ -74,6 +78,7 @@ impl Group {
         command
             .arg("hold-exec")
             .arg(std::process::id().to_string())
+            .arg(deadline.kill.nanos().to_string())
             .arg("--")
             .args(argv)
             .envs(env.iter().map(|(name, value)| (name, value)))
@@ -108,10 +113,9 @@ impl Group {
         }
     }
 
-    /// Tells the guard of another deadline.
+    /// Tells the guard of another deadline, unless it does not listen.
     pub(super) async fn tell(&mut self, deadline: Deadline) {
-        // Where it fails the guard has ended, and that is heard.
-        let _ended = self.deadlines.write_all(deadline.line().as_bytes()).await;
+        tell(&mut self.deadlines, deadline).await;
     }
 
     /// Passes a signal on. Nothing is left to signal where it fails.
@@ -139,8 +143,29 @@ impl Group {
     }
 }
 
+/// A pipe takes a line whole or not at all, so what was given up leaves no half of one.
+async fn tell(pipe: &mut (impl AsyncWrite + Unpin), deadline: Deadline) {
+    let line = deadline.line();
+    // Where it fails the guard has ended, and that is heard; where it takes long, the guard is stopped.
+    let _told = timeout(TELL_WITHIN, pipe.write_all(line.as_bytes())).await;
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::deadline::Boot;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_that_is_stopped_and_reads_nothing_holds_nobody_up() {
+        let deadline = Deadline::of(Boot::now(), Duration::from_secs(15));
+        let (mut full, _never_read) = tokio::io::duplex(1);
+        let told = timeout(READY_WITHIN, tell(&mut full, deadline)).await;
+        assert!(told.is_ok(), "it waits for the guard");
     }
 }

@@ -71,6 +71,30 @@ struct Renewed {
     within: Duration,
 }
 
+/// Why a command had to end.
+struct Lost {
+    why: String,
+    /// Whether the hold is there all the same, and somebody waits for it.
+    ours: bool,
+}
+
+impl Lost {
+    /// The server is out of reach, or gives the hold away in a moment.
+    fn late() -> Self {
+        Self {
+            why: "it was not renewed in time".to_owned(),
+            ours: false,
+        }
+    }
+
+    fn unguarded() -> Self {
+        Self {
+            why: "its guard was killed".to_owned(),
+            ours: true,
+        }
+    }
+}
+
 impl Kept<'_> {
     /// Runs the command to its end, and gives the hold back.
     pub(super) async fn run(&self, argv: &[OsString], told: &mut Told) -> Result<Exit, Failure> {
@@ -81,16 +105,24 @@ impl Kept<'_> {
             ("TENURE_FENCE", fence.to_string()),
             (self.what.variable(), self.what.name.clone()),
         ];
-        let mut group = Group::start(argv, &env, renewed.deadline).await?;
+        let mut group = match Group::start(argv, &env, renewed.deadline).await {
+            Ok(group) => group,
+            Err(failure) => {
+                self.give_back().await;
+                return Err(failure);
+            }
+        };
         let (status, lost) = self.during(&mut group, renewed, told).await;
         group.end().await;
-        if let Some(why) = lost {
+        if lost.as_ref().is_none_or(|lost| lost.ours) {
+            self.give_back().await;
+        }
+        if let Some(Lost { why, .. }) = lost {
             return Err(Failure::new(
                 Exit::HoldLost,
                 format!("{} was lost, and the command ended: {why}", self.what),
             ));
         }
-        self.give_back().await;
         status.map(code).map_err(|why| {
             Failure::new(
                 Exit::Failed,
@@ -105,8 +137,8 @@ impl Kept<'_> {
         group: &mut Group,
         mut renewed: Renewed,
         told: &mut Told,
-    ) -> (std::io::Result<ExitStatus>, Option<String>) {
-        let mut lost: Option<String> = None;
+    ) -> (std::io::Result<ExitStatus>, Option<Lost>) {
+        let mut lost: Option<Lost> = None;
         let mut renewal = Box::pin(self.renew_at(renewed.again, renewed.within));
         loop {
             let known_lost = lost.is_some();
@@ -116,19 +148,18 @@ impl Kept<'_> {
                 () = renewed.deadline.kill.come() => {
                     group.signal(Signal::KILL);
                     let status = last(group).await;
-                    let late = || "it was not renewed in time".to_owned();
-                    return (status, Some(lost.unwrap_or_else(late)));
+                    return (status, Some(lost.unwrap_or_else(Lost::late)));
                 }
                 ended = group.ended() => match ended {
                     Ended::Command(status) => {
                         if lost.is_none() && renewed.deadline.term.left().is_zero() {
-                            lost = Some("it was not renewed in time".to_owned());
+                            lost = Some(Lost::late());
                         }
                         return (status, lost);
                     }
                     Ended::Guard => {
                         group.signal(Signal::KILL);
-                        lost.get_or_insert_with(|| "its guard was killed".to_owned());
+                        lost.get_or_insert_with(Lost::unguarded);
                     }
                 },
                 signal = told.next() => group.signal(signal),
@@ -142,7 +173,7 @@ impl Kept<'_> {
                         Err(failure) if failure.exit == Exit::NotFound => {
                             renewed.deadline = renewed.deadline.at_once(GRACE);
                             group.tell(renewed.deadline).await;
-                            lost = Some(failure.message);
+                            lost = Some(Lost { why: failure.message, ours: false });
                             Box::pin(self.renew_at(renewed.again, renewed.within))
                         }
                         Err(_) => {

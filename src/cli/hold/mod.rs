@@ -1,12 +1,12 @@
 //! `tenure lock` and, of `tenure semaphore`, what has to do with holds: run a command while holding, see who holds, take a hold away.
 
-use serde_json::json;
+use uuid::Uuid;
 
 use super::client::{Client, Sent, query};
 use super::table::{count, pairs, relative, table};
 use super::{Exit, Failure, Global};
 use crate::api::wire::holds::{
-    ForceReleased, Holder, Holding, HoldingPage, HoldingRow, ReleasedHold,
+    ForceReleased, Holder, Holding, HoldingPage, HoldingRow, ReleaseRequest, ReleasedHold,
 };
 use crate::clock;
 
@@ -46,6 +46,9 @@ pub(super) struct Release {
     /// The fence of the hold
     #[arg(long)]
     fence: i64,
+    /// The id of the hold, where several have that fence
+    #[arg(long)]
+    id: Option<Uuid>,
     /// Why, for the record
     #[arg(long)]
     reason: String,
@@ -85,9 +88,14 @@ pub(super) async fn get(global: &Global, sort: Sort, name: String) -> Result<Exi
 
 pub(super) async fn release(global: &Global, sort: Sort, asked: Release) -> Result<Exit, Failure> {
     let what = What::new(sort, asked.name)?;
-    let body = json!({ "fence": asked.fence, "reason": asked.reason });
+    let asked = ReleaseRequest {
+        fence: asked.fence,
+        id: asked.id,
+        reason: asked.reason,
+    };
+    let body = serde_json::to_vec(&asked).expect("words become JSON");
     let sent = Sent {
-        body: body.to_string().into_bytes(),
+        body,
         ..Sent::default()
     };
     let path = format!("{}/release", what.path());

@@ -193,10 +193,21 @@ impl Line<'_> {
         self.client.get_waiting(&path, wait).await?.read()
     }
 
-    /// Leaves the line. What may be held already is given up by the end of its time.
+    /// Leaves the line; gives back what was granted in that moment, which takes its fence. Otherwise its time runs out.
     async fn give_up(&self, id: Uuid) {
         let path = format!("{}/holds/{id}", self.what.path());
-        let _over = self.client.delete(&path).await;
+        let Err(failure) = self.client.delete(&path).await else {
+            return;
+        };
+        if failure.exit != Exit::Conflict {
+            return;
+        }
+        if let Ok(Hold {
+            fence: Some(fence), ..
+        }) = self.look(id, Duration::ZERO).await
+        {
+            let _over = self.client.delete(&format!("{path}?fence={fence}")).await;
+        }
     }
 }
 

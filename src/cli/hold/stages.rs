@@ -15,7 +15,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::{Exit, Failure};
-use super::deadline::Deadline;
+use super::deadline::{Boot, Deadline};
 
 /// 5 s from TERM to KILL, where the deadline is not earlier.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -72,8 +72,9 @@ async fn told(lines: &mut Lines<BufReader<Receiver>>) -> Option<Deadline> {
     line.parse().ok()
 }
 
-/// Becomes the command, which is killed where the thread that started it ends: the first of `tenure lock run`.
-pub(in crate::cli) fn exec(parent: i32, argv: &[OsString]) -> Failure {
+/// Becomes the command, which is killed where the thread that started it ends: the first of `tenure lock run`. Not after this time,
+/// in nanoseconds since boot: whoever started it may have been stopped before that for longer than the hold lasts.
+pub(in crate::cli) fn exec(parent: i32, until: u64, argv: &[OsString]) -> Failure {
     let bound = set_parent_process_death_signal(Some(Signal::KILL));
     // It may have ended before that.
     let orphaned = getppid().is_none_or(|pid| pid.as_raw_nonzero().get() != parent);
@@ -83,7 +84,13 @@ pub(in crate::cli) fn exec(parent: i32, argv: &[OsString]) -> Failure {
     let Some((program, words)) = argv.split_first() else {
         return Failure::usage("no command");
     };
-    let why = std::process::Command::new(program).args(words).exec();
+    let mut command = std::process::Command::new(program);
+    command.args(words);
+    // Last: nothing is between this and the command.
+    if Boot::at(until).left().is_zero() {
+        return Failure::new(Exit::HoldLost, "the hold was over before the command began");
+    }
+    let why = command.exec();
     let code = if why.kind() == ErrorKind::NotFound {
         127
     } else {

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::store::{Keys, Limit, Outside, Paused, QueueRules, Rate, encode, txns};
+use tenure::store::{Basis, Keys, Limit, Outside, Paused, QueueRules, Rate, encode, txns};
 use tenure::task::{Gate, Name};
-use tenure_cluster::{Connection, Range, Session, SessionOptions, Txn};
+use tenure_cluster::{Connection, Range, ReadError, Session, SessionOptions, Txn};
 use tokio::time::{Instant, sleep};
 
 use crate::dice::Dice;
@@ -162,15 +162,24 @@ impl Operator {
     /// Sends an edit until it is done: there is nobody else who edits, but there may be no space.
     async fn edit(&self, key: &str, value: Option<Vec<u8>>) {
         for _ in 0..AGAIN_MAX {
-            if let Ok(page) = self.connection.range(&Range::key(key)).await {
-                let modified = page.kvs.first().map_or(0, |kv| kv.mod_revision);
-                let edit = txns::edit(&self.keys, key, value.clone(), modified);
+            if let (Ok(modified), Ok(rules)) = (
+                self.modified(key).await,
+                self.modified(&self.keys.rules()).await,
+            ) {
+                let basis = Basis { modified, rules };
+                let edit = txns::edit(&self.keys, key, value.clone(), basis);
                 if self.connection.commit(&edit).await.committed().is_some() {
                     return;
                 }
             }
             sleep(AGAIN_AFTER).await;
         }
+    }
+
+    /// When a key was last written; 0 where it is not there.
+    async fn modified(&self, key: &str) -> Result<i64, ReadError> {
+        let page = self.connection.range(&Range::key(key)).await?;
+        Ok(page.kvs.first().map_or(0, |kv| kv.mod_revision))
     }
 }
 
