@@ -18,8 +18,9 @@ const AHEAD_MS: u64 = 50;
 /// 4,096 tasks: the most one node holds, whatever its rate.
 const AHEAD_TASKS_MAX: u64 = 4_096;
 
-/// The weight of the newest sample in the average.
-const NEWEST: f64 = 0.3;
+/// 100 ms: how far back the average reaches, the older the less. Tasks that were started together end together: over less than
+/// this a node of 8 slots seems to get through work of 120 ms at one task a millisecond.
+const AVERAGE_MS: f64 = 100.0;
 
 /// 4 more tasks may be claimed ahead for each that ended: work of no length is claimed as far as its rate allows after some five
 /// claims, and what turns out long has cost few.
@@ -37,11 +38,9 @@ pub struct Pace {
 
 #[derive(Clone, Copy, Debug)]
 struct Line {
-    /// Tasks that ended per millisecond, averaged.
-    rate: f64,
-    /// How many ended at the last sample.
-    last: f64,
-    /// When work was given or ended last.
+    /// Tasks that ended per millisecond while any were held.
+    rate: Average,
+    /// Up to when that is averaged: when work was given to an idle node, or ended last.
     since_ms: u64,
     /// Tasks held.
     held: u64,
@@ -51,12 +50,41 @@ struct Line {
     owed: u64,
 }
 
+/// Events per millisecond, averaged over time with weights that halve every 69 ms; what came before the beginning has no weight, so that
+/// the first sample is taken for what it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Average {
+    events: f64,
+    weight: f64,
+}
+
+impl Average {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of tasks and milliseconds are far below 2^52"
+    )]
+    fn after(self, quiet_ms: u64, tasks: u64) -> Self {
+        let kept = (-(quiet_ms as f64) / AVERAGE_MS).exp();
+        Self {
+            events: self.events * kept + tasks as f64 / AVERAGE_MS,
+            weight: self.weight * kept + (1.0 - kept),
+        }
+    }
+
+    fn per_ms(self) -> f64 {
+        if self.weight > 0.0 {
+            self.events / self.weight
+        } else {
+            0.0
+        }
+    }
+}
+
 impl Pace {
     /// Folds a claim of this many tasks.
     pub fn claimed(&mut self, node: &Name, kind: &Name, tasks: u64, now_ms: u64) {
         let fresh = Line {
-            rate: 0.0,
-            last: 0.0,
+            rate: Average::default(),
             since_ms: now_ms,
             held: 0,
             earned: 0,
@@ -68,29 +96,20 @@ impl Pace {
             .or_insert(fresh);
         if line.held == 0 {
             line.since_ms = now_ms;
-            line.last = line.last.max(1.0);
         }
         line.held += tasks;
     }
 
     /// Folds the end of this many tasks.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts of tasks and milliseconds are far below 2^52"
-    )]
     pub fn ended(&mut self, node: &Name, kind: &Name, tasks: u64, now_ms: u64) {
         let Some(line) = self.lines.get_mut(&(node.clone(), kind.clone())) else {
             return;
         };
-        let elapsed = now_ms.saturating_sub(line.since_ms).max(1) as f64;
-        let sample = tasks as f64 / elapsed;
-        line.rate = if line.rate == 0.0 {
-            sample
-        } else {
-            line.rate + NEWEST * (sample - line.rate)
-        };
-        line.last = tasks as f64;
-        line.since_ms = now_ms;
+        // What ends within the millisecond in which it was given took a part of it.
+        let first = u64::from(line.rate.weight == 0.0);
+        let elapsed_ms = now_ms.saturating_sub(line.since_ms).max(first);
+        line.rate = line.rate.after(elapsed_ms, tasks);
+        line.since_ms = line.since_ms.max(now_ms);
         line.held = line.held.saturating_sub(tasks);
         let paid = line.owed.min(tasks);
         line.owed -= paid;
@@ -104,6 +123,13 @@ impl Pace {
         };
         line.held = line.held.saturating_sub(tasks);
         (line.earned, line.owed) = (0, PROOF);
+    }
+
+    /// Folds that this many tasks were lost with the node's session: says nothing of the rate, nor that too many were claimed.
+    pub fn lost(&mut self, node: &Name, kind: &Name, tasks: u64) {
+        if let Some(line) = self.lines.get_mut(&(node.clone(), kind.clone())) {
+            line.held = line.held.saturating_sub(tasks);
+        }
     }
 
     /// Forgets a node.
@@ -123,12 +149,11 @@ impl Pace {
             return slots;
         };
         // A node that has gone quiet is not as fast as its average says.
-        let quiet = now_ms.saturating_sub(line.since_ms).max(1) as f64;
-        let rate = if line.held == 0 {
-            line.rate
-        } else {
-            line.rate.min((line.last + 1.0) / quiet)
+        let quiet_ms = match line.held {
+            0 => 0,
+            _ => now_ms.saturating_sub(line.since_ms),
         };
+        let rate = line.rate.after(quiet_ms, 0).per_ms();
         let ahead = (rate * AHEAD_MS as f64).min(AHEAD_TASKS_MAX as f64) as u64;
         ahead.min(slots + line.earned).max(slots)
     }
@@ -220,6 +245,37 @@ mod tests {
             }
             assert_eq!(pace.ahead(&node, &kind, 8, now), may, "step {step}");
         }
+    }
+
+    #[test]
+    fn work_that_is_started_together_is_not_taken_for_fast() {
+        for (slots, run_ms) in [(8, 120), (16, 100), (4, 80), (64, 1_000)] {
+            let mut pace = Pace::default();
+            let (node, kind) = (name("n"), name("k"));
+            let mut now = 0;
+            for round in 0..50 {
+                pace.claimed(&node, &kind, slots, now);
+                now += run_ms;
+                for task in 0..slots {
+                    // Reports of tasks that ended at once come a task at a time, some within a millisecond.
+                    now += task % 2;
+                    pace.ended(&node, &kind, 1, now);
+                    let ahead = pace.ahead(&node, &kind, slots, now);
+                    assert_eq!(ahead, slots, "{slots} slots, {run_ms} ms, round {round}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_lost_with_its_node_says_nothing_of_its_pace() {
+        let mut pace = Pace::default();
+        let (node, kind) = (name("n"), name("k"));
+        pace.claimed(&node, &kind, 100, 0);
+        pace.lost(&node, &kind, 100);
+        assert!(pace.is_slow(&node, &kind, 8, 0));
+        pace.claimed(&node, &kind, 8, 1_000);
+        assert_eq!(pace.lines.values().map(|line| line.held).sum::<u64>(), 8);
     }
 
     #[test]

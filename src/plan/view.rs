@@ -79,6 +79,8 @@ struct Left {
     /// How often they had been tried before this claim.
     attempts: u32,
     tasks: u64,
+    /// The session that held them is over: they were taken back.
+    is_lost: bool,
 }
 
 /// 32,768 records in all lanes' windows together; a lane has its share of it, which gets less as lanes are born, but not less than
@@ -157,6 +159,10 @@ impl View {
             let back = again.get(&(left.claim, left.attempts));
             let back = back.map_or(0, |tasks| left.tasks.min(*tasks));
             let (node, kind) = (&left.node, &left.kind);
+            if left.is_lost {
+                self.pace.lost(node, kind, left.tasks);
+                continue;
+            }
             if left.tasks > back {
                 self.pace.ended(node, kind, left.tasks - back, now_ms);
             }
@@ -276,7 +282,7 @@ impl View {
     fn put_claim(&mut self, node: &Name, claim: ClaimId, seen: Seen<Run>, now_ms: u64) {
         let kind = seen.value.routing.kind.clone();
         let tasks = seen.value.which.len() as u64;
-        let attempts = seen.value.tally.attempts;
+        let (attempts, session) = (seen.value.tally.attempts, seen.value.session);
         if !self.nodes.contains_key(node) {
             self.gone.entry(node.clone()).or_insert(now_ms);
         }
@@ -288,7 +294,8 @@ impl View {
             let former = former.value.which.len() as u64;
             self.limits.unclaimed(&routing, former);
             *held = (*held + tasks).saturating_sub(former);
-            self.left(node, claim, kind, attempts, former.saturating_sub(tasks));
+            let left = former.saturating_sub(tasks);
+            self.left((node, session), claim, kind, attempts, left);
         } else {
             self.pace.claimed(node, &kind, tasks, now_ms);
             *held += tasks;
@@ -303,13 +310,14 @@ impl View {
             routing,
             which,
             tally,
+            session,
             ..
         } = gone.value;
         let tasks = which.len() as u64;
         self.limits.unclaimed(&routing, tasks);
         let Routing { kind, .. } = routing;
         less(&mut self.held, &(node.clone(), kind.clone()), tasks);
-        self.left(node, claim, kind, tally.attempts, tasks);
+        self.left((node, session), claim, kind, tally.attempts, tasks);
         self.forget_unused(node);
     }
 
@@ -321,13 +329,22 @@ impl View {
         }
     }
 
-    fn left(&mut self, node: &Name, claim: ClaimId, kind: Name, attempts: u32, tasks: u64) {
+    fn left(
+        &mut self,
+        (node, session): (&Name, i64),
+        claim: ClaimId,
+        kind: Name,
+        attempts: u32,
+        tasks: u64,
+    ) {
+        let now = self.nodes.get(node);
         self.less.left.push(Left {
             node: node.clone(),
             claim,
             kind,
             attempts,
             tasks,
+            is_lost: now.is_none_or(|node| node.session != session),
         });
     }
 

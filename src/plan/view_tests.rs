@@ -250,6 +250,24 @@ fn names_that_came_and_went_are_forgotten() {
 }
 
 #[test]
+fn what_is_taken_back_from_a_session_that_is_over_did_not_end() {
+    let mut world = World::new();
+    world.node("n", 4, &["k"]);
+    let (lost, id) = (world.claim("n", 4), "n".parse::<Name>().unwrap());
+    // The node is back under its name before its claim of before is taken back.
+    world.gone("n");
+    world.node("n", 4, &["k"]);
+    world.now_ms = 2;
+    world.ended("n", lost);
+    let kind = &"k".parse().unwrap();
+    assert_eq!(world.view.pace.ahead(&id, kind, 4, 2), 4);
+    let own = world.claim("n", 4);
+    world.now_ms = 3;
+    world.ended("n", own);
+    assert_eq!(world.view.pace.ahead(&id, kind, 4, 3), 4 + 16);
+}
+
+#[test]
 fn what_goes_back_untried_is_told_from_what_ended() {
     // What is left in the claim, what waits again, and how often it had been tried by then; how many the node may hold then.
     let table = [

@@ -46,6 +46,10 @@ fn ten(_: u64) -> u64 {
     10
 }
 
+fn tenth_of_a_second(draw: u64) -> u64 {
+    100 + draw % 40
+}
+
 /// splitmix64: the draw of this number.
 fn draw(seed: u64, number: u64) -> u64 {
     let mut z = seed
@@ -328,6 +332,14 @@ fn work_of_mixed_length_is_handed_back_less_than_once_in_ten_tasks() {
             tally.returned * 10 < tally.done,
             "seed {seed}, {slots:?} slots: {tally:?}"
         );
+    }
+}
+
+#[test]
+fn work_of_a_tenth_of_a_second_is_not_claimed_ahead() {
+    for (seed, slots, packs) in [(1, &[8, 8, 8][..], &[1; 900][..]), (2, &[8], &[60; 10])] {
+        let tally = play(seed, slots, packs, tenth_of_a_second);
+        assert_eq!(tally.returned, 0, "seed {seed}, {slots:?} slots: {tally:?}");
     }
 }
 
