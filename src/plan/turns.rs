@@ -25,9 +25,13 @@ pub(super) const AGED_MS: u64 = 60_000;
 /// 1,000,000 parts to a token.
 const TOKEN: u64 = 1_000_000;
 
-/// 8 records at most leave the lane of a lock or key that is free for another that is not, until it is given: those behind them that
-/// need no other are seen, and a backlog that needs both is not moved to and fro whenever one of the two changes.
+/// 8 records at most leave the lane of a lock or key that is free for another that is not, until it is given or [`LEAVES_EVERY_MS`] have
+/// passed: those behind them that need no other come to be seen, and a backlog that needs both is not moved to and fro whenever one
+/// of the two changes.
 const LEAVES_MAX: u32 = 8;
+
+/// 1 s: a backlog is moved at 8 writes a second at most.
+const LEAVES_EVERY_MS: u64 = 1_000;
 
 /// What each queue has had in this term. A new term begins anew, with empty buckets: so a rate holds over a change of leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +45,8 @@ pub struct Turns {
     queues: BTreeMap<Name, Turn>,
     /// Gates whose last grant went outside while tasks waited: those go first now.
     outside: BTreeSet<Gate>,
-    /// How many records have left the lane of a lock or key while it was free.
-    left: BTreeMap<Gate, u32>,
+    /// How many records have left the lane of a lock or key while it was free, and since when that is counted.
+    left: BTreeMap<Gate, (u32, u64)>,
 }
 
 /// What one queue has had.
@@ -166,12 +170,21 @@ impl Turns {
 
     /// Whether a record may leave the lane of this lock or key although that is free.
     pub(super) fn may_leave(&self, gate: &Gate) -> bool {
-        self.left.get(gate).is_none_or(|left| *left < LEAVES_MAX)
+        let now_ms = self.at_ms;
+        let left = self.left.get(gate);
+        left.is_none_or(|(left, since_ms)| {
+            *left < LEAVES_MAX || now_ms >= since_ms + LEAVES_EVERY_MS
+        })
     }
 
     /// Notes that one did.
     pub(super) fn left(&mut self, gate: &Gate) {
-        *self.left.entry(gate.clone()).or_default() += 1;
+        let now_ms = self.at_ms;
+        let (left, since_ms) = self.left.entry(gate.clone()).or_insert((0, now_ms));
+        if now_ms >= *since_ms + LEAVES_EVERY_MS {
+            (*left, *since_ms) = (0, now_ms);
+        }
+        *left += 1;
     }
 
     /// The queues that it knows of.

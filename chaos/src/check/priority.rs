@@ -1,20 +1,24 @@
 //! Priority order, in a weak form: where a claim says the revision it was decided at, no work of its lane with the same needs
 //! and a higher priority was ready there and was left for a later decision of the same term. Only decisions in a time without
 //! faults and without a node that went are judged, since an assign that is on its way, or was refused, explains the rest.
+//! Of the lane of a lock or key a leader knows the first eight of each priority only (docs/limits.md): those behind are not judged.
 //! Exercised by each claim that had lower work of its lane to choose from; claims without a revision are counted, and so are those of what
 //! may go first for its age.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Facts;
 use super::calm::Calm;
 use super::fold::{Change, Step};
 use super::ids::PackId;
-use super::keyspace::{Claim, Held, Key, Lane, Name, Needs, Value};
+use super::keyspace::{Claim, Gate, Held, Key, Lane, Name, Needs, Value};
 use super::verdict::{Case, Property, Verdict};
 
 /// 64 records ahead of a claim are looked at: more are only there where the order is broken or in flight anyway.
 const AHEAD_MAX: usize = 64;
+
+/// 8 records are known of the lane of a lock or key.
+const KNOWN_MAX: usize = 8;
 
 /// 55 s: what has waited for a minute may go first now and then, whatever its priority; clocks are up to 5 s apart.
 const AGED_MS: u64 = 55_000;
@@ -35,6 +39,8 @@ struct Fold<'a> {
     calm: Calm,
     /// Ready records with the revision of their last write.
     ready: HashMap<Peers, BTreeMap<Record, i64>>,
+    /// The same of the lanes of locks and keys, whatever they need.
+    passing: HashMap<Lane, BTreeSet<Record>>,
     overtaken: HashMap<(Peers, Record), Overtaker>,
     /// When each pack was ready first.
     since: HashMap<PackId, u64>,
@@ -46,6 +52,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         facts,
         calm: Calm::without_faults(facts.history, facts.end_ms),
         ready: HashMap::new(),
+        passing: HashMap::new(),
         overtaken: HashMap::new(),
         since: HashMap::new(),
     };
@@ -126,6 +133,7 @@ impl Fold<'_> {
             .take(AHEAD_MAX)
             .filter(seen)
             .map(|(record, _)| *record)
+            .filter(|record| self.is_known(lane, record))
             .collect();
         for record in ahead {
             let overtaker = Overtaker {
@@ -136,6 +144,15 @@ impl Fold<'_> {
             let first = self.overtaken.entry((peers.clone(), record));
             first.or_insert(overtaker);
         }
+    }
+
+    /// Whether a leader knows of this record.
+    fn is_known(&self, lane: &Lane, record: &Record) -> bool {
+        self.passing.get(lane).is_none_or(|records| {
+            let before = records.range(..record).rev();
+            let level = before.take_while(|(level, _)| *level == record.0);
+            level.take(KNOWN_MAX).count() < KNOWN_MAX
+        })
     }
 
     /// A record that was overtaken moves: was it free to be taken all the time?
@@ -180,6 +197,13 @@ impl Fold<'_> {
             return;
         };
         self.since.entry(name.pack).or_insert(step.at_ms);
+        if !matches!(peers.0.gate, None | Some(Gate::Semaphore(_))) {
+            let passing = self.passing.entry(peers.0.clone()).or_default();
+            match change.is {
+                Some(_) => passing.insert((level, name)),
+                None => passing.remove(&(level, name)),
+            };
+        }
         let peers = self.ready.entry(peers).or_default();
         match change.is {
             Some(_) => peers.insert((level, name), step.revision),

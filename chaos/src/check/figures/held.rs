@@ -1,6 +1,6 @@
 //! How much was held of what, at most and in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::check::Facts;
 use crate::check::calls::End;
@@ -99,42 +99,53 @@ pub(super) fn inside(facts: &Facts<'_>) -> (Vec<Semaphore>, Locks) {
 /// What those outside held, by what they were told and what became of their keys.
 pub(super) fn outside(facts: &Facts<'_>) -> Outside {
     let mut outside = Outside::default();
-    // By gate and token: one revision may grant several.
-    let (mut told, mut given_back) = (BTreeSet::new(), BTreeSet::new());
+    // How many were told that they hold and never gave back, by gate and token: one revision may grant several of a semaphore.
+    let mut alone: BTreeMap<(String, i64), usize> = BTreeMap::new();
     for asked in &facts.calls {
         match (asked.op, asked.end) {
             (Op::Acquire { gate, .. }, End::Ok(answer)) => {
-                told.extend(answer.revision.map(|token| (gate.clone(), token)));
+                outside.held += 1;
+                let of = (gate.clone(), answer.revision.unwrap_or(0));
+                *alone.entry(of).or_default() += 1;
             }
             (Op::Release { gate, token }, end) => {
-                given_back.insert((gate.clone(), *token));
+                let of = alone.entry((gate.clone(), *token)).or_default();
+                *of = of.saturating_sub(1);
                 outside.released += u64::from(matches!(end, End::Ok(_)));
             }
             _ => {}
         }
     }
-    outside.held = count(told.len());
-    let left_alone = |of: &(String, i64)| told.contains(of) && !given_back.contains(of);
-    let mut made = BTreeMap::new();
+    let (mut had, left) = lifetimes(facts);
+    outside.left = left;
+    for (of, number) in alone.into_iter().filter(|(_, number)| *number > 0) {
+        // Of several with one token, those that were not given back are the ones that lasted longest.
+        let mut had = had.remove(&of).unwrap_or_default();
+        had.sort_unstable();
+        outside.expired += count(number.min(had.len()));
+        outside.expired_ms = outside.expired_ms.max(had.pop().unwrap_or(0));
+    }
+    outside
+}
+
+/// How long holds lasted that are over, in milliseconds, by gate and token; and how many are there in the end.
+fn lifetimes(facts: &Facts<'_>) -> (BTreeMap<(String, i64), Vec<u64>>, u64) {
+    let (mut had, mut made): (BTreeMap<_, Vec<u64>>, _) = (BTreeMap::new(), BTreeMap::new());
     for step in &facts.steps {
         for change in &step.changes {
             let Key::Hold { gate, .. } = &change.key else {
                 continue;
             };
-            let of = (gate.to_string(), change.created);
             if change.is.is_some() {
-                made.insert((of, &change.text), step.at_ms);
-            } else if let Some(since_ms) = made.remove(&(of.clone(), &change.text))
-                && left_alone(&of)
-            {
-                outside.expired += 1;
+                made.insert(&change.text, step.at_ms);
+            } else if let Some(since_ms) = made.remove(&change.text) {
+                let of = (gate.to_string(), change.created);
                 let had_ms = step.at_ms.saturating_sub(since_ms);
-                outside.expired_ms = outside.expired_ms.max(had_ms);
+                had.entry(of).or_default().push(had_ms);
             }
         }
     }
-    outside.left = count(made.len());
-    outside
+    (had, count(made.len()))
 }
 
 fn count(len: usize) -> u64 {

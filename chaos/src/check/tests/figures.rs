@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::build::{Story, born, pack};
-use super::scarce::{limited, permits, run_key, set};
+use super::scarce::{held, limited, permits, run_key, set};
 use crate::check::figures::{Figures, Kill, Scene, figures};
 use crate::history::{NodeEvent, Op};
 
@@ -281,6 +281,24 @@ fn holds_of_those_outside_are_told_apart_by_how_they_ended() {
     none(&story);
     assert_eq!((outside.held, outside.released, outside.expired), (2, 1, 1));
     assert!((2_500..2_510).contains(&outside.expired_ms), "{outside:?}");
+
+    // Two of one semaphore are granted by one revision, and one of them gives back.
+    let calls = ["four", "five"].map(|id| story.wants("s.db", id, 1, 7));
+    let hold = |id: &str| (format!("live/hold/s.db/{id}"), Some(held(1)));
+    let token = story.txn(vec![hold("four"), hold("five")]);
+    for call in calls {
+        story.answered(call, token, &[]);
+    }
+    story.call(Op::Release {
+        gate: "s.db".to_owned(),
+        token,
+    });
+    story.drops("s.db", "four");
+    story.wait(5_000);
+    story.drops("s.db", "five");
+    let outside = measured(&story).outside;
+    assert_eq!((outside.held, outside.expired), (4, 2));
+    assert!((5_000..5_010).contains(&outside.expired_ms), "{outside:?}");
 
     story.holds("l.x", "three", 1, 9);
     let wrong = measured(&story).violations();
