@@ -21,6 +21,7 @@ mod closed;
 mod cluster;
 mod etcd;
 mod faults;
+mod forced;
 mod holds;
 mod levels;
 mod limits;
