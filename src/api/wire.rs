@@ -22,6 +22,7 @@ mod limits;
 mod problem;
 mod raw;
 mod read;
+mod seen;
 
 pub use breakers::{Breaker, BreakerPage, BreakerState, ResetAsked, ResetRequest};
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
@@ -36,6 +37,7 @@ pub use limits::{
 pub use problem::{Alive, Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
 pub use raw::Raw;
 pub use read::diagnose;
+pub use seen::{Task, TaskPage};
 
 /// An instant on the wire: RFC 3339, UTC, always with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
@@ -340,59 +342,6 @@ pub struct Attempt {
     pub error: Option<String>,
     /// What it gave: any JSON; for `command` its exit code and the tails of its output.
     pub output: Option<Value>,
-}
-
-/// A task with its attempts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Task {
-    /// Its identity, a `UUIDv7`.
-    pub id: Uuid,
-    /// Where it stands.
-    pub state: TaskState,
-    /// Its queue.
-    pub queue: String,
-    /// Its kind.
-    pub kind: String,
-    /// 1 to 9, higher sooner.
-    pub priority: u8,
-    /// As submitted.
-    #[schema(value_type = Value)]
-    pub payload: Raw,
-    /// As submitted.
-    pub labels: BTreeMap<String, String>,
-    /// As submitted.
-    #[schema(value_type = Object)]
-    pub metadata: Map<String, Value>,
-    /// When it was accepted.
-    pub created_at: Time,
-    /// Not before this; null once nothing but a node is waited for.
-    pub run_at: Option<Time>,
-    /// Failures it may have.
-    pub max_attempts: u32,
-    /// Failures it has had.
-    pub failures: u32,
-    /// Deaths of nodes charged to it: it was all that its claim held when the node's process was gone.
-    pub deaths: u32,
-    /// An attempt's time limit, in milliseconds.
-    pub timeout_ms: Option<u64>,
-    /// Oldest first.
-    pub attempts: Vec<Attempt>,
-    /// Why it does not run yet, in words, e.g. "no live node runs kind `x`".
-    #[serde(default)]
-    pub waiting_for: Option<String>,
-    /// The revision of etcd at which this is true.
-    pub revision: i64,
-}
-
-/// One page of tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct TaskPage {
-    /// The tasks; their `revision` is the page's.
-    pub items: Vec<Task>,
-    /// Pass it as `cursor` for the next page; null on the last.
-    pub next_cursor: Option<String>,
-    /// The revision of etcd at which this is true.
-    pub revision: i64,
 }
 
 /// What a POST on one thing did to it: cancel, retry.

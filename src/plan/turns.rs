@@ -149,14 +149,18 @@ impl Turns {
             .min()
     }
 
-    /// Forgets queues that have no lane, and gates that nobody outside waits for. A queue that is only empty is remembered.
+    /// Forgets queues that have no lane, and gates that nobody waits for, outside or in a lane. A queue that is only empty is remembered.
     pub(super) fn forget_gone(&mut self, view: &View) {
         if self.queues.len() > view.lanes.len() {
             let there: BTreeSet<&Name> = view.lanes.keys().map(|lane| &lane.queue).collect();
             self.queues.retain(|queue, _| there.contains(queue));
         }
         if !self.outside.is_empty() {
-            self.outside.retain(|gate| view.limits.is_wanted(gate));
+            let lanes = view.lanes.iter().filter(|(_, window)| !window.is_empty());
+            let waited: BTreeSet<&Gate> =
+                lanes.filter_map(|(lane, _)| lane.gate.as_ref()).collect();
+            self.outside
+                .retain(|gate| waited.contains(gate) || view.limits.is_wanted(gate));
         }
         if self.left.len() > view.passing.len() {
             let there: BTreeSet<&Gate> = view

@@ -223,7 +223,10 @@ async fn read(store: &Store, last: &Page) -> Result<Page, LookError> {
         if let Some(max) = rules.backlog_max {
             let (taken, before) = taken.remove(&name).unwrap_or_default();
             let counted = ready(store, &name, revision).await?;
-            page.fullest = page.fullest.max(part(counted, max));
+            // What was stopped on purpose is no sign of too little of anything.
+            if rules.paused.is_none() {
+                page.fullest = page.fullest.max(part(counted, max));
+            }
             let backlog = Backlog {
                 max,
                 counted,

@@ -6,7 +6,7 @@ use crate::api::cluster::time;
 use crate::api::why::Surroundings;
 use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
 use crate::store::{self, Found, Held, Place};
-use crate::task::{Outcome, Output, State, Tally};
+use crate::task::{Outcome, Output, Permit, State, Tally};
 
 /// The word of the wire.
 pub(in crate::api) fn state(state: State) -> TaskState {
@@ -24,6 +24,7 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
     let (pack, spec) = (&found.pack, found.pack.tasks.get(&found.id.index()));
     let metadata = spec.and_then(|spec| serde_json::from_str(spec.metadata.as_ref()?.get()).ok());
     let tally = tally(found);
+    let needs = pack.routing.needs.as_deref().cloned().unwrap_or_default();
     wire::Task {
         id: found.id.uuid(),
         state: state(found.state),
@@ -35,6 +36,13 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
             .unwrap_or_default(),
         labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
         metadata: metadata.unwrap_or_default(),
+        permits: needs.permits.iter().map(permit).collect(),
+        locks: needs.locks.iter().map(ToString::to_string).collect(),
+        concurrency_key: needs.key.map(|key| key.to_string()),
+        node_labels: wire::NodeLabels {
+            require: needs.require,
+            prefer: needs.prefer,
+        },
         created_at: time(pack.created_ms),
         run_at: due(found).map(time),
         max_attempts: pack.policy.max_attempts,
@@ -44,6 +52,13 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
         attempts: attempts(found),
         waiting_for: waiting_for(found, around),
         revision: found.revision,
+    }
+}
+
+fn permit(permit: &Permit) -> wire::Permit {
+    wire::Permit {
+        semaphore: permit.semaphore.to_string(),
+        weight: i64::from(permit.weight),
     }
 }
 

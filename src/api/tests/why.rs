@@ -13,6 +13,7 @@ on_each_backend!(
     a_task_says_for_whom_the_rest_of_a_semaphore_is_kept,
     a_task_whose_nodes_are_all_draining_says_so,
     whoever_waits_outside_is_told_what_for,
+    a_task_is_told_with_all_that_it_asks_for_and_nothing_that_it_does_not,
 );
 
 fn name(text: &str) -> Name {
@@ -193,4 +194,36 @@ async fn whoever_waits_outside_is_told_what_for(backend: Backend) {
         }
         tokio::task::yield_now().await;
     }
+}
+
+async fn a_task_is_told_with_all_that_it_asks_for_and_nothing_that_it_does_not(backend: Backend) {
+    let stage = open(backend).await;
+    let asked = json!({
+        "permits": [{"semaphore": "db", "weight": 2}],
+        "locks": ["ledger"],
+        "concurrency_key": "tenant-42",
+        "node_labels": {"require": {"gpu": "yes"}, "prefer": {"zone": "a"}},
+    });
+    let mut body = asked.clone();
+    body["kind"] = json!("noop");
+    let id = stage.post("/v1/tasks", &body).await.body["id"].clone();
+    let told = stage
+        .get(&format!("/v1/tasks/{}", id.as_str().unwrap()))
+        .await;
+    for (part, asked) in asked.as_object().unwrap() {
+        assert_eq!(told.body[part], *asked, "{part}");
+    }
+    let id = stage.post("/v1/tasks", &json!({"kind": "noop"})).await.body["id"].clone();
+    let told = stage
+        .get(&format!("/v1/tasks/{}", id.as_str().unwrap()))
+        .await;
+    let told = told.body.as_object().unwrap();
+    assert!(
+        asked
+            .as_object()
+            .unwrap()
+            .keys()
+            .all(|part| !told.contains_key(part)),
+        "{told:?}"
+    );
 }

@@ -1,5 +1,7 @@
 //! `tenure task list` and `get`: tasks as people read them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -182,11 +184,15 @@ fn note(task: &Task) -> String {
 
 fn one(task: &Task) -> String {
     let now = clock::now();
-    let labels: Vec<_> = task
-        .labels
+    let pairs_of = |labels: &BTreeMap<String, String>| {
+        let labels = labels.iter().map(|(k, v)| format!("{k}={v}"));
+        labels.collect::<Vec<_>>().join(", ")
+    };
+    let permits = task
+        .permits
         .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
+        .map(|permit| format!("{} of {}", permit.weight, permit.semaphore));
+    let permits: Vec<_> = permits.collect();
     let run_at = task
         .run_at
         .map(|at| format!("{at} ({})", relative(at, now)));
@@ -199,7 +205,15 @@ fn one(task: &Task) -> String {
         ("kind", task.kind.clone()),
         ("priority", task.priority.to_string()),
         ("payload", one_line(&task.payload.to_value())),
-        ("labels", labels.join(", ")),
+        ("permits", permits.join(", ")),
+        ("locks", task.locks.join(", ")),
+        (
+            "concurrency key",
+            task.concurrency_key.clone().unwrap_or_default(),
+        ),
+        ("requires", pairs_of(&task.node_labels.require)),
+        ("prefers", pairs_of(&task.node_labels.prefer)),
+        ("labels", pairs_of(&task.labels)),
         (
             "metadata",
             if task.metadata.is_empty() {

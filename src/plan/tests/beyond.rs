@@ -234,3 +234,32 @@ fn those_outside_are_served_by_when_they_asked_whatever_their_clocks_say() {
     leader.lead(0);
     assert_eq!(leader.world.view.limits.in_line().count(), 0);
 }
+
+#[test]
+fn outsiders_who_come_one_after_the_other_do_not_starve_a_task_that_asks_for_more() {
+    let mut world = world();
+    world.limit("db", 2);
+    let db = semaphore("db");
+    let mut leader = Leader::of(world);
+    // Two of them hold one each, in turns: none waits at the instant in which the other is served.
+    leader.world.wants(&db, 1, 1);
+    leader.lead(0);
+    let much = leader.world.asks(permits(&[("db", 2)]), 5, 1, 1);
+    let mut started = Vec::new();
+    for id in 2..12 {
+        leader.world.wants(&db, id, 1);
+        started.extend(leader.lead(0));
+        let holds = leader
+            .world
+            .view
+            .limits
+            .in_line()
+            .all(|(_, waits, _)| waits != id);
+        leader.world.released(&db, id - 1);
+        started.extend(leader.lead(0));
+        if !holds {
+            break;
+        }
+    }
+    assert_eq!(started, [(much, 1)], "after one more of them at most");
+}
