@@ -177,16 +177,34 @@ fn waiting_for(found: &Found, around: &Surroundings) -> Option<String> {
     }
 }
 
+/// Its time, and what it waits for that with: an attempt before, or a deferral.
 fn scheduled(ms: u64, found: &Found) -> String {
-    let deferral = found.attempts.last().map(|(_, attempt)| attempt);
-    let deferral = deferral.filter(|attempt| attempt.outcome == Outcome::Deferred);
-    let Some(attempt) = deferral else {
-        return format!("its time, {}", time(ms));
+    let at = time(ms);
+    let Some((_, last)) = found.attempts.last() else {
+        return format!("its time, {at}");
     };
-    let why = attempt.error.as_deref().unwrap_or_default();
-    match &attempt.node {
-        Some(node) => format!("its time, {}: node {node} deferred it, {why}", time(ms)),
-        None => format!("its time, {}: it was deferred, {why}", time(ms)),
+    let number = last.number;
+    match last.outcome {
+        Outcome::Deferred => {
+            let why = last.error.as_deref().unwrap_or_default();
+            let who = last
+                .node
+                .as_ref()
+                .map_or("it was deferred".to_owned(), |node| {
+                    format!("node {node} deferred it")
+                });
+            format!("its time, {at}: {who}, {why}")
+        }
+        Outcome::Failed => format!("its time, {at}, to be tried again: attempt {number} failed"),
+        Outcome::Timeout => {
+            format!("its time, {at}, to be tried again: attempt {number} took too long")
+        }
+        Outcome::Lost => {
+            format!("its time, {at}, to be tried again: attempt {number} was lost with its node")
+        }
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Returned | Outcome::Revived => {
+            format!("its time, {at}")
+        }
     }
 }
 
@@ -258,7 +276,12 @@ mod tests {
         );
         assert!(attempts(&found).is_empty(), "it is no attempt");
         let retried = ended(&[(Outcome::Deferred, 0), (Outcome::Failed, 0)]);
-        assert_eq!(scheduled(0, &retried), "its time, 1970-01-01T00:00:00.000Z");
+        let told = scheduled(0, &retried);
+        assert!(
+            told.starts_with("its time, 1970-01-01T00:00:00.000Z, to be tried again: attempt ")
+                && told.ends_with(" failed"),
+            "{told}"
+        );
     }
 
     #[test]
