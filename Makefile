@@ -51,8 +51,10 @@ demo: setup ## Three nodes hash real files while two of them are killed; prints 
 sim: setup ## Whole nodes in simulated time: seeds 0..1000 (SEEDS=0..10000), or one again (SEED=n)
 	@scripts/sim
 
-chaos: demo ## The demo, then limits: permits, locks, shares and a rate while nodes are killed; prints a verdict on each
+chaos: demo ## The demo, then limits and schedules while nodes are killed; prints a verdict on each
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" limits --tenure "$$bin/tenure" --etcd "$$etcd" \
+		--seed $(SEED) --work .demo
+	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" schedules --tenure "$$bin/tenure" --etcd "$$etcd" \
 		--seed $(SEED) --work .demo
 
 crash: setup ## One node with its own etcd is killed ten times while 10,000 tasks are submitted; prints a verdict

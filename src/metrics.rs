@@ -172,6 +172,7 @@ fn counted() -> MutexGuard<'static, HashSet<SharedString>> {
 pub fn left_office() {
     leader_status(Leads::No);
     nodes(0, 0);
+    schedules(0, 0);
     let queues = counted().clone();
     for queue in queues {
         for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
@@ -211,6 +212,22 @@ pub fn slots_decision(change: Ordering, reason: &'static str) {
 pub fn dispatched(took: Duration, tasks: u64) {
     histogram!("tenure_dispatch_duration_seconds").record(took.as_secs_f64());
     histogram!("tenure_dispatch_batch_tasks").record(float(tasks));
+}
+
+/// It was decided what becomes of due times of a schedule: so many, in one way.
+pub fn schedule_occurrences(outcome: &'static str, times: u64) {
+    counter!("tenure_schedule_occurrences_total", "outcome" => outcome).increment(times);
+}
+
+/// A schedule was fired, so long after its time.
+pub fn schedule_lateness(late: Duration) {
+    histogram!("tenure_schedule_lateness_seconds").record(late.as_secs_f64());
+}
+
+/// Schedules that have a next due time, and the others: paused, or over. Only the leader says.
+pub fn schedules(active: u64, idle: u64) {
+    gauge!("tenure_schedules", "state" => "active").set(float(active));
+    gauge!("tenure_schedules", "state" => "idle").set(float(idle));
 }
 
 /// Whether this node leads. Every node says so.

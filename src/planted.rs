@@ -75,6 +75,9 @@ bugs! {
     CancelUnmarked "cancel-unmarked" "A cancel does not mark that its pack may have ended.",
     ReviveKeepsFailures "revive-keeps-failures" "A retry of a dead task begins with its old failures.",
     RetentionIgnored "retention-ignored" "A pack is collected as soon as it has ended.",
+    FireWithoutProgress "fire-without-progress" "What fires a schedule does not compare how far it has got.",
+    DueForgotten "due-forgotten" "A schedule whose due times were missed goes on with the next, and says nothing.",
+    FiredEarly "fired-early" "Schedules are fired two seconds before they are due.",
     DeadIsEnded "dead-is-ended" "A pack is collected although a task of it is among the dead letters.",
 }
 

@@ -130,6 +130,11 @@ impl Cluster {
         &self.addresses
     }
 
+    /// What requests are sent with.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The bytes of a request to any node.
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
         request(method, path, &self.token, body)

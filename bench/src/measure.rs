@@ -6,6 +6,7 @@ mod idle;
 mod latency;
 mod limits;
 mod parked;
+mod schedules;
 mod steady;
 mod submit;
 
@@ -39,6 +40,8 @@ pub(crate) enum Measure {
     G,
     /// Submit to start in a free queue, with many tasks behind a full semaphore
     H,
+    /// Many schedules: declared, fired at once, taken over
+    I,
 }
 
 /// How much is measured.
@@ -86,6 +89,7 @@ impl Measure {
             Self::F => "f",
             Self::G => "g",
             Self::H => "h",
+            Self::I => "i",
         }
     }
 
@@ -99,6 +103,7 @@ impl Measure {
             Self::F => "many tasks waiting",
             Self::G => "drained with permits and with locks",
             Self::H => "many tasks behind a full semaphore",
+            Self::I => "many schedules",
         }
     }
 }
@@ -174,6 +179,7 @@ pub(crate) async fn run(measure: Measure, bench: &Bench, report: &mut Report) {
             Measure::F => backlog::run(bench, report).await,
             Measure::G => limits::run(bench, report).await,
             Measure::H => parked::run(bench, report).await,
+            Measure::I => schedules::run(bench, report).await,
         }
     };
     let fault = match tokio::time::timeout(MEASURE_WITHIN, measured).await {

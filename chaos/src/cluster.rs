@@ -229,6 +229,15 @@ fn node_command(
     Ok(command)
 }
 
+/// A directory of ours, made anew and empty; its whole path.
+pub(crate) fn emptied(dir: &Path) -> anyhow::Result<PathBuf> {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
+    }
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    Ok(dir.canonicalize()?)
+}
+
 /// A token that nobody on this machine can guess.
 pub(crate) fn new_token() -> anyhow::Result<String> {
     let mut bytes = [0; 16];

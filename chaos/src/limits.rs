@@ -163,18 +163,13 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
     let (tenure, etcd) = (there(&options.tenure)?, there(&options.etcd)?);
     cluster::check_binaries(&tenure, &etcd)?;
     let work = options.work.as_deref().context("not said where")?;
-    let dir = work.join("limits");
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    }
-    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     Ok(Layout {
         tenure,
         etcd,
         nodes: NODES,
         slots: options.slots,
         token: cluster::new_token()?,
-        dir: dir.canonicalize()?,
+        dir: cluster::emptied(&work.join("limits"))?,
     })
 }
 

@@ -11,8 +11,10 @@ mod killer;
 mod limits;
 mod process;
 mod progress;
+mod reaper;
 mod recorder;
 mod report;
+mod schedules;
 mod verdict;
 mod witness;
 mod workload;
@@ -52,6 +54,11 @@ enum Act {
     /// Exits 0 when every limit held at every revision and every figure is as set, 1 when not, 2 when it could not run or the log
     /// has a gap, 3 when not all was put to the test.
     Limits(limits::Options),
+    /// Kill leaders, then stop all nodes, while many schedules are due
+    ///
+    /// Exits 0 when each due time was fired once or skipped for a reason that is true, 1 when not, 2 when it could not run or the log
+    /// has a gap, 3 when not all was put to the test.
+    Schedules(schedules::Options),
     /// Judge a saved history by every property
     ///
     /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
@@ -80,6 +87,7 @@ fn main() -> ExitCode {
         Act::Demo(options) => code(on_runtime(demo::run_until_signal(&options))),
         Act::Crash(options) => code(on_runtime(crash::run_until_signal(&options))),
         Act::Limits(options) => code(on_runtime(limits::run_until_signal(&options))),
+        Act::Schedules(options) => code(on_runtime(schedules::run_until_signal(&options))),
         Act::Judge { file, json } => match judge(&file, json) {
             Ok(Overall::Pass) => ExitCode::SUCCESS,
             Ok(Overall::Fail) => ExitCode::from(1),

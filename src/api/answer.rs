@@ -15,6 +15,7 @@ pub(super) struct Answer<T> {
     status: StatusCode,
     revision: Option<i64>,
     location: Option<HeaderValue>,
+    version: Option<i64>,
     replay: bool,
     body: T,
 }
@@ -26,6 +27,7 @@ impl<T: Serialize> Answer<T> {
             status: StatusCode::OK,
             revision: Some(revision),
             location: None,
+            version: None,
             replay: false,
             body,
         }
@@ -37,6 +39,7 @@ impl<T: Serialize> Answer<T> {
             status,
             revision: None,
             location: None,
+            version: None,
             replay: false,
             body,
         }
@@ -60,6 +63,14 @@ impl<T: Serialize> Answer<T> {
         Self {
             status,
             replay: repeated,
+            ..self
+        }
+    }
+
+    /// What `If-Match` takes for it.
+    pub(super) fn version(self, version: i64) -> Self {
+        Self {
+            version: Some(version),
             ..self
         }
     }
@@ -88,6 +99,13 @@ impl<T: Serialize> IntoResponse for Answer<T> {
         }
         if let Some(location) = self.location {
             headers.insert(header::LOCATION, location);
+        }
+        if let Some(version) = self.version {
+            let tag = HeaderValue::from_str(&format!("\"{version}\""));
+            headers.insert(
+                header::ETAG,
+                tag.expect("digits and quotes are visible ASCII"),
+            );
         }
         if self.replay {
             headers.insert(REPLAY, HeaderValue::from_static("true"));

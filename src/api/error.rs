@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::level::{Cause, Level};
 use super::wire::FieldError;
 use crate::config::Role;
-use crate::store::EDITED_MAX;
 use crate::task::{Illegal, Name, TaskId};
 
 mod causes;
@@ -120,13 +119,22 @@ pub enum ApiError {
         now: i64,
     },
     /// There are as many as a cluster takes.
-    #[error(
-        "the cluster has {EDITED_MAX} of them already, as many as it takes: take away what is not used"
-    )]
-    TooMany,
+    #[error("the cluster has {0} of them already, as many as it takes: take away what is not used")]
+    TooMany(usize),
     /// Others edit the same.
     #[error("others edit it at the same time, try again; nothing was changed")]
     Contended,
+    /// No such schedule.
+    #[error("there is no schedule `{0}`")]
+    NoSchedule(Name),
+    /// Earlier tasks of a schedule have not ended, and its rule forbids another.
+    #[error("{}", words::overlap(schedule, open))]
+    Overlap {
+        /// The schedule.
+        schedule: Name,
+        /// Those tasks.
+        open: Vec<TaskId>,
+    },
     /// The idempotency key was used for another request.
     #[error(
         "idempotency key `{0}` was used for another request; use a new key, or repeat that request unchanged"
@@ -258,8 +266,10 @@ impl ApiError {
             | Self::LeaderChanged
             | Self::CursorExpired
             | Self::Changed { .. }
-            | Self::TooMany
+            | Self::TooMany(_)
             | Self::Contended
+            | Self::NoSchedule(_)
+            | Self::Overlap { .. }
             | Self::KeyReused(_)
             | Self::NoHold
             | Self::WrongFence { .. }
@@ -308,8 +318,10 @@ impl ApiError {
             | Self::CursorExpired
             | Self::Outpaced { .. }
             | Self::Changed { .. }
-            | Self::TooMany
+            | Self::TooMany(_)
             | Self::Contended
+            | Self::NoSchedule(_)
+            | Self::Overlap { .. }
             | Self::KeyReused(_)
             | Self::NoHold
             | Self::WrongFence { .. }

@@ -148,6 +148,7 @@ fn row(gate: &Gate, seen: &GateSeen) -> HoldingRow {
     HoldingRow {
         name: name(gate),
         limit,
+        version: seen.version,
         held: seen.held,
         holders: (seen.tasks.len() + seen.outside.len()) as u64,
         waiters: seen.waiting.len() as u64,

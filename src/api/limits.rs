@@ -15,8 +15,8 @@ use super::state::Room;
 use super::wire::{
     self, FieldError, PauseRequest, QueueRulesRequest, SemaphoreLimit, SemaphoreRequest,
 };
-use crate::store::{Edited, Importance, Limit, Paused, QueueRules, Rate};
-use crate::task::Name;
+use crate::store::{Edited, Importance, Limit, QueueRules, Rate};
+use crate::task::{Name, Paused};
 
 /// 4 KiB to an edit: some numbers and a reason.
 const EDIT: AtMost = AtMost {
@@ -249,7 +249,7 @@ async fn asked(request: Request<Body>) -> Result<(Option<i64>, bytes::Bytes), Ap
 }
 
 /// What `If-Match` says: a version, in quotes or not.
-fn version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+pub(super) fn version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     let Some(given) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };

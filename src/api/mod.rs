@@ -18,6 +18,7 @@ mod limits;
 mod openapi;
 mod origin;
 mod routes;
+mod schedules;
 mod serve;
 mod state;
 mod submit;

@@ -16,6 +16,7 @@ use super::auth::Tokens;
 use super::connections::Connections;
 use super::holds::{locks, semaphores};
 use super::origin::Ours;
+use super::schedules::{self, fires, list};
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::why::Outside;
 use super::{breakers, cluster, front, health, limits, openapi, submit, tasks};
@@ -68,6 +69,15 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(limits::queue_rules, limits::set_queue_rules))
         .routes(routes!(limits::pause))
         .routes(routes!(limits::resume))
+        .routes(routes!(list::list))
+        .routes(routes!(fires::preview))
+        .routes(routes!(schedules::get, schedules::set, schedules::delete))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(fires::trigger))
+        .routes(routes!(fires::backfill))
+        .routes(routes!(fires::history))
+        .routes(routes!(fires::next))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
         .routes(routes!(health::openapi))

@@ -23,7 +23,7 @@ use crate::store::{Accepted, IdemKey, Lane, NewTask, Space, Unfit};
 use crate::task::Name;
 
 mod digest;
-mod spec;
+pub(super) mod spec;
 
 /// The header that says the same as the field `idempotency_key`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -32,7 +32,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const BATCH_LANES_MAX: usize = 128;
 
 /// 64 KiB for what a single submit has beside its payload: 32 labels, 16 KiB of metadata, names and numbers.
-const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
+pub(super) const BESIDE_PAYLOAD_BYTES: usize = 64 << 10;
 
 /// Submits one task.
 #[utoipa::path(post, path = "/v1/tasks", tag = "tasks",
@@ -169,32 +169,31 @@ fn admitted(room: &Room, service: Service, task: &NewTask, under: &str) -> Resul
     }
     // Of a batch that is refused for a later task, the earlier ones stay counted until the next look, a second later.
     let now = u64::from(task.run_at_ms.is_none());
-    let unfit = room.door.rulebook.admit(&task.routing, now).err();
+    let admitted = room.door.rulebook.admit(&task.routing, now);
+    admitted.map_err(|unfit| refused(unfit, under))
+}
+
+/// What a task that does not fit its limits is told; `under` points to the task in the request.
+pub(super) fn refused(unfit: Unfit, under: &str) -> ApiError {
     match unfit {
-        None => Ok(()),
-        Some(Unfit::Weight {
+        Unfit::Weight {
             nth,
             semaphore,
             limit,
-        }) => {
+        } => {
             let detail = format!("the limit of semaphore `{semaphore}` is {limit}");
             let fault = FieldError::new(&format!("permits.{nth}.weight"), detail);
-            let fault = if under.is_empty() {
-                fault
-            } else {
-                fault.under(under)
-            };
-            Err(ApiError::Invalid(vec![fault]))
+            ApiError::Invalid(vec![fault.under(under)])
         }
-        Some(Unfit::Backlog {
+        Unfit::Backlog {
             queue,
             pending,
             max,
-        }) => Err(ApiError::Backlog {
+        } => ApiError::Backlog {
             queue,
             pending,
             max,
-        }),
+        },
     }
 }
 
@@ -248,7 +247,7 @@ fn shed(room: &Room, queue: Option<&Name>, level: Level, why: Cause) -> ApiError
 }
 
 /// A body that is no request: what is not even JSON is told apart.
-fn unread(sent: &Bytes, faults: Vec<FieldError>) -> ApiError {
+pub(super) fn unread(sent: &Bytes, faults: Vec<FieldError>) -> ApiError {
     match serde_json::from_slice::<IgnoredAny>(sent) {
         Ok(IgnoredAny) => ApiError::Invalid(faults),
         Err(_) => ApiError::Malformed(faults),
@@ -293,7 +292,7 @@ fn idem(
     })
 }
 
-fn fits(asked: &SubmitRequest, max: usize, pointer: &str) -> Result<(), ApiError> {
+pub(super) fn fits(asked: &SubmitRequest, max: usize, pointer: &str) -> Result<(), ApiError> {
     if asked.payload.get().len() <= max {
         return Ok(());
     }

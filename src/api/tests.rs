@@ -26,6 +26,7 @@ mod holds;
 mod levels;
 mod limits;
 mod origin;
+mod schedules;
 mod why;
 
 /// The API of a node that tests hold in their hands.

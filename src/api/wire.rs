@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::task;
 
 mod breakers;
+mod canonical;
 pub mod check;
 mod cluster;
 pub mod holds;
@@ -22,9 +23,11 @@ mod limits;
 mod problem;
 mod raw;
 mod read;
+mod schedules;
 mod seen;
 
 pub use breakers::{Breaker, BreakerPage, BreakerState, ResetAsked, ResetRequest};
+pub use canonical::canonical;
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
     AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
@@ -37,6 +40,13 @@ pub use limits::{
 pub use problem::{Alive, Check, FieldError, PROBLEM_MEDIA_TYPE, Problem, ReadyReport, Version};
 pub use raw::Raw;
 pub use read::diagnose;
+pub(super) use schedules::instant;
+pub use schedules::{
+    BackfillRequest, Backfilled, BackfilledTask, Due, Filled, FiredBy, Happened, LINES_MAX,
+    MISFIRE_MAX_DEFAULT, Misfire, NEXT_MAX, Occurrence, Overlap, Preview, Schedule,
+    ScheduleDeleted, ScheduleHistory, SchedulePage, ScheduleRequest, SkipReason, Triggered,
+    schedule_name,
+};
 pub use seen::{Task, TaskPage};
 
 /// An instant on the wire: RFC 3339, UTC, always with milliseconds.

@@ -149,8 +149,20 @@ impl Client {
 
     /// DELETEs `path`.
     pub(super) async fn delete(&self, path: &str) -> Result<Answer, Failure> {
-        self.ask(Method::DELETE, path, Sent::default(), self.timeout)
-            .await
+        self.delete_at(path, None).await
+    }
+
+    /// DELETEs `path`, where a version is given only what is at it.
+    pub(super) async fn delete_at(
+        &self,
+        path: &str,
+        if_match: Option<i64>,
+    ) -> Result<Answer, Failure> {
+        let sent = Sent {
+            if_match,
+            ..Sent::default()
+        };
+        self.ask(Method::DELETE, path, sent, self.timeout).await
     }
 
     async fn ask(

@@ -11,7 +11,7 @@ use crate::api::wire::{AttemptOutcome, Problem, Task, TaskState};
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: it failed, in a way that no other number tells; `status` and `healthcheck`: not healthy.
+    /// 1: it failed, in a way that no other number tells; `status` and `healthcheck`: not healthy; `diff`: they differ.
     Failed,
     /// 2: the command line, a file or a request is wrong.
     Usage,
@@ -27,6 +27,8 @@ pub enum Exit {
     TimedOut,
     /// 8: some of it was done.
     Partial,
+    /// 9: `diff`: it cannot be said whether they differ, for a reason that no other number tells.
+    Uncompared,
     /// 10: the task is dead, and its last attempt failed or ran out of time.
     TaskFailed,
     /// 11: the task was cancelled.
@@ -52,6 +54,7 @@ impl Exit {
             Self::Unreachable => 6,
             Self::TimedOut => 7,
             Self::Partial => 8,
+            Self::Uncompared => 9,
             Self::TaskFailed => 10,
             Self::TaskCancelled => 11,
             Self::TaskDead => 12,

@@ -20,11 +20,13 @@ mod client;
 mod cluster;
 mod dev;
 mod exit;
+mod files;
 mod health;
 mod hold;
 mod limits;
 mod note;
 mod out;
+mod schedule;
 mod server;
 mod settings;
 mod table;
@@ -106,6 +108,9 @@ enum Command {
     /// Tasks that failed for good and wait for a decision
     #[command(subcommand)]
     Dead(task::DeadCommand),
+    /// Tasks that are made again and again, or once, when they are due
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// The machines of the cluster
     #[command(subcommand)]
     Node(cluster::NodeCommand),
@@ -124,6 +129,12 @@ enum Command {
     /// What is held back because it keeps failing
     #[command(subcommand)]
     Breaker(breakers::BreakerCommand),
+    /// Make schedules, rules of queues and semaphores as files say; exits 8 where some was done
+    Apply(files::Apply),
+    /// Say how files and the cluster differ; exits 0 where they do not, 1 where they do
+    Diff(files::Files),
+    /// Print all schedules, rules of queues and semaphores as a file: TOML, or JSON with -o json
+    Export,
     /// The cluster on one screen; exits 0 when healthy, 1 when degraded, 6 when unreachable
     Status,
     /// Ask the node at --server whether it can do its part; exits 0 or 1, or 6 when unreachable
@@ -186,12 +197,16 @@ where
         Command::Dev(asked) => dev::run(*asked, serve).await,
         Command::Task(command) => task::run(&global, command).await,
         Command::Dead(command) => task::run_dead(&global, command).await,
+        Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Node(command) => cluster::node(&global, command).await,
         Command::Leader(command) => cluster::leader(&global, command).await,
         Command::Queue(command) => cluster::queue(&global, command).await,
         Command::Lock(command) => hold::lock(&global, command).await,
         Command::Semaphore(command) => limits::semaphore(&global, command).await,
         Command::Breaker(command) => breakers::run(&global, command).await,
+        Command::Apply(asked) => files::apply(&global, asked).await,
+        Command::Diff(files) => files::diff(&global, files).await,
+        Command::Export => files::export(&global).await,
         Command::Status => health::status(&global).await,
         Command::Healthcheck(asked) => health::check(&global, asked).await,
         Command::Check(flags) => check::run(&global, &flags).await,

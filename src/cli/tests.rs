@@ -15,7 +15,9 @@ use super::health::degraded;
 use super::{Cli, Exit, run};
 use crate::api::wire::{Stats, Task};
 
+mod files;
 mod parse;
+mod schedules;
 
 #[test]
 fn statuses_become_exits() {

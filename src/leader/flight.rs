@@ -12,13 +12,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::hold::{Hold, record};
 use crate::metrics;
-use crate::plan::{Reserved, View, less};
-use crate::store::{Assign, Change, GuardName, Keys, Lane, Store, Take, Verdict, Waiting, batches};
-use crate::task::{ClaimId, Gate, Name};
+use crate::plan::{Reserved, View};
+use crate::store::{Change, GuardName, Lane, Store, Verdict, batches};
 
 /// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next. Others wait for one to land.
 const FLIGHTS_MAX: usize = 4;
+
+/// 2 of those are of schedules at most: neither they nor assignments wait for the end of the other's backlog.
+const FIRES_MAX: usize = 2;
 
 /// 250 ms: how long what was refused stays reserved where the view hears nothing more.
 const REFUSED_HELD: Duration = Duration::from_millis(250);
@@ -32,16 +35,6 @@ struct Sent {
     hold: Hold,
     /// Whether it goes in a batch of its own: one that it shared was invalid.
     alone: bool,
-}
-
-/// What must not be given away meanwhile.
-#[derive(Clone, Debug, Default)]
-struct Hold {
-    record: Option<(String, i64)>,
-    tasks: Vec<((Name, Name), u64)>,
-    claim: Option<(Name, ClaimId)>,
-    gates: Vec<(Gate, u64)>,
-    queue: Option<(Name, u64)>,
 }
 
 /// What became of a batch.
@@ -60,8 +53,12 @@ pub(super) struct Flights {
     store: Store,
     fence: Guard,
     air: JoinSet<(Vec<Sent>, Vec<Verdict>)>,
+    /// How many of those are of schedules.
+    fires: usize,
     /// Batches that wait for one to land, in order.
     ready: VecDeque<Vec<Sent>>,
+    /// Those of schedules.
+    due: VecDeque<Vec<Sent>>,
     reserved: Reserved,
     /// Landed at this revision, not yet seen by the view; what was refused is given free after a while even so, for the revision of
     /// a refusal may bring the view nothing, and a plan on an old view is only refused again.
@@ -76,7 +73,9 @@ impl Flights {
             store,
             fence,
             air: JoinSet::new(),
+            fires: 0,
             ready: VecDeque::new(),
+            due: VecDeque::new(),
             reserved: Reserved::default(),
             landed: Vec::new(),
             unsettled: Vec::new(),
@@ -85,7 +84,8 @@ impl Flights {
 
     /// Whether more may be planned: a batch would leave at once.
     pub(super) fn has_room(&self) -> bool {
-        self.air.len() + self.ready.len() < FLIGHTS_MAX
+        let due = FIRES_MAX.min(self.fires + self.due.len());
+        self.air.len() - self.fires + self.ready.len() < FLIGHTS_MAX - due
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -123,7 +123,12 @@ impl Flights {
             sent.hold.give(&mut self.reserved);
         }
         let (alone, together): (Vec<_>, Vec<_>) = again.into_iter().partition(|sent| sent.alone);
-        self.ready.extend(alone.into_iter().map(|sent| vec![sent]));
+        let alone = alone.into_iter().map(|sent| vec![sent]);
+        let (due, ready): (Vec<_>, Vec<_>) = alone.partition(|batch| is_due(batch));
+        self.due.extend(due);
+        self.ready.extend(ready);
+        let (due, together): (Vec<_>, Vec<_>) = together.into_iter().partition(is_fire);
+        self.queue(due);
         self.queue(together);
         self.launch();
     }
@@ -133,16 +138,22 @@ impl Flights {
         let changes = sent.iter().map(|sent| sent.change.clone()).collect();
         let mut sent = sent.into_iter();
         for batch in batches(self.store.keys(), changes) {
-            self.ready
-                .push_back(sent.by_ref().take(batch.len()).collect());
+            let batch: Vec<Sent> = sent.by_ref().take(batch.len()).collect();
+            let line = if is_due(&batch) {
+                &mut self.due
+            } else {
+                &mut self.ready
+            };
+            line.push_back(batch);
         }
     }
 
     /// The one gate: as many batches leave as there is room for.
     fn launch(&mut self) {
         while self.air.len() < FLIGHTS_MAX
-            && let Some(sent) = self.ready.pop_front()
+            && let Some(sent) = self.next_batch()
         {
+            self.fires += usize::from(is_due(&sent));
             let (store, fence) = (self.store.clone(), self.fence.clone());
             self.air.spawn(async move {
                 let began = Instant::now();
@@ -154,6 +165,16 @@ impl Flights {
         }
     }
 
+    /// The next batch to leave: of schedules as long as fewer of those are in flight than may be.
+    fn next_batch(&mut self) -> Option<Vec<Sent>> {
+        let due = if self.fires < FIRES_MAX {
+            self.due.pop_front()
+        } else {
+            None
+        };
+        due.or_else(|| self.ready.pop_front())
+    }
+
     /// Waits for a batch to land. Cancel-safe.
     pub(super) async fn next(&mut self) -> Landed {
         let (sent, verdicts) = match self.air.join_next().await {
@@ -161,6 +182,7 @@ impl Flights {
             Some(Err(failed)) => std::panic::resume_unwind(failed.into_panic()),
             None => return Landed::Well,
         };
+        self.fires -= usize::from(is_due(&sent));
         self.launch();
         let (mut how, alone) = (Landed::Well, sent.len() == 1);
         for (mut sent, verdict) in sent.into_iter().zip(verdicts) {
@@ -185,7 +207,7 @@ impl Flights {
                 debug!(op = sent.change.word(), ?lost, "refused, planned again");
                 // What an earlier copy, or the assignment it was to settle, has taken of a gate or of its queue may be news to the view still, and no
                 // guard but this keeps it from being given away again. The watch asks for progress where it hears nothing.
-                let takes = !sent.hold.gates.is_empty() || sent.hold.queue.is_some();
+                let takes = sent.hold.takes();
                 let seen_only = settles(&sent.change) && takes;
                 let until = (!seen_only).then(|| Instant::now() + REFUSED_HELD);
                 self.landed.push((revision, until, sent.hold));
@@ -205,27 +227,16 @@ impl Flights {
                 }
                 Landed::Badly
             }
+            // Decided anew, by what time it is then: from the same progress, so that one of both is committed at most.
+            Verdict::Unknown(failure) if is_fire(&sent) => {
+                warn!(op = sent.change.word(), %failure, "outcome unknown, decided anew");
+                let until = Instant::now() + REFUSED_HELD;
+                self.landed.push((i64::MAX, Some(until), sent.hold));
+                Landed::Badly
+            }
             Verdict::Unknown(failure) => {
                 warn!(op = sent.change.word(), %failure, "outcome unknown, settling it");
-                let change = match &sent.change {
-                    Change::Assign(assign) => Change::Touch(assign.from.clone()),
-                    Change::Submit(_)
-                    | Change::Promote(_)
-                    | Change::Park(_)
-                    | Change::Grant(_)
-                    | Change::DropLane(_)
-                    | Change::Touch(_)
-                    | Change::Report(_)
-                    | Change::Stop(_)
-                    | Change::Reclaim(_)
-                    | Change::Cancel(_)
-                    | Change::Revive(_)
-                    | Change::Raise(_)
-                    | Change::Collect(_)
-                    | Change::Unmark(_)
-                    | Change::Postpone(_)
-                    | Change::Record(_) => sent.change.clone(),
-                };
+                let change = sent.change.settling();
                 self.unsettled.push(Sent { change, ..sent });
                 Landed::Badly
             }
@@ -262,107 +273,19 @@ impl Flights {
     }
 }
 
-impl Hold {
-    fn of(keys: &Keys, change: &Change) -> Self {
-        match change {
-            Change::Assign(assign) => Self::of_assign(keys, assign),
-            Change::Promote(waiting) | Change::Touch(waiting) => Self {
-                record: Some(record(keys, waiting)),
-                ..Self::default()
-            },
-            Change::Park(park) => Self {
-                record: Some(record(keys, &park.from)),
-                ..Self::default()
-            },
-            Change::Grant(grant) => Self {
-                record: Some((keys.want(&grant.gate, grant.id), grant.want.modified)),
-                gates: vec![(grant.gate.clone(), u64::from(grant.want.value.weight))],
-                ..Self::default()
-            },
-            Change::DropLane(empty) => Self {
-                record: Some((keys.lane(&empty.lane), empty.modified)),
-                ..Self::default()
-            },
-            Change::Reclaim(lost) => Self {
-                claim: Some((lost.node.clone(), lost.claim)),
-                ..Self::default()
-            },
-            Change::Submit(_)
-            | Change::Report(_)
-            | Change::Stop(_)
-            | Change::Cancel(_)
-            | Change::Revive(_)
-            | Change::Raise(_)
-            | Change::Collect(_)
-            | Change::Unmark(_)
-            | Change::Postpone(_)
-            | Change::Record(_) => Self::default(),
-        }
-    }
+fn is_fire(sent: &Sent) -> bool {
+    matches!(sent.change, Change::Fire(_))
+}
 
-    /// An assignment holds its record, room on its nodes, and what its tasks take of gates and of their queue.
-    fn of_assign(keys: &Keys, assign: &Assign) -> Self {
-        let routing = assign.from.routing();
-        let tasks = |take: &Take| take.which.len() as u64;
-        let of_node = |take: &Take| ((take.node.clone(), routing.kind.clone()), tasks(take));
-        let all: u64 = assign.takes.iter().map(tasks).sum();
-        let gates = routing.gates();
-        Self {
-            record: Some(record(keys, &assign.from)),
-            tasks: assign.takes.iter().map(of_node).collect(),
-            claim: None,
-            gates: gates
-                .map(|(gate, weight)| (gate, u64::from(weight) * all))
-                .collect(),
-            queue: Some((routing.queue.clone(), all)),
-        }
-    }
-
-    fn take(&self, reserved: &mut Reserved) {
-        reserved.records.extend(self.record.iter().cloned());
-        reserved.claims.extend(self.claim.iter().cloned());
-        for (key, tasks) in &self.tasks {
-            *reserved.tasks.entry(key.clone()).or_default() += tasks;
-        }
-        for (gate, weight) in &self.gates {
-            *reserved.gates.entry(gate.clone()).or_default() += weight;
-        }
-        if let Some((queue, tasks)) = &self.queue {
-            *reserved.queues.entry(queue.clone()).or_default() += tasks;
-        }
-    }
-
-    fn give(&self, reserved: &mut Reserved) {
-        if let Some((key, modified)) = &self.record
-            && reserved.records.get(key) == Some(modified)
-        {
-            reserved.records.remove(key);
-        }
-        if let Some(claim) = &self.claim {
-            reserved.claims.remove(claim);
-        }
-        for (key, tasks) in &self.tasks {
-            less(&mut reserved.tasks, key, *tasks);
-        }
-        for (gate, weight) in &self.gates {
-            less(&mut reserved.gates, gate, *weight);
-        }
-        if let Some((queue, tasks)) = &self.queue {
-            less(&mut reserved.queues, queue, *tasks);
-        }
-    }
+/// Whether a batch is of schedules: those never share one with others.
+fn is_due(batch: &[Sent]) -> bool {
+    batch.first().is_some_and(is_fire)
 }
 
 /// Whether another transaction that takes of a gate may be on its way where this one was refused or not sent: the assignment that a
 /// touch is to settle; an earlier copy of a grant.
 fn settles(change: &Change) -> bool {
     matches!(change, Change::Touch(_) | Change::Grant(_))
-}
-
-/// The record that a change compares, and at which mod revision.
-fn record(keys: &Keys, from: &Waiting) -> (String, i64) {
-    let key = keys.record(from.place, from.routing(), &from.id);
-    (key, from.seen.modified)
 }
 
 /// Whether this is a touch of a record that the view has at a later revision than the touch compares: neither it nor what it was to

@@ -1,8 +1,12 @@
 //! What becomes of changes on their way: without etcd, by their verdicts.
 
 use super::*;
-use crate::store::{Assign, Grant, Outside, Place, Record, RecordId, Seen, Take};
-use crate::task::{Needs, PackId, Permit, Priority, Routing, Tally, Which};
+use crate::store::{
+    Assign, Fire, Grant, Keys, Outside, Place, Record, RecordId, Seen, Take, Waiting,
+};
+use crate::task::{
+    ClaimId, Gate, Name, Needs, PackId, Permit, Priority, Progress, Routing, Step, Tally, Which,
+};
 use tenure_cluster::{Connection, KeyValue, Options};
 
 /// Of a leader whose etcd is away.
@@ -93,6 +97,28 @@ fn grant(modified: i64) -> Change {
         lease: 7,
         rules: 0,
         now_ms: 0,
+    })
+}
+
+/// A schedule that is fired.
+fn fire(schedule: usize) -> Change {
+    let from = Seen {
+        value: Progress::default(),
+        created: 1,
+        modified: 1,
+    };
+    let step = Step {
+        progress: Progress::default(),
+        pages: Vec::new(),
+        fires: Vec::new(),
+        cancels: Vec::new(),
+        lines: Vec::new(),
+    };
+    Change::Fire(Fire {
+        schedule: format!("s{schedule}").parse().unwrap(),
+        modified: 1,
+        from,
+        step: step.into(),
     })
 }
 
@@ -249,4 +275,37 @@ async fn no_more_are_in_flight_than_the_gate_lets_pass() {
     assert!(!flights.has_room());
     assert_eq!(flights.next().await, Landed::Badly);
     assert_eq!((flights.air.len(), flights.ready.len()), (FLIGHTS_MAX, 1));
+}
+
+#[tokio::test]
+async fn schedules_take_half_of_what_is_in_flight_at_most_and_leave_the_rest_to_others() {
+    let mut flights = flights();
+    flights.send((0..300).map(fire).collect());
+    assert_eq!((flights.air.len(), flights.due.len()), (FIRES_MAX, 3));
+    assert!(flights.has_room());
+
+    flights.send((0..2).map(|pack| assign(pack, 1)).collect());
+
+    assert_eq!((flights.air.len(), flights.ready.len()), (FLIGHTS_MAX, 0));
+    assert!(!flights.has_room());
+    // Each that lands lets one of its own sort go, as long as there are any.
+    while flights.due.len() + flights.air.len() > 0 {
+        flights.next().await;
+        assert!(flights.fires <= FIRES_MAX);
+    }
+    assert_eq!(flights.fires, 0);
+}
+
+#[tokio::test]
+async fn a_fire_of_unknown_outcome_is_decided_anew_and_not_sent_again() {
+    let mut flights = flights();
+    let unknown = Verdict::Unknown(failed(FailureKind::Timeout));
+
+    landed(&mut flights, vec![fire(1)], &unknown);
+
+    assert!(flights.unsettled.is_empty());
+    assert_eq!(flights.reserved.schedules.len(), 1, "for a moment");
+    tokio::time::sleep(REFUSED_HELD).await;
+    flights.release(1);
+    assert_eq!(flights.reserved.schedules.len(), 0);
 }

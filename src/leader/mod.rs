@@ -2,7 +2,9 @@
 //! decides (that is [`crate::plan`]) and never writes but through [`crate::store`].
 
 mod collect;
+mod fires;
 mod flight;
+mod hold;
 mod load;
 mod look;
 mod refill;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_cluster::{Delivery, Term, Watch, WatchSpec};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -20,6 +23,7 @@ use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
+use fires::Fires;
 use flight::Flights;
 use refill::{Compacted, Refills};
 
@@ -63,6 +67,8 @@ pub struct Post {
     pub compaction: Option<Duration>,
     /// etcd's quota in bytes, where it does not tell.
     pub quota: i64,
+    /// Whether etcd has so little room left that no new work is taken. The node keeps it up to date.
+    pub full: watch::Receiver<bool>,
 }
 
 /// Why a term's work ended.
@@ -164,6 +170,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             watch,
             flights,
             refills: Refills::new(post.store.clone()),
+            fires: Fires::new(post.store.clone(), term.guard()),
             pause: None,
             looked_at: None,
             turn: Turn::default(),
@@ -189,6 +196,7 @@ struct Desk<'a> {
     watch: Watch,
     flights: &'a mut Flights,
     refills: Refills,
+    fires: Fires,
     pause: Option<Instant>,
     /// The count of node changes that orphans were last looked for at, and when: a reclaim that was refused is looked for again,
     /// however busy the loop is.
@@ -204,6 +212,9 @@ impl Desk<'_> {
         loop {
             self.refills.start(&mut self.view);
             self.plan(numbers);
+            if self.may_fire() {
+                self.fires.start(&self.view, self.flights.reserved());
+            }
             let idle = self.idle(&numbers.turns);
             tokio::select! {
                 delivery = self.watch.next() => {
@@ -220,6 +231,12 @@ impl Desk<'_> {
                     let folded = read.map(|read| self.refills.fold(&mut self.view, read));
                     if folded == Some(Err(Compacted)) {
                         return Round::Resync;
+                    }
+                }
+                ripe = self.fires.next(), if !self.fires.is_empty() => {
+                    let due = ripe.map(|ripe| self.fires.landed(ripe)).unwrap_or_default();
+                    if !due.is_empty() {
+                        self.flights.send(due);
                     }
                 }
                 () = tokio::time::sleep(idle) => self.looked_at = None,
@@ -266,6 +283,13 @@ impl Desk<'_> {
             }
             self.flights.send(changes);
         }
+    }
+
+    /// Whether schedules whose time has come may be read: what comes of them needs room in etcd. What waits for that is late, and missed in
+    /// the end.
+    fn may_fire(&self) -> bool {
+        let has_room = self.fires.has_room(self.flights.reserved());
+        has_room && self.pause.is_none() && !*self.post.full.borrow()
     }
 
     /// What is to be done now.
@@ -324,7 +348,10 @@ impl Desk<'_> {
         let token = turns
             .next_token_in_ms(&self.view)
             .filter(|_| self.flights.has_room());
-        let until_due = due.into_iter().chain(token).min();
+        let tick = self.fires.next_ms(&self.view, reserved);
+        let tick = tick.filter(|_| self.may_fire());
+        let tick = tick.map(|tick_ms| tick_ms.saturating_sub(self.post.store.now_ms()));
+        let until_due = due.into_iter().chain(token).chain(tick).min();
         let until_due = until_due.map_or(TICK, Duration::from_millis);
         let pause = self
             .pause

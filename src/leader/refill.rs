@@ -24,6 +24,7 @@ const READS_MAX: usize = 8;
 enum What {
     Lane(Lane),
     Due,
+    Ticks,
 }
 
 /// What a window wants.
@@ -88,6 +89,7 @@ impl Refills {
                     self.last = Some(lane.clone());
                 }
                 What::Due => view.due.begin(),
+                What::Ticks => view.ticks.begin(),
             }
             let connection = self.store.connection().clone();
             self.air.spawn(async move {
@@ -97,17 +99,22 @@ impl Refills {
         }
     }
 
-    /// The next window that wants to be read: what is due, then the lanes in turn.
+    /// The next window that wants to be read: what is due, schedules that are, then the lanes in turn.
     fn next_want(&self, view: &View) -> Option<Want> {
         let keys = self.store.keys();
+        let timed = |what, edge: &str, prefix: &str, room| Want {
+            what,
+            from: edge.to_owned(),
+            to: Keys::past(prefix),
+            near: false,
+            room,
+        };
         if let Some(edge) = view.due.wants() {
-            return Some(Want {
-                what: What::Due,
-                from: edge.to_owned(),
-                to: Keys::past(&keys.due_prefix()),
-                near: false,
-                room: view.due.room(),
-            });
+            return Some(timed(What::Due, edge, &keys.due_prefix(), view.due.room()));
+        }
+        if let Some(edge) = view.ticks.wants() {
+            let room = view.ticks.room();
+            return Some(timed(What::Ticks, edge, &keys.tick_prefix(), room));
         }
         let after = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let turn = view.lanes.range((after, Bound::Unbounded));
@@ -152,6 +159,7 @@ impl Refills {
                         view.lanes.entry(lane).and_modify(Window::abandon);
                     }
                     What::Due => view.due.abandon(),
+                    What::Ticks => view.ticks.abandon(),
                 }
             }
         }
@@ -169,6 +177,16 @@ fn folded(keys: &Keys, view: &mut View, want: Want, page: Page) {
                 Some(_) | None => None,
             };
             return view.due.extend(page.kvs.into_iter().filter_map(due), edge);
+        }
+        What::Ticks => {
+            let edge = edge_of(&page, None);
+            let tick = |kv: KeyValue| match keys.live(&kv.key) {
+                Some(Live::Tick(ms, name)) => Some((kv.key.clone(), (ms, name))),
+                Some(_) | None => None,
+            };
+            return view
+                .ticks
+                .extend(page.kvs.into_iter().filter_map(tick), edge);
         }
     };
     let Some(window) = view.lanes.get_mut(&lane) else {
@@ -216,6 +234,7 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
             | Live::Semaphore(_)
             | Live::Queue(_)
             | Live::Rules
+            | Live::Tick(..)
             | Live::Want(..)
             | Live::Hold(..),
         )
@@ -273,7 +292,11 @@ mod tests {
         refills.start(&mut view);
 
         assert_eq!(refills.air.len(), READS_MAX);
-        assert_eq!(refills.last, Some(lane(READS_MAX - 2)), "with what is due");
+        assert_eq!(
+            refills.last,
+            Some(lane(READS_MAX - 3)),
+            "with what is due and schedules"
+        );
         assert!(view.lanes[&lane(0)].is_awaited());
         while let Some(read) = refills.next().await {
             assert_eq!(refills.fold(&mut view, read), Ok(()));
@@ -283,6 +306,6 @@ mod tests {
         assert!(refills.is_empty(), "not before the pause is over");
         tokio::time::sleep(PAUSE).await;
         refills.start(&mut view);
-        assert_eq!(refills.last, Some(lane(2 * READS_MAX - 3)));
+        assert_eq!(refills.last, Some(lane(2 * READS_MAX - 5)));
     }
 }

@@ -198,6 +198,10 @@ async fn count(post: Arc<Post>) {
                 .for_each(|(name, queue)| shown(name.as_str(), queue, post.store.now_ms())),
             Err(problem) => debug!(%problem, "queues not counted"),
         }
+        match post.store.count_schedules().await {
+            Ok((active, all)) => metrics::schedules(active, all.saturating_sub(active)),
+            Err(problem) => debug!(%problem, "schedules not counted"),
+        }
     }
 }
 

@@ -246,6 +246,24 @@ pub const TABLE: &[Metric] = &[
         "Tasks assigned in one round.",
         "Only for comparison with the duration.",
     ),
+    counter(
+        "tenure_schedule_occurrences_total",
+        &["outcome"],
+        "Due times that were decided: fired by clock, catch_up, trigger or backfill; skipped by overlap, misfire, window, deadline, paused or edited.",
+        "misfire, window or catch_up grow: nobody led when they were due; overlap grows: runs are longer than the time between them.",
+    ),
+    histogram(
+        "tenure_schedule_lateness_seconds",
+        &[],
+        "How long after its time a schedule was fired.",
+        "Seconds: the leader changes, or more is due at once than etcd takes; spread it with jitter or H.",
+    ),
+    gauge(
+        "tenure_schedules",
+        &["state"],
+        "Schedules by state: active ones have a next due time, idle ones are paused or over. Only the leader says; 0 on a node that led before.",
+        "Fewer active ones than you declared: `tenure schedule list` says which are paused, and why.",
+    ),
     histogram(
         "tenure_etcd_request_duration_seconds",
         &["op"],

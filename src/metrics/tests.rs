@@ -35,6 +35,9 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         slots(3);
         slots_decision(Ordering::Greater, "waits");
         dispatched(Duration::from_millis(1), 7);
+        schedule_occurrences("clock", 1);
+        schedule_lateness(Duration::from_millis(1));
+        schedules(1, 0);
         leader_status(Leads::Yes);
         leader_changed(7);
         nodes(1, 0);

@@ -80,6 +80,8 @@ struct Shared {
     instance: String,
     started_ms: u64,
     ready: watch::Sender<Readiness>,
+    /// Whether etcd has so little room left that no new work is taken.
+    full: watch::Sender<bool>,
 }
 
 /// How a session ended.
@@ -200,6 +202,7 @@ impl Node {
             instance: uuid::Uuid::new_v4().simple().to_string(),
             started_ms,
             ready: watch::Sender::default(),
+            full: watch::Sender::new(false),
             config: Arc::new(config),
         })
     }
@@ -373,6 +376,7 @@ impl Shared {
             retention: self.config.retention,
             compaction: self.config.compaction.0,
             quota: i64::try_from(self.config.etcd_quota.0).unwrap_or(i64::MAX),
+            full: self.full.subscribe(),
         }
     }
 }

@@ -72,9 +72,16 @@ pub(super) async fn watch(node: Arc<Shared>, told: Told, closing: CancellationTo
             Signals::of(&usage, told.submitter.load(), told.rulebook.fullest())
         };
         metrics::service_level(service(signals, thresholds).level.number());
+        node.full.send_replace(is_full(signals, thresholds));
         let every = if answering == 0 { EVERY_SILENT } else { EVERY };
         next = Instant::now() + every;
     }
+}
+
+/// Whether etcd has so little room left that no new work is taken, whatever else is short.
+fn is_full(signals: Signals, at: Thresholds) -> bool {
+    let [.., refuse] = at.etcd;
+    signals.no_space || signals.etcd >= refuse
 }
 
 /// How many members answer, which decides whether the node is ready.
@@ -145,6 +152,27 @@ mod tests {
         let mut kept = Kept::default();
         let told = [3, 0, 0, 0, 1, 0].map(|answering| kept.look(answering, &Reading::default()).0);
         assert_eq!(told, [false, false, true, true, false, false]);
+    }
+
+    #[test]
+    fn etcd_is_full_by_its_alarm_or_by_its_use_and_by_nothing_else() {
+        let at = Thresholds {
+            etcd: [0.6, 0.7, 0.8],
+            load: [0.5, 0.7],
+            backlog: [0.9, 1.5],
+            cpu: [0.95, 2.0],
+            memory: [0.95, 0.98],
+        };
+        let of = |etcd, no_space| Signals {
+            etcd,
+            no_space,
+            load: 1.0,
+            silent: true,
+            ..Signals::default()
+        };
+        let told = [of(0.79, false), of(0.8, false), of(0.0, true)];
+        let told = told.map(|signals| is_full(signals, at));
+        assert_eq!(told, [false, true, true]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Reserved {
     pub claims: BTreeSet<(Name, ClaimId)>,
     /// What is on its way to holders of gates.
     pub gates: BTreeMap<Gate, u64>,
+    /// Schedules that a transaction in flight may move on.
+    pub schedules: BTreeSet<Name>,
     /// Tasks on their way to nodes, by queue.
     pub queues: BTreeMap<Name, u64>,
 }

@@ -45,6 +45,8 @@ pub struct View {
     pub limits: Limits,
     /// The earliest scheduled records.
     pub due: Window<(u64, RecordId, Seen<Record>)>,
+    /// The schedules that are to be looked at next, and when.
+    pub ticks: Window<(u64, Name)>,
     /// How fast nodes get through work.
     pub pace: Pace,
     /// Tasks held, by node and kind.
@@ -101,6 +103,7 @@ impl View {
         if planted::is(Bug::DueUnread) {
             due = Window::new(window_max);
         }
+        let ticks = Window::unread(window_max, keys.tick_prefix());
         Self {
             revision,
             nodes: BTreeMap::new(),
@@ -110,6 +113,7 @@ impl View {
             passing: BTreeMap::new(),
             limits: Limits::default(),
             due,
+            ticks,
             pace: Pace::default(),
             held: BTreeMap::new(),
             less: Less::default(),
@@ -208,6 +212,7 @@ impl View {
             Some(Live::Semaphore(name)) => self.limits.put_semaphore(name, kv)?,
             Some(Live::Queue(name)) => self.limits.put_queue(name, kv)?,
             Some(Live::Rules) => self.limits.rules = kv.mod_revision,
+            Some(Live::Tick(ms, name)) => self.ticks.put(kv.key.clone(), (ms, name)),
             Some(Live::Want(gate, id)) => self.limits.put_want(gate, id, kv)?,
             Some(Live::Hold(gate, id)) => self.limits.put_hold(gate, id, kv)?,
             None => {}
@@ -375,6 +380,7 @@ impl View {
                 }
             }
             Some(Live::Due(..)) => self.due.delete(key),
+            Some(Live::Tick(..)) => self.ticks.delete(key),
             Some(Live::Run(node, claim)) => self.drop_claim(&node, claim),
             Some(Live::Stop(node, claim)) => {
                 self.stops.remove(&(node, claim));

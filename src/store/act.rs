@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_cluster::Failure;
+use tenure_cluster::{Failure, Guard};
 use tokio::time::Instant;
 
 use super::change::{Act, Change, StopRuns, Waiting};
@@ -69,7 +69,18 @@ impl Store {
     /// # Errors
     /// [`ActError`]; a task that has ended is [`ActError::Illegal`].
     pub async fn cancel(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
-        self.acted(id, act, |found, sent_before| {
+        self.cancelled(id, act, now_ms, None).await
+    }
+
+    /// The same under the leader's fence, where it has one.
+    pub(super) async fn cancelled(
+        &self,
+        id: TaskId,
+        act: u128,
+        now_ms: u64,
+        fence: Option<&Guard>,
+    ) -> Result<Acted, ActError> {
+        self.acted(id, act, fence, |found, sent_before| {
             if sent_before && found.state == State::Cancelled {
                 // Our stop had been committed, and the node was quick.
                 return Ok(Step::Done(State::Cancelled));
@@ -92,7 +103,7 @@ impl Store {
     /// # Errors
     /// [`ActError`]; a task that is not dead is [`ActError::Illegal`].
     pub async fn revive(&self, id: TaskId, act: u128, now_ms: u64) -> Result<Acted, ActError> {
-        self.acted(id, act, |found, _| {
+        self.acted(id, act, None, |found, _| {
             let state = found.state.next(&Event::Revived)?;
             let act = waiting(found, act, now_ms).filter(|act| act.from.place == Place::Dead);
             Ok(act.map_or(Step::Look, |act| {
@@ -108,6 +119,7 @@ impl Store {
         &self,
         id: TaskId,
         act: u128,
+        fence: Option<&Guard>,
         step: impl Fn(&Found, bool) -> Result<Step, Illegal> + Send + Sync,
     ) -> Result<Acted, ActError> {
         let mut unsure = None;
@@ -122,7 +134,7 @@ impl Store {
                 step(&found, unsure.is_some())?
             };
             let acted = match step {
-                Step::Send(change, state) => self.sent(&change, state, &mut unsure).await?,
+                Step::Send(change, state) => self.sent(&change, state, fence, &mut unsure).await?,
                 Step::Done(state) => {
                     let revision = found.revision;
                     Some(Acted { state, revision })
@@ -153,16 +165,17 @@ impl Store {
         &self,
         change: &Change,
         state: State,
+        fence: Option<&Guard>,
         unsure: &mut Option<Failure>,
     ) -> Result<Option<Acted>, ActError> {
-        let verdict = match self.commit(change).await {
+        let verdict = match self.commit_under(fence, change).await {
             Verdict::Unknown(_) if planted::is(Bug::CancelUnknownIsDone) => {
                 let revision = self.connection().seen_revision();
                 return Ok(Some(Acted { state, revision }));
             }
             Verdict::Unknown(failure) => {
                 *unsure = Some(failure);
-                self.commit(change).await
+                self.commit_under(fence, change).await
             }
             known @ (Verdict::Committed { .. }
             | Verdict::Refused { .. }

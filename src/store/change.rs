@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::task::{ClaimId, Gate, Name, Pack, PackId, Routing, Which};
+use crate::task::{ClaimId, Gate, Name, Pack, PackId, Progress, Routing, Step, Which};
 
 use super::keys::{Lane, Origin, Place, RecordId};
 use super::records::{Attempt, EndedBy, Idem, Outside, Record, Run, Seen, TermRecord};
@@ -44,6 +44,8 @@ pub enum Change {
     Postpone(Postpone),
     /// A term is written into the history.
     Record(Term),
+    /// Due times of a schedule are fired or skipped.
+    Fire(Fire),
 }
 
 /// Packs accepted together, whole or not at all.
@@ -251,6 +253,19 @@ pub struct Postpone {
     pub ended_ms: u64,
 }
 
+/// What is done to a schedule that is not edited by it.
+#[derive(Clone, Debug)]
+pub struct Fire {
+    /// Its name.
+    pub schedule: Name,
+    /// Mod revision of the schedule it was decided by.
+    pub modified: i64,
+    /// How far it had got.
+    pub from: Seen<Progress>,
+    /// What is done.
+    pub step: Arc<Step>,
+}
+
 /// A line of the leadership history.
 #[derive(Clone, Debug)]
 pub struct Term {
@@ -285,6 +300,7 @@ impl Change {
             Self::Unmark(_) => "unmark",
             Self::Postpone(_) => "postpone",
             Self::Record(_) => "record",
+            Self::Fire(_) => "fire",
         }
     }
 }
@@ -321,7 +337,36 @@ impl Change {
             | Self::Collect(_)
             | Self::Unmark(_)
             | Self::Postpone(_)
-            | Self::Record(_) => None,
+            | Self::Record(_)
+            | Self::Fire(_) => None,
+        }
+    }
+}
+
+impl Change {
+    /// What settles it where nobody knows whether it was committed: itself, for what it compares never comes back; for an assignment a
+    /// touch, which conflicts with it.
+    #[must_use]
+    pub fn settling(&self) -> Self {
+        match self {
+            Self::Assign(assign) => Self::Touch(assign.from.clone()),
+            Self::Submit(_)
+            | Self::Promote(_)
+            | Self::Park(_)
+            | Self::Grant(_)
+            | Self::DropLane(_)
+            | Self::Touch(_)
+            | Self::Report(_)
+            | Self::Stop(_)
+            | Self::Reclaim(_)
+            | Self::Cancel(_)
+            | Self::Revive(_)
+            | Self::Raise(_)
+            | Self::Collect(_)
+            | Self::Unmark(_)
+            | Self::Postpone(_)
+            | Self::Record(_)
+            | Self::Fire(_) => self.clone(),
         }
     }
 }

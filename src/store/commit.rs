@@ -15,7 +15,7 @@ use super::txns;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::planted::{self, Bug};
-use crate::task::{Name, Routing};
+use crate::task::{By, Name, Routing, Skipped, Step};
 
 /// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
 /// writers waiting for a few milliseconds at most.
@@ -118,6 +118,16 @@ impl Store {
         verdict
     }
 
+    /// Sends one change, under the leader's fence where there is one.
+    pub(super) async fn commit_under(&self, fence: Option<&Guard>, change: &Change) -> Verdict {
+        if fence.is_none() {
+            return self.commit(change).await;
+        }
+        let verdicts = self.commit_batch(fence, std::slice::from_ref(change)).await;
+        let verdict = verdicts.into_iter().next();
+        verdict.expect("one change, one verdict")
+    }
+
     /// Sends changes as one transaction, each with guards of its own; under the leader's fence where there is one. The
     /// verdicts come in the order of the changes, which must be a batch of [`batches`].
     pub async fn commit_batch(&self, fence: Option<&Guard>, changes: &[Change]) -> Vec<Verdict> {
@@ -134,7 +144,7 @@ impl Store {
 fn batch(keys: &Keys, fence: Option<&Guard>, changes: &[Change]) -> Txn {
     let submits = changes
         .iter()
-        .any(|change| matches!(change, Change::Submit(_)));
+        .any(|change| matches!(change, Change::Submit(_) | Change::Fire(_)));
     let shared = shared_marks(keys, changes);
     let nested: Vec<Txn> = changes
         .iter()
@@ -261,6 +271,7 @@ fn observed(change: &Change, verdict: &Verdict) {
     match (verdict, change) {
         (Verdict::Committed { .. }, Change::Report(done)) => counted(&done.settled, &done.routing),
         (Verdict::Committed { .. }, Change::Reclaim(lost)) => counted(&lost.settled, &lost.routing),
+        (Verdict::Committed { .. }, Change::Fire(due)) => fired(&due.step),
         (Verdict::Refused { lost, .. }, _) => {
             let claim_gone = matches!(change, Change::Report(_)) && lost.contains(&GuardName::Run);
             if claim_gone || lost.contains(&GuardName::Term) {
@@ -269,6 +280,25 @@ fn observed(change: &Change, verdict: &Verdict) {
             metrics::txn_conflict(change.word());
         }
         (Verdict::Committed { .. } | Verdict::Unknown(_) | Verdict::Unavailable(_), _) => {}
+    }
+}
+
+fn fired(step: &Step) {
+    told_lines(step);
+    for (_, pack) in &step.fires {
+        let Routing { queue, kind, .. } = &pack.routing;
+        metrics::tasks_submitted(queue.as_str(), kind.as_str(), 1);
+    }
+}
+
+/// Tells metrics of what is new in a ledger.
+pub(super) fn told_lines(step: &Step) {
+    for line in &step.lines {
+        let outcome = line.skipped.map_or(line.by.as_str(), Skipped::as_str);
+        metrics::schedule_occurrences(outcome, u64::from(line.times));
+        if line.skipped.is_none() && matches!(line.by, By::Clock | By::CatchUp) {
+            metrics::schedule_lateness(Duration::from_millis(line.late_ms));
+        }
     }
 }
 

@@ -24,6 +24,8 @@ const LANES_AT_ONCE: usize = 16;
 pub struct GateSeen {
     /// A semaphore's limit; none for a lock, and where it is not declared.
     pub limit: Option<u32>,
+    /// The version of that: when it was set; 0 where there is none.
+    pub version: i64,
     /// How much is held.
     pub held: u64,
     /// Tasks that hold it.
@@ -181,6 +183,7 @@ fn lane(live: Live) -> Option<Lane> {
         | Live::Semaphore(_)
         | Live::Queue(_)
         | Live::Rules
+        | Live::Tick(..)
         | Live::Want(..)
         | Live::Hold(..) => None,
     }
@@ -197,7 +200,8 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
                 let gate = Gate::Semaphore(name);
                 if (self.wanted)(&gate) {
                     let Limit { limit } = decode(&kv.key, &kv.value)?;
-                    self.at(gate).limit = Some(limit);
+                    let seen = self.at(gate);
+                    (seen.limit, seen.version) = (Some(limit), kv.mod_revision);
                 }
             }
             Some(Live::Hold(gate, id)) if (self.wanted)(&gate) => {
@@ -219,6 +223,7 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
                 | Live::Stop(..)
                 | Live::Queue(_)
                 | Live::Rules
+                | Live::Tick(..)
                 | Live::Want(..)
                 | Live::Hold(..),
             )

@@ -1,19 +1,15 @@
-//! Tells those who wait outside that they hold now: one watch for all of a node's waiters, opened while somebody waits. Wakes each
-//! for its own hold only; never says who is next.
-//!
-//! As with outcomes of tasks (`news`): whoever waits listens first and looks then.
+//! Tells those who wait outside that they hold now, each of its own hold only; never says who is next.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_cluster::{Delivery, EventKind, ReadError, Watch, WatchSpec};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tenure_cluster::EventKind;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::bells::{Bells, Heard};
 use super::commit::Store;
 use super::keys::Live;
 use super::outside::{OutsideError, OutsideSeen, Turn};
@@ -23,37 +19,14 @@ use crate::task::Gate;
 /// 1,024 requests wait for a hold at one node at once, each a connection held open; beyond, they are answered at once.
 pub const WAITERS_MAX: usize = 1_024;
 
-/// 10 s without a waiter: the watch is closed.
-const LINGER: Duration = Duration::from_secs(10);
-
-/// 200 ms between attempts to open the watch.
-const REOPEN: Duration = Duration::from_millis(200);
-
 /// 500 ms between a renewal that failed and the next.
 const RENEW_AGAIN: Duration = Duration::from_millis(500);
 
 /// Where those outside wait. A cheap handle.
 #[derive(Clone, Default)]
-pub struct Grants(Arc<Board>);
-
-#[derive(Default)]
-struct Board {
-    waiting: Mutex<BTreeMap<(Gate, u128), Place>>,
-    somebody: Notify,
-    wakeups: AtomicU64,
-}
-
-#[derive(Default)]
-struct Place {
-    waiters: usize,
-    bell: Arc<Notify>,
-}
-
-/// One waiter's place; it is given up when dropped.
-struct Listener {
-    grants: Grants,
-    of: (Gate, u128),
-    bell: Arc<Notify>,
+pub struct Grants {
+    bells: Bells<(Gate, u128)>,
+    wakeups: Arc<AtomicU64>,
 }
 
 /// Reads the grants. One per node, owned by it.
@@ -90,14 +63,14 @@ impl Grants {
         if wait.is_zero() || is_held(&seen) {
             return Ok(seen);
         }
-        let Some(listener) = self.of(gate, id) else {
+        let Some(listener) = self.bells.listen_within((gate.clone(), id), WAITERS_MAX) else {
             renewed(store, &seen).await?;
             return Ok(seen);
         };
         // What passed since the last word is not known here.
         let mut renew_at = Instant::now();
         loop {
-            let heard = listener.bell.notified();
+            let heard = listener.heard();
             tokio::pin!(heard);
             // Listen first, look then: what comes between the two is told.
             heard.as_mut().enable();
@@ -119,64 +92,21 @@ impl Grants {
 
     /// How often a waiter was woken, since the start.
     pub fn wakeups(&self) -> u64 {
-        self.0.wakeups.load(Ordering::Relaxed)
+        self.wakeups.load(Ordering::Relaxed)
     }
 
     /// As many wait as may, until this is dropped.
     #[cfg(test)]
     pub(crate) fn crowd(&self) -> Vec<impl Sized + use<>> {
         let gate = Gate::Lock("crowd".parse().expect("a good name"));
-        let each = (0..WAITERS_MAX as u128).map_while(|id| self.of(&gate, id));
+        let each = (0..WAITERS_MAX as u128)
+            .map_while(|id| self.bells.listen_within((gate.clone(), id), WAITERS_MAX));
         each.collect()
     }
 
     /// How many wait.
     pub fn waiters(&self) -> usize {
-        self.waiting().values().map(|place| place.waiters).sum()
-    }
-
-    /// Listens for this hold from now on; none where as many listen as may.
-    fn of(&self, gate: &Gate, id: u128) -> Option<Listener> {
-        let of = (gate.clone(), id);
-        let bell = {
-            let mut waiting = self.waiting();
-            let waiters: usize = waiting.values().map(|place| place.waiters).sum();
-            if waiters >= WAITERS_MAX {
-                return None;
-            }
-            let place = waiting.entry(of.clone()).or_default();
-            place.waiters += 1;
-            Arc::clone(&place.bell)
-        };
-        self.0.somebody.notify_one();
-        Some(Listener {
-            grants: self.clone(),
-            of,
-            bell,
-        })
-    }
-
-    /// Held for a look-up or an insertion, never across an await.
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<(Gate, u128), Place>> {
-        let waiting = self.0.waiting.lock();
-        waiting.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ring(&self, of: &(Gate, u128)) {
-        if let Some(place) = self.waiting().get(of) {
-            self.woke(place);
-        }
-    }
-
-    fn ring_all(&self) {
-        self.waiting().values().for_each(|place| self.woke(place));
-    }
-
-    fn woke(&self, place: &Place) {
-        let waiters = place.waiters as u64;
-        self.0.wakeups.fetch_add(waiters, Ordering::Relaxed);
-        metrics::hold_wakeups(waiters);
-        place.bell.notify_waiters();
+        self.bells.waiters()
     }
 }
 
@@ -199,66 +129,27 @@ fn is_held(seen: &OutsideSeen) -> bool {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let mut waiting = self.grants.waiting();
-        if let Some(place) = waiting.get_mut(&self.of) {
-            place.waiters -= 1;
-            if place.waiters == 0 {
-                waiting.remove(&self.of);
-            }
-        }
-    }
-}
-
 impl Usher {
     /// Watches while somebody waits, until told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::select! {
-            () = self.tell() => {}
-            () = stop.cancelled() => {}
-        }
-    }
-
-    async fn tell(&self) {
-        loop {
-            while self.grants.waiting().is_empty() {
-                self.grants.0.somebody.notified().await;
-            }
-            match self.open().await {
-                Ok(watch) => self.follow(watch).await,
-                Err(problem) => {
-                    warn!(%problem, "holds cannot be watched, trying again");
-                    sleep(REOPEN).await;
+        let Grants { bells, wakeups } = self.grants;
+        let heard = Heard {
+            bells,
+            prefix: self.store.keys().hold_prefix(),
+            what: "holds",
+            whose: |store, event| {
+                let live = store.keys().live(&event.kv.key);
+                if let (EventKind::Put, Some(Live::Hold(gate, id))) = (event.kind, live) {
+                    return Some((gate, id));
                 }
-            }
-        }
-    }
-
-    /// A watch from the store's present revision on. Those who waited before look again, for what came before it.
-    async fn open(&self) -> Result<Watch, ReadError> {
-        let now = self.store.revision().await?;
-        let holds = WatchSpec::prefix(self.store.keys().hold_prefix());
-        let watch = self.store.connection().watch(holds.from(now + 1));
-        self.grants.ring_all();
-        Ok(watch)
-    }
-
-    /// Wakes whom the watch names, until nobody has waited for a while or compaction overtook it.
-    async fn follow(&self, mut watch: Watch) {
-        loop {
-            match timeout(LINGER, watch.next()).await {
-                Ok(Delivery::Events { events, .. }) => {
-                    for event in events.iter().filter(|event| event.kind == EventKind::Put) {
-                        if let Some(Live::Hold(gate, id)) = self.store.keys().live(&event.kv.key) {
-                            self.grants.ring(&(gate, id));
-                        }
-                    }
-                }
-                Ok(Delivery::Compacted { .. }) => return,
-                Err(_) if self.grants.waiting().is_empty() => return,
-                Ok(Delivery::Progress { .. }) | Err(_) => {}
-            }
-        }
+                None
+            },
+            woke: |waiters| {
+                let waiters = waiters as u64;
+                wakeups.fetch_add(waiters, Ordering::Relaxed);
+                metrics::hold_wakeups(waiters);
+            },
+        };
+        heard.tell(&self.store, &stop).await;
     }
 }

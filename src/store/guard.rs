@@ -37,11 +37,17 @@ pub enum GuardName {
     Want,
     /// A hold of somebody outside.
     Hold,
+    /// A schedule.
+    Schedule,
+    /// How far a schedule has got.
+    Progress,
+    /// The mark of schedules that were deleted.
+    Deleted,
 }
 
 impl GuardName {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Term,
         Self::Horizon,
         Self::Lane,
@@ -58,6 +64,9 @@ impl GuardName {
         Self::Edited,
         Self::Want,
         Self::Hold,
+        Self::Schedule,
+        Self::Progress,
+        Self::Deleted,
     ];
 
     /// As it is sent, logged and documented.
@@ -79,6 +88,9 @@ impl GuardName {
             Self::Edited => "edited",
             Self::Want => "want",
             Self::Hold => "hold",
+            Self::Schedule => "schedule",
+            Self::Progress => "progress",
+            Self::Deleted => "deleted",
         }
     }
 

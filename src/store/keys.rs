@@ -86,6 +86,8 @@ pub enum Live {
     Queue(Name),
     /// The mark of every edit of a limit or of a queue's rules.
     Rules,
+    /// When a schedule is to be looked at next.
+    Tick(u64, Name),
     /// Somebody outside waits for a lock or for permits.
     Want(Gate, u128),
     /// Somebody outside holds a lock or permits.
@@ -322,6 +324,61 @@ impl Keys {
         format!("{}live/rules", self.root)
     }
 
+    /// `live/tick/<ms>/<name>` = empty: when this schedule is to be looked at next. Whatever writes its progress writes it, one at a
+    /// time; fire moves it, pause and delete take it away. `/tenure/default/live/tick/1763740800000/nightly`
+    pub fn tick(&self, ms: u64, schedule: &Name) -> String {
+        format!("{}{ms:013}/{schedule}", self.tick_prefix())
+    }
+
+    /// Where all of those are, the earliest first.
+    pub fn tick_prefix(&self) -> String {
+        format!("{}live/tick/", self.root)
+    }
+
+    /// `sched/<name>` = [`crate::task::Schedule`]. Declared, edited and deleted by an admin. Its create revision tells it from others of
+    /// its name before and after it. `/tenure/default/sched/nightly`
+    pub fn schedule(&self, name: &Name) -> String {
+        format!("{}{name}", self.schedule_prefix())
+    }
+
+    /// Where all schedules are, by name.
+    pub fn schedule_prefix(&self) -> String {
+        format!("{}sched/", self.root)
+    }
+
+    /// The name of a `sched/` key.
+    pub fn schedule_of(&self, key: &str) -> Option<Name> {
+        key.strip_prefix(&*self.schedule_prefix())?.parse().ok()
+    }
+
+    /// `schedstate/<name>` = [`crate::task::Progress`]: how far a schedule has got. Declare, edit, fire, trigger and backfill write it;
+    /// delete takes it away. `/tenure/default/schedstate/nightly`
+    pub fn progress(&self, name: &Name) -> String {
+        format!("{}{name}", self.progress_prefix())
+    }
+
+    /// Where the progress of all schedules is, by name.
+    pub fn progress_prefix(&self) -> String {
+        format!("{}schedstate/", self.root)
+    }
+
+    /// `ledger/<name>/<page>` = [`crate::task::Page`]: what became of a schedule's due times. Whatever fills a page writes it, and takes the
+    /// oldest one away beyond a bounded number; delete takes all away. `/tenure/default/ledger/nightly/00000007`
+    pub fn ledger(&self, name: &Name, page: u64) -> String {
+        format!("{}{page:08}", self.ledger_of(name))
+    }
+
+    /// Where the full pages of one schedule's ledger are, the oldest first.
+    pub fn ledger_of(&self, name: &Name) -> String {
+        format!("{}ledger/{name}/", self.root)
+    }
+
+    /// `deleted` = empty: the mark of schedules that were deleted, so that no late copy of a declaration brings one back. Delete puts it;
+    /// it never goes.
+    pub fn deleted(&self) -> String {
+        format!("{}deleted", self.root)
+    }
+
     /// `live/want/<gate>/<id>` = [`super::Outside`], leased to who waits. Who waits writes it; grant takes it away.
     /// `/tenure/default/live/want/l.deploy/0192f0c16c007abc8def012345678900`
     pub fn want(&self, gate: &Gate, id: u128) -> String {
@@ -505,6 +562,7 @@ impl Keys {
             ("stop", [node, claim]) => Some(Live::Stop(node.parse().ok()?, claim.parse().ok()?)),
             ("sem", [name]) => Some(Live::Semaphore(name.parse().ok()?)),
             ("queue", [name]) => Some(Live::Queue(name.parse().ok()?)),
+            ("tick", [ms, name]) => Some(Live::Tick(ms.parse().ok()?, name.parse().ok()?)),
             ("want", [gate, id]) => Some(Live::Want(outer_gate(gate)?, outside(id)?)),
             ("hold", [gate, id]) => Some(Live::Hold(outer_gate(gate)?, outside(id)?)),
             (_, _) => None,

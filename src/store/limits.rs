@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tenure_cluster::{Failure, Outcome, Range};
+use tenure_cluster::{Failure, Outcome, Range, Txn};
 
 use super::commit::Store;
 use super::locate::{LookError, first};
@@ -30,8 +30,8 @@ pub enum EditError {
         now: i64,
     },
     /// There are as many as a cluster takes.
-    #[error("the cluster has {EDITED_MAX} of them already, as many as it takes")]
-    TooMany,
+    #[error("the cluster has {0} of them already, as many as it takes")]
+    TooMany(usize),
     /// Others edited it again and again.
     #[error("others edit it at the same time, try again")]
     Busy,
@@ -141,7 +141,7 @@ impl Store {
                 });
             }
             if now == 0 && self.is_full(prefix).await? {
-                return Err(EditError::TooMany);
+                return Err(EditError::TooMany(EDITED_MAX));
             }
             let rules = match now {
                 0 => looked(|| self.last_edit()).await?,
@@ -152,17 +152,7 @@ impl Store {
                 rules,
             };
             let txn = txns::edit(self.keys(), key, value.as_ref().map(encode), basis);
-            let mut sent = self.connection().commit(&txn).await;
-            if let Outcome::Unknown(failure) = sent {
-                // What it compares never comes back: repeated as it is, it is done once at most. Refused then, it may have been done before.
-                sent = match self.connection().commit(&txn).await {
-                    Outcome::Refused(_) => Outcome::Unknown(failure),
-                    known @ (Outcome::Committed(_)
-                    | Outcome::Unknown(_)
-                    | Outcome::Unavailable(_)) => known,
-                };
-            }
-            match sent {
+            match self.once(&txn).await {
                 Outcome::Committed(done) => {
                     let version = value.as_ref().map_or(0, |_| done.revision);
                     return Ok(Edited { value, version });
@@ -173,6 +163,22 @@ impl Store {
             }
         }
         Err(EditError::Busy)
+    }
+
+    /// Sends an edit. What it compares never comes back: of unknown outcome, it is repeated as it is, and done once at most. Refused then,
+    /// it may have been done before.
+    pub(super) async fn once(&self, txn: &Txn) -> Outcome {
+        match self.connection().commit(txn).await {
+            Outcome::Unknown(failure) => match self.connection().commit(txn).await {
+                Outcome::Refused(_) => Outcome::Unknown(failure),
+                known @ (Outcome::Committed(_) | Outcome::Unknown(_) | Outcome::Unavailable(_)) => {
+                    known
+                }
+            },
+            known @ (Outcome::Committed(_) | Outcome::Refused(_) | Outcome::Unavailable(_)) => {
+                known
+            }
+        }
     }
 
     /// When anything was last edited; 0 for never.

@@ -170,6 +170,25 @@ impl Store {
         Ok((pack, results, revision))
     }
 
+    /// Several keys at one revision, each where it is there.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub(super) async fn together(
+        &self,
+        keys: impl IntoIterator<Item = String> + Send,
+    ) -> Result<(Vec<Option<KeyValue>>, i64), LookError> {
+        let txn = keys.into_iter().fold(Txn::new(), Txn::get);
+        match self.connection().commit(&txn).await {
+            Sent::Committed(read) => {
+                let found = read.results.into_iter().map(|answer| kvs(answer).pop());
+                Ok((found.collect(), read.revision))
+            }
+            Sent::Refused(_) => unreachable!("a transaction without guards is not refused"),
+            Sent::Unknown(failure) | Sent::Unavailable(failure) => Err(failure.into()),
+        }
+    }
+
     /// Follows the last outcome to where the task is now.
     async fn place(&self, task: &mut Found, claims: &Claims<'_>) -> Result<(), LookError> {
         let pack = task.id.pack();

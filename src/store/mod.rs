@@ -3,6 +3,7 @@
 //! [`Change`] says what happens, [`txns`] says how, [`Store`] sends it. `keys` spells every key.
 
 mod act;
+mod bells;
 mod breakers;
 mod change;
 mod claims;
@@ -23,15 +24,17 @@ mod records;
 mod rulebook;
 mod rules;
 mod scan;
+mod schedules;
 mod standing;
 mod submit;
 pub mod txns;
 
 pub use act::{ActError, Acted};
+pub use bells::Listener;
 pub use breakers::{BREAKERS_TOLD_MAX, BreakerRecord, BreakerState, Reset, ResetError, Resets};
 pub use change::{
-    Act, Assign, Change, Collect, DropLane, Grant, Park, Postpone, Raise, Reclaim, Report, Settled,
-    StopRuns, Submit, Take, Term, Waiting,
+    Act, Assign, Change, Collect, DropLane, Fire, Grant, Park, Postpone, Raise, Reclaim, Report,
+    Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
 pub use force::{RELEASED_MAX, Taking};
@@ -43,7 +46,7 @@ pub use leaders::{Candidacy, DismissError, Leader, TERMS_MAX};
 pub use limits::{Basis, EDITED_MAX, EditError, Edited};
 pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
-pub use news::{Herald, Listener, News, news};
+pub use news::{Herald, News, news};
 pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
@@ -51,7 +54,8 @@ pub use records::{
     Released, Run, Seen, Stop, TermRecord, decode, encode,
 };
 pub use rulebook::{Rulebook, Unfit};
-pub use rules::{Importance, Limit, Paused, QueueRules, Rate};
+pub use rules::{Importance, Limit, QueueRules, Rate};
+pub use schedules::{Declared, FireError, SCHEDULES_MAX, TOGETHER_MAX};
 pub use standing::{First, Firsts, Standing};
 pub use submit::{
     Accepted, Coalescer, IN_FLIGHT_BYTES_MAX, IdemKey, LANES_MAX, NewTask, SUBMIT_BYTES_MAX, Space,

@@ -185,6 +185,7 @@ impl Store {
                 | Live::Semaphore(_)
                 | Live::Queue(_)
                 | Live::Rules
+                | Live::Tick(..)
                 | Live::Want(..)
                 | Live::Hold(..),
             )

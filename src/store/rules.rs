@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::task::Paused;
+
 /// How much of a semaphore there is: the value of `live/sem/<name>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
@@ -59,14 +61,4 @@ pub struct Rate {
     pub per_ms: u32,
     /// Tasks at once after a pause, 1 to 1,000,000.
     pub burst: u32,
-}
-
-/// Why a queue is paused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: u64,
-    /// What the one who paused it said.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
 }

@@ -105,10 +105,9 @@ impl Standing {
                 let head: Head = decode(&kv.key, &kv.value)?;
                 let tasks = head.which.len() as u64;
                 *self.claimed.entry(head.routing.queue.clone()).or_default() += tasks;
-                let first = head.which.iter().next().unwrap_or_default();
                 for (gate, weight) in head.routing.gates() {
                     self.hold(gate, tasks * u64::from(weight), || {
-                        let task = head.pack.task(first);
+                        let task = head.pack.task(head.which.iter().next().unwrap_or_default());
                         format!("task {task} on {node}, fence {}", kv.create_revision)
                     });
                 }
@@ -120,6 +119,7 @@ impl Standing {
                 | Live::Due(..)
                 | Live::Stop(..)
                 | Live::Rules
+                | Live::Tick(..)
                 | Live::Want(..),
             )
             | None => {}
@@ -312,7 +312,7 @@ mod tests {
             standing.queue_reason(&name("q")).as_deref(),
             Some("queue `q`: 4 of 4 run")
         );
-        let paused = Some(super::super::Paused {
+        let paused = Some(crate::task::Paused {
             since_ms: 1,
             reason: "moving".to_owned(),
         });
@@ -362,7 +362,7 @@ mod tests {
             "{kept}"
         );
         assert!(kept.ends_with(", who asks for 3"), "{kept}");
-        let paused = Some(super::super::Paused {
+        let paused = Some(crate::task::Paused {
             since_ms: 1,
             reason: String::new(),
         });

@@ -9,15 +9,19 @@ use tenure_cluster::{Guard, Op, Session, Txn};
 
 use super::breakers::{BreakerRecord, Reset};
 use super::change::{
-    Act, Assign, Change, Collect, DropLane, Grant, Park, Postpone, Raise, Reclaim, Report, Settled,
-    StopRuns, Submit, Term, Waiting,
+    Act, Assign, Change, Collect, DropLane, Fire, Grant, Park, Postpone, Raise, Reclaim, Report,
+    Settled, StopRuns, Submit, Term, Waiting,
 };
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::limits::Basis;
-use super::records::{Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Stop, encode};
+use super::records::{
+    Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Seen, Stop, encode,
+};
 use crate::planted::{self, Bug};
-use crate::task::{ClaimId, Gate, Name, Outcome, Pack, PackId, Tally, Which};
+use crate::task::{
+    ClaimId, Gate, Name, Outcome, PAGES_MAX, Pack, PackId, Progress, Schedule, Step, Tally, Which,
+};
 
 /// 512 B: a pack at most this long travels inside its records, so that a node starts its tasks without a read.
 pub const INLINE_BYTES_MAX: usize = 512;
@@ -45,6 +49,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Unmark(mark) => unmark(mark),
         Change::Postpone(mark) => postpone(keys, mark),
         Change::Record(term) => record(keys, term),
+        Change::Fire(due) => fire(keys, due),
     }
 }
 
@@ -642,7 +647,8 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
         | Change::Collect(_)
         | Change::Unmark(_)
         | Change::Postpone(_)
-        | Change::Record(_) => return None,
+        | Change::Record(_)
+        | Change::Fire(_) => return None,
     };
     marks.then(|| keys.gc(now_ms, pack))
 }
@@ -660,6 +666,127 @@ fn record(keys: &Keys, term: &Term) -> Txn {
     term.forget
         .iter()
         .fold(txn, |txn, old| txn.delete(keys.term(*old)))
+}
+
+/// Declares a schedule that is not there. An admin's.
+///
+/// Guards   `schedule`: there is none of this name; `deleted`: none was deleted since, so that a late copy brings none back.
+/// Writes   the schedule; its progress; its tick, where it is due at all; the mark of the lane that its tasks wait in.
+/// Refused  schedule: somebody declared one, or an earlier copy was committed. deleted: some schedule was deleted, look again.
+pub fn declare(
+    keys: &Keys,
+    name: &Name,
+    schedule: &Schedule,
+    progress: &Progress,
+    deleted: i64,
+) -> Txn {
+    let key = keys.schedule(name);
+    let txn = Txn::new()
+        .guard(Guard::absent(GuardName::Schedule.name(), &key))
+        .guard(Guard::modified_at(
+            GuardName::Deleted.name(),
+            keys.deleted(),
+            deleted,
+        ))
+        .put(key, encode(schedule))
+        .put(keys.lane(&Lane::of(&schedule.routing)), Vec::new())
+        .put(keys.progress(name), encode(progress));
+    ticked(keys, txn, name, None, progress.tick_ms)
+}
+
+/// Edits, pauses or resumes a schedule. An admin's.
+///
+/// Guards   `schedule`: as it was seen; `progress`: as it was seen, so that no due time is fired by the old one after this.
+/// Writes   the schedule; its progress; its tick moved; the pages of its ledger that are full by that, the oldest gone; the mark of the
+///          lane that its tasks wait in.
+/// Refused  schedule: somebody edited or deleted it, or an earlier copy was committed. progress: it was fired, look again.
+pub fn amend(
+    keys: &Keys,
+    name: &Name,
+    schedule: (&Schedule, i64),
+    from: &Seen<Progress>,
+    step: &Step,
+) -> Txn {
+    let (schedule, modified) = schedule;
+    let txn = unmoved(keys, name, modified, from)
+        .put(keys.schedule(name), encode(schedule))
+        .put(keys.lane(&Lane::of(&schedule.routing)), Vec::new());
+    advanced(keys, txn, name, from, step)
+}
+
+/// Deletes a schedule; its tasks stay. An admin's.
+///
+/// Guards   `schedule`: as it was seen; `progress`: as it was seen.
+/// Writes   the schedule, its progress, its tick and its ledger gone; the mark of deleted ones.
+/// Refused  as amend.
+pub fn withdraw(keys: &Keys, name: &Name, modified: i64, from: &Seen<Progress>) -> Txn {
+    let txn = unmoved(keys, name, modified, from)
+        .delete(keys.schedule(name))
+        .delete(keys.progress(name))
+        .delete_prefix(keys.ledger_of(name))
+        .put(keys.deleted(), Vec::new());
+    ticked(keys, txn, name, from.value.tick_ms, None)
+}
+
+/// Fires due times of a schedule, or says why not, each once: whoever decides about one decides from the progress that says it is open.
+/// The leader's, where their time has come; anyone's, where a user wants a task now or those of some time.
+///
+/// Guards   `schedule`: as it was seen, so that none is fired by what was edited; `progress`: as it was seen. For each task, nested:
+///          `pack`: there is none of this id.
+/// Writes   the progress; the tick moved; the pages of the ledger that are full by that, the oldest gone. For each task its pack and
+///          its ready record.
+/// Refused  schedule: it was edited or deleted, look again. progress: it was fired, or an earlier copy was committed. pack: that
+///          task alone is not made: it is there.
+fn fire(keys: &Keys, due: &Fire) -> Txn {
+    let Fire {
+        schedule: name,
+        modified,
+        from,
+        step,
+    } = due;
+    let txn = advanced(keys, unmoved(keys, name, *modified, from), name, from, step);
+    step.fires.iter().fold(txn, |txn, (id, pack)| {
+        let new = Guard::absent(GuardName::Pack.name(), keys.pack(*id));
+        let task = Txn::new().guard(new).or_get(keys.pack(*id));
+        let made = accepted(keys, *id, pack, true);
+        txn.nest(made.into_iter().fold(task, Txn::op))
+    })
+}
+
+/// Nothing was done to the schedule since it was seen.
+fn unmoved(keys: &Keys, name: &Name, modified: i64, from: &Seen<Progress>) -> Txn {
+    let (of, key) = (GuardName::Schedule.name(), keys.schedule(name));
+    let txn = Txn::new().guard(Guard::modified_at(of, key, modified));
+    if planted::is(Bug::FireWithoutProgress) {
+        return txn;
+    }
+    let (of, key) = (GuardName::Progress.name(), keys.progress(name));
+    txn.guard(Guard::modified_at(of, key, from.modified))
+}
+
+/// What a step writes beside its tasks.
+fn advanced(keys: &Keys, txn: Txn, name: &Name, from: &Seen<Progress>, step: &Step) -> Txn {
+    let txn = txn.put(keys.progress(name), encode(&step.progress));
+    let txn = step.pages.iter().fold(txn, |txn, (number, page)| {
+        let txn = txn.put(keys.ledger(name, *number), encode(page));
+        match number.checked_sub(PAGES_MAX) {
+            Some(oldest) => txn.delete(keys.ledger(name, oldest)),
+            None => txn,
+        }
+    });
+    ticked(keys, txn, name, from.value.tick_ms, step.progress.tick_ms)
+}
+
+/// Moves a tick; one that stays is not written anew.
+fn ticked(keys: &Keys, txn: Txn, name: &Name, from: Option<u64>, to: Option<u64>) -> Txn {
+    if from == to {
+        return txn;
+    }
+    let gone = from
+        .iter()
+        .fold(txn, |txn, ms| txn.delete(keys.tick(*ms, name)));
+    to.iter()
+        .fold(gone, |txn, ms| txn.put(keys.tick(*ms, name), Vec::new()))
 }
 
 /// Ends a term from any node: what `POST /v1/leader/resign` sends.

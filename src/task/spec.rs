@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::name::Name;
 use super::needs::{Gate, Needs};
 use super::retry::Backoff;
+use super::schedule::Fired;
 use super::which::Which;
 
 /// JSON as the user wrote it: never re-encoded, so big integers and key order survive.
@@ -130,6 +131,9 @@ pub struct Pack {
     /// Idempotency keys that go when the pack goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idem: Vec<String>,
+    /// What made it; none where a user did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fired: Option<Fired>,
 }
 
 impl Pack {

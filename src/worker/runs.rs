@@ -242,6 +242,7 @@ fn told(held: &Held, pack: &Pack, index: u8, cancel: CancellationToken) -> Optio
         fence: held.run.created,
         queue: pack.routing.queue.shared(),
         kind: pack.routing.kind.shared(),
+        fired: pack.fired.clone(),
         payload: Arc::clone(&spec.payload),
         timeout: pack.policy.timeout_ms.map(Duration::from_millis),
         cancel,

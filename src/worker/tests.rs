@@ -110,6 +110,7 @@ fn pack() -> Pack {
         run_at_ms: None,
         tasks: BTreeMap::from([(0, spec.clone()), (1, spec)]),
         idem: Vec::new(),
+        fired: None,
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::process::{Process, free_port, run};
 
 /// A server with an etcd of its own; its address.
-async fn server(home: &Path) -> (Process, String) {
+pub(crate) async fn server(home: &Path) -> (Process, String) {
     let listen = format!("127.0.0.1:{}", free_port());
     let words = [
         &["server", "--embedded=memory", "--listen", &listen][..],

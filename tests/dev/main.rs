@@ -7,6 +7,7 @@
 
 mod crash;
 mod embedded;
+mod files;
 mod holds;
 mod process;
 mod trying;

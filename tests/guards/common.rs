@@ -401,6 +401,7 @@ pub(crate) fn pack(tasks: usize, run_at_ms: Option<u64>) -> Pack {
             .map(|i| (i, spec.clone()))
             .collect(),
         idem: Vec::new(),
+        fired: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod outside;
 mod page;
 mod races;
 mod retention;
+mod schedules;
 mod submits;
 mod terms;
 mod unknown;

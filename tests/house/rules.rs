@@ -118,11 +118,21 @@ pub(crate) fn cycles(table: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// The rooms under a cluster's prefix; the later ones are ordinary words of paths and count only where a key would begin.
-const SURE: [&str; 8] = [
-    "live", "pack", "ready", "result", "idem", "gc", "elect", "lane",
+const SURE: [&str; 11] = [
+    "live",
+    "pack",
+    "ready",
+    "result",
+    "idem",
+    "gc",
+    "elect",
+    "lane",
+    "sched",
+    "schedstate",
+    "ledger",
 ];
-const LIKELY: [&str; 8] = [
-    "due", "dead", "run", "stop", "node", "term", "breaker", "reset",
+const LIKELY: [&str; 9] = [
+    "due", "dead", "run", "stop", "node", "term", "breaker", "reset", "tick",
 ];
 
 /// String literals that spell keys outside of the one file of keys.

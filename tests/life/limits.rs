@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tenure::store::{Live, NewTask, Paused, Place, QueueRules, Rate, Run, decode};
-use tenure::task::{Gate, Needs, Permit, State, TaskId};
+use tenure::store::{Live, NewTask, Place, QueueRules, Rate, Run, decode};
+use tenure::task::{Gate, Needs, Paused, Permit, State, TaskId};
 use tenure_cluster::{Event, EventKind, Range};
 
 use super::common::{Cluster, name, now_ms, task, with_priority};

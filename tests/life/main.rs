@@ -12,6 +12,7 @@ mod limits;
 mod order;
 mod recorder;
 mod runs;
+mod schedules;
 mod slots;
 mod submits;
 mod tasks;

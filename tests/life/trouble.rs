@@ -177,6 +177,7 @@ async fn backlog(cluster: &Cluster, tasks: Vec<NewTask>) -> Vec<TaskId> {
             run_at_ms: task.run_at_ms,
             tasks: [(0, task.spec)].into(),
             idem: Vec::new(),
+            fired: None,
         };
         ids.push(id.task(0));
         changes.push(Change::Submit(Submit {

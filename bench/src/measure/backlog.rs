@@ -61,7 +61,7 @@ impl Waiting {
 
 /// One take-over, in milliseconds after the leader was asked to resign.
 #[derive(Clone, Copy, Debug)]
-struct TakeOver {
+pub(super) struct TakeOver {
     /// Another term was there to read.
     led: f64,
     /// A task submitted after that request began, in a queue of its own.
@@ -102,11 +102,7 @@ async fn with_waiting(
     }
     tokio::time::sleep(SETTLE).await;
     let loaded = leader_memory(cluster).await?;
-    let mut take_overs = Vec::new();
-    for _ in 0..TAKE_OVERS {
-        take_overs.push(take_over(cluster).await?);
-        tokio::time::sleep(SETTLE).await;
-    }
+    let take_overs = take_overs(cluster).await?;
     let led = leader_memory(cluster).await?;
     cluster.restart_nodes().await?;
     tokio::time::sleep(SETTLE).await;
@@ -138,6 +134,22 @@ async fn with_waiting(
     ])
 }
 
+/// Some in a row.
+pub(super) async fn take_overs(cluster: &Cluster) -> anyhow::Result<Vec<TakeOver>> {
+    let mut seen = Vec::new();
+    for _ in 0..TAKE_OVERS {
+        seen.push(take_over(cluster).await?);
+        tokio::time::sleep(SETTLE).await;
+    }
+    Ok(seen)
+}
+
+impl TakeOver {
+    pub(super) fn started(&self) -> f64 {
+        self.started
+    }
+}
+
 pub(super) fn memory_figure(with: &str, seen: &[(&'static str, Memory)]) -> Figure {
     let words: Vec<String> = seen
         .iter()
@@ -155,7 +167,11 @@ pub(super) fn memory_figure(with: &str, seen: &[(&'static str, Memory)]) -> Figu
     }
 }
 
-fn time_figure(what: &str, take_overs: &[TakeOver], part: fn(&TakeOver) -> f64) -> Figure {
+pub(super) fn time_figure(
+    what: &str,
+    take_overs: &[TakeOver],
+    part: fn(&TakeOver) -> f64,
+) -> Figure {
     let values: Vec<f64> = take_overs.iter().map(part).collect();
     let (median, longest) = (percentile(&values, 50), percentile(&values, 100));
     Figure {

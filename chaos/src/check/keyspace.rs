@@ -1,8 +1,10 @@
 //! The cluster's keys and values, read from bytes by a reader of this crate's own: a mistake in the product's codec cannot
 //! hide itself here. It reads only what is judged, and says what it cannot read.
 
+mod schedules;
 mod values;
 
+pub use schedules::{By, Fired, Line, Misfire, Overlap, Page, Progress, Schedule, Skipped, When};
 pub use values::{
     Elect, Held, Idem, Needs, Next, Node, Outcome, Outside, Pack, Queue, Rate, Routing, Said,
     Semaphore, Stop, Tally, Term, Value, Waiting, value,
@@ -88,7 +90,25 @@ pub enum Key {
     Horizon,
     /// The history of one term.
     Term(i64),
-    /// Lanes' marks, nodes' clocks and breakers, and the pulse: nothing is judged by them.
+    /// A schedule, as it is declared.
+    Schedule(String),
+    /// How far a schedule has got.
+    Progress(String),
+    /// A full page of a schedule's ledger.
+    Page {
+        /// The schedule.
+        schedule: String,
+        /// Its number.
+        number: u64,
+    },
+    /// When a schedule is to be looked at.
+    Tick {
+        /// The time, in milliseconds since 1970.
+        ms: u64,
+        /// The schedule.
+        schedule: String,
+    },
+    /// Lanes' marks, nodes' clocks and breakers, the pulse, and the mark of deleted schedules: nothing is judged by them.
     Plain,
     /// Under the cluster's root and none of these.
     Unknown,
@@ -168,7 +188,7 @@ pub fn key(root: &str, key: &str) -> Option<Key> {
 fn within(rest: &str) -> Option<Key> {
     match rest {
         "horizon" => return Some(Key::Horizon),
-        "pulse" => return Some(Key::Plain),
+        "pulse" | "deleted" => return Some(Key::Plain),
         _ => {}
     }
     let (room, rest) = rest.split_once('/')?;
@@ -181,6 +201,15 @@ fn within(rest: &str) -> Option<Key> {
         "idem" => Key::Idem(rest.to_owned()),
         "clock" | "breaker" | "reset" => Key::Plain,
         "term" => Key::Term(rest.parse().ok()?),
+        "sched" => Key::Schedule(rest.to_owned()),
+        "schedstate" => Key::Progress(rest.to_owned()),
+        "ledger" => {
+            let (schedule, number) = rest.split_once('/')?;
+            Key::Page {
+                schedule: schedule.to_owned(),
+                number: number.parse().ok()?,
+            }
+        }
         "gc" => Key::Mark(rest.split_once('/')?.1.parse().ok()?),
         "dead" => Key::Dead(name(rest.split_once('/')?.1)?),
         "result" => {
@@ -209,6 +238,10 @@ fn live(rest: &str) -> Option<Key> {
         ["sem", name] => Key::Semaphore(name.to_owned()),
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
+        ["tick", ms, schedule] => Key::Tick {
+            ms: ms.parse().ok()?,
+            schedule: schedule.to_owned(),
+        },
         ["want", gate, id] => Key::Want {
             gate: outside(gate)?,
             id: id.to_owned(),

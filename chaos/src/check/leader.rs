@@ -97,6 +97,12 @@ fn act(facts: &Facts<'_>, step: &Step, change: &Change) -> Option<Act> {
             let parked = step.changes.iter().any(same);
             parked.then(|| act("a move to another lane", Vec::new()))
         }
+        (Key::Progress(name), Some(Value::Progress(from)), Some(Value::Progress(to))) => {
+            // An edit may decide about due times too, and is an admin's.
+            let edited = |other: &Change| other.key == Key::Schedule(name.clone());
+            let fired = to.done > from.done && !step.changes.iter().any(edited);
+            fired.then(|| act("a fire", Vec::new()))
+        }
         (Key::Pack(_), Some(_), None) => Some(act("a collection", Vec::new())),
         (Key::Mark(_), Some(_), None) => Some(act("a mark taken away", Vec::new())),
         (Key::Horizon, Some(_), _) => Some(act("a raise of the horizon", Vec::new())),

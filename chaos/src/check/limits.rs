@@ -25,6 +25,8 @@ pub struct Limits {
     pub ahead_ms: u64,
     /// How much later a claim may be seen than it was decided: a queue's rate gives so much more. 1,000: a slow commit.
     pub rate_ms: u64,
+    /// From the time at which a schedule is to be fired to its line. 10,000: one that could not be read is left alone for 5 s.
+    pub fire_ms: u64,
     /// How many node deaths a task survives. 3.
     pub death_budget: u32,
     /// How long a run may go on beside its successor; none where that is only measured.
@@ -44,6 +46,7 @@ impl Default for Limits {
             skew_ms: 1_000,
             ahead_ms: 1_000,
             rate_ms: 1_000,
+            fire_ms: 10_000,
             death_budget: 3,
             zombie_ms: None,
         }

@@ -39,6 +39,7 @@ mod queues;
 mod rates;
 mod reclaim;
 mod runs;
+mod schedules;
 mod stale;
 mod tasks;
 mod terminal;
@@ -106,6 +107,7 @@ fn one(property: Property, facts: &Facts<'_>) -> Verdict {
         Property::OutsideHolds => outside::check(facts),
         Property::QueueLimits => queues::check(facts),
         Property::RateLimits => rates::check(facts),
+        Property::SchedulesFireOnce => schedules::check(facts),
         Property::Heals => heals::check(facts),
         Property::Bounded => bounded::check(facts),
     }

@@ -49,6 +49,8 @@ pub enum Property {
     QueueLimits,
     /// No more tasks of a queue are claimed than its rate and burst give.
     RateLimits,
+    /// Each due time of a schedule is fired once, or on record as skipped for a reason that is true.
+    SchedulesFireOnce,
     /// When faults stop, work drains and one leads.
     Heals,
     /// What has ended is collected after its retention, and nothing earlier.
@@ -101,7 +103,7 @@ pub struct Violation {
 
 impl Property {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::AcceptedNeverLost,
         Self::OneTerminalState,
         Self::OneActingLeader,
@@ -119,6 +121,7 @@ impl Property {
         Self::OutsideHolds,
         Self::QueueLimits,
         Self::RateLimits,
+        Self::SchedulesFireOnce,
         Self::Heals,
         Self::Bounded,
     ];
@@ -143,6 +146,7 @@ impl Property {
             Self::OutsideHolds => "outside-holds",
             Self::QueueLimits => "queue-limits",
             Self::RateLimits => "rate-limits",
+            Self::SchedulesFireOnce => "schedules-fire-once",
             Self::Heals => "heals",
             Self::Bounded => "bounded",
         }

@@ -6,7 +6,8 @@ use tracing::error;
 use super::ApiError;
 use crate::api::wire::FieldError;
 use crate::store::{
-    ActError, DismissError, EditError, LookError, ResetError, SUBMIT_BYTES_MAX, SubmitError,
+    ActError, DismissError, EditError, FireError, LookError, ResetError, SUBMIT_BYTES_MAX,
+    SubmitError,
 };
 
 impl From<SubmitError> for ApiError {
@@ -85,11 +86,24 @@ impl From<EditError> for ApiError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Changed { expected, now } => Self::Changed { expected, now },
-            EditError::TooMany => Self::TooMany,
+            EditError::TooMany(max) => Self::TooMany(max),
             EditError::Busy => Self::Contended,
             EditError::Unknown(failure) => Self::Unknown(failure),
             EditError::Unavailable(failure) => Self::Unavailable(failure),
             EditError::Look(error) => error.into(),
+        }
+    }
+}
+
+impl From<FireError> for ApiError {
+    fn from(error: FireError) -> Self {
+        match error {
+            FireError::NoSchedule(name) => Self::NoSchedule(name),
+            FireError::Overlap { name, open } => Self::Overlap {
+                schedule: name,
+                open,
+            },
+            FireError::Edit(error) => error.into(),
         }
     }
 }

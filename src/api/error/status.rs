@@ -54,8 +54,14 @@ impl ApiError {
                 "History compacted",
             ),
             Self::Changed { .. } => (StatusCode::PRECONDITION_FAILED, "changed", "Changed"),
-            Self::TooMany => (StatusCode::UNPROCESSABLE_ENTITY, "too_many", "Too many"),
+            Self::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many", "Too many"),
             Self::Contended => (StatusCode::CONFLICT, "contended", "Contended"),
+            Self::NoSchedule(_) => (
+                StatusCode::NOT_FOUND,
+                "no_such_schedule",
+                "No such schedule",
+            ),
+            Self::Overlap { .. } => (StatusCode::CONFLICT, "overlap", "Overlap"),
             Self::KeyReused(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",

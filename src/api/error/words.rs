@@ -7,7 +7,7 @@ use super::FAULTS_MAX;
 use crate::api::level::{Cause, Level};
 use crate::api::wire::FieldError;
 use crate::config::Role;
-use crate::task::Name;
+use crate::task::{Name, TaskId};
 
 /// 32 ids are told: about as many as are granted in one transaction.
 const IDS_TOLD_MAX: usize = 32;
@@ -66,6 +66,14 @@ pub(super) fn full(room: &Room) -> String {
         "new work is refused until ended tasks are collected or the quota is raised"
     };
     format!("etcd has {in_use} bytes of its quota of {quota} in use; {until}")
+}
+
+pub(super) fn overlap(schedule: &Name, open: &[TaskId]) -> String {
+    let open: Vec<String> = open.iter().map(ToString::to_string).collect();
+    format!(
+        "schedule `{schedule}` has tasks that have not ended, and its rule of overlap forbids another: {}",
+        open.join(", ")
+    )
 }
 
 /// A role's name.

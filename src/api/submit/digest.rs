@@ -1,17 +1,10 @@
-//! What an idempotency key stands for: SHA-256 of a request in one canonical form, in which neither the order of keys nor blanks
-//! matter, but every digit of a number does.
+//! What an idempotency key stands for: SHA-256 of a request in its canonical form.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::api::wire::{BatchRequest, SubmitRequest};
-
-/// 128 levels of JSON are put in order, as deep as `serde_json` reads; what is deeper counts as it is written.
-const DEPTH_MAX: usize = 128;
+use crate::api::wire::{self, BatchRequest, SubmitRequest};
 
 /// Of one task, without its key.
 pub(super) fn of_one(asked: &SubmitRequest) -> String {
@@ -26,53 +19,7 @@ pub(super) fn of_batch(asked: &BatchRequest) -> String {
 
 fn canonical(asked: &SubmitRequest) -> String {
     let text = serde_json::value::to_raw_value(asked).expect("a request encodes");
-    let mut out = String::with_capacity(text.get().len());
-    put(&text, DEPTH_MAX, &mut out);
-    out
-}
-
-fn put(json: &RawValue, depth: usize, out: &mut String) {
-    let text = json.get();
-    let done = match text.as_bytes().first() {
-        Some(b'{') if depth > 0 => object(text, depth, out),
-        Some(b'[') if depth > 0 => array(text, depth, out),
-        Some(b'"') => string(text, out),
-        Some(_) | None => None,
-    };
-    if done.is_none() {
-        out.push_str(text);
-    }
-}
-
-fn object(text: &str, depth: usize, out: &mut String) -> Option<()> {
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text).ok()?;
-    out.push('{');
-    for (key, value) in fields {
-        out.push_str(&serde_json::to_string(&key).expect("a string encodes"));
-        out.push(':');
-        put(value, depth - 1, out);
-        out.push(',');
-    }
-    out.push('}');
-    Some(())
-}
-
-fn array(text: &str, depth: usize, out: &mut String) -> Option<()> {
-    let values: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    out.push('[');
-    for value in values {
-        put(value, depth - 1, out);
-        out.push(',');
-    }
-    out.push(']');
-    Some(())
-}
-
-/// However its characters were escaped.
-fn string(text: &str, out: &mut String) -> Option<()> {
-    let plain: String = serde_json::from_str(text).ok()?;
-    out.push_str(&serde_json::to_string(&plain).expect("a string encodes"));
-    Some(())
+    wire::canonical(&text)
 }
 
 fn hexadecimal(text: &str) -> String {

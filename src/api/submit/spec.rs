@@ -42,7 +42,7 @@ pub(super) fn new_tasks(
 }
 
 /// What only a server can say: it has a clock, and knows the kinds.
-fn late(asked: &SubmitRequest, now_ms: u64) -> Vec<FieldError> {
+pub(in crate::api) fn late(asked: &SubmitRequest, now_ms: u64) -> Vec<FieldError> {
     let mut faults = Vec::new();
     let at = asked.run_at().map(jiff::Timestamp::as_millisecond);
     let last = i64::try_from(now_ms)
@@ -75,7 +75,7 @@ fn payload_fault(wrong: &PayloadError) -> FieldError {
 }
 
 /// Of a request that was checked.
-fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
+pub(in crate::api) fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
     let run_at_ms = starts(&asked, now_ms);
     let metadata = (!asked.metadata.is_empty()).then(|| {
         let text = serde_json::value::to_raw_value(&asked.metadata).expect("a JSON object encodes");
@@ -123,6 +123,54 @@ fn needs(asked: &SubmitRequest) -> Option<Arc<Needs>> {
         prefer: asked.node_labels.prefer.clone(),
     };
     (!needs.is_empty()).then(|| Arc::new(needs))
+}
+
+/// The request that a task was made of, but for when it may start.
+pub(in crate::api) fn asked(routing: &Routing, policy: &Policy, spec: &Spec) -> SubmitRequest {
+    let needs = routing.needs.as_deref().cloned().unwrap_or_default();
+    let metadata = spec.metadata.as_ref();
+    let task::Backoff {
+        initial_ms,
+        factor,
+        max_ms,
+        jitter,
+    } = policy.backoff;
+    SubmitRequest {
+        queue: routing.queue.to_string(),
+        kind: routing.kind.to_string(),
+        payload: spec.payload.clone().into(),
+        priority: i64::from(routing.priority.level()),
+        run_at: None,
+        delay_ms: None,
+        max_attempts: i64::from(policy.max_attempts),
+        backoff: Backoff {
+            initial_ms: initial_ms.cast_signed(),
+            factor,
+            max_ms: max_ms.cast_signed(),
+            jitter,
+        },
+        timeout_ms: policy.timeout_ms.map(u64::cast_signed),
+        labels: spec.labels.clone(),
+        metadata: metadata
+            .and_then(|json| serde_json::from_str(json.get()).ok())
+            .unwrap_or_default(),
+        idempotency_key: None,
+        permits: needs.permits.iter().map(permit).collect(),
+        locks: needs.locks.iter().map(ToString::to_string).collect(),
+        concurrency_key: needs.key.map(|key| key.to_string()),
+        node_labels: wire::NodeLabels {
+            require: needs.require,
+            prefer: needs.prefer,
+        },
+    }
+}
+
+/// A part of a semaphore as it is told.
+pub(in crate::api) fn permit(permit: &Permit) -> wire::Permit {
+    wire::Permit {
+        semaphore: permit.semaphore.to_string(),
+        weight: i64::from(permit.weight),
+    }
 }
 
 /// When it may start; none where that is at once.

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::cluster::time;
+use crate::api::submit::spec::permit;
 use crate::api::why::Surroundings;
 use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
 use crate::store::{self, Found, Held, Place};
-use crate::task::{Outcome, Output, Permit, State, Tally};
+use crate::task::{Outcome, Output, State, Tally};
 
 /// The word of the wire.
 pub(in crate::api) fn state(state: State) -> TaskState {
@@ -51,14 +52,9 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
         timeout_ms: pack.policy.timeout_ms,
         attempts: attempts(found),
         waiting_for: waiting_for(found, around),
+        schedule: pack.fired.as_ref().map(|fired| fired.schedule.to_string()),
+        due_at: pack.fired.as_ref().map(|fired| time(fired.due_ms)),
         revision: found.revision,
-    }
-}
-
-fn permit(permit: &Permit) -> wire::Permit {
-    wire::Permit {
-        semaphore: permit.semaphore.to_string(),
-        weight: i64::from(permit.weight),
     }
 }
 
@@ -252,6 +248,7 @@ mod tests {
             run_at_ms: None,
             tasks: std::collections::BTreeMap::new(),
             idem: Vec::new(),
+            fired: None,
         };
         Found {
             id: PackId::floor(1).task(0),

@@ -255,16 +255,16 @@ async fn what_its_owner_never_heard_of_does_not_stand(backend: Backend) {
     let path = format!("{LOCK}/holds");
     for id in [None, Some(Uuid::now_v7())] {
         let asked = json!({"id": id, "holder": "me", "wait_ms": 300});
+        // Only once it waits: taken before the request was read back, nobody could be told of it, and its lease is given back.
         let taking = async {
-            loop {
-                if let Some(kv) = want(&stage).await {
-                    stage
-                        .write(&tenure_cluster::Txn::new().delete(&kv.key))
-                        .await;
-                    return kv.lease;
-                }
+            while stage.door.grants.waiters() == 0 {
                 tokio::task::yield_now().await;
             }
+            let kv = want(&stage).await.unwrap();
+            stage
+                .write(&tenure_cluster::Txn::new().delete(&kv.key))
+                .await;
+            kv.lease
         };
 
         let (heard, lease) = tokio::join!(stage.post(&path, &asked), taking);

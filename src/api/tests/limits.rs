@@ -17,6 +17,7 @@ on_each_backend!(
     a_queue_is_listed_with_its_rules_also_where_it_has_no_work,
     a_pending_task_says_exactly_what_it_waits_for,
     a_submit_that_could_never_run_or_has_no_room_is_refused,
+    a_schedule_that_asks_for_more_than_there_is_is_refused_by_the_limit_that_is_set_now,
 );
 
 async fn a_semaphore_is_set_edited_by_version_and_taken_away(backend: Backend) {
@@ -332,6 +333,39 @@ async fn a_submit_that_could_never_run_or_has_no_room_is_refused(backend: Backen
             .status,
         StatusCode::CREATED
     );
+    closing.cancel();
+    while driver.join_next().await.is_some() {}
+}
+
+async fn a_schedule_that_asks_for_more_than_there_is_is_refused_by_the_limit_that_is_set_now(
+    backend: Backend,
+) {
+    let stage = open(backend).await;
+    let set = async |limit: u32| {
+        let limit = json!({"limit": limit});
+        stage.put("/v1/semaphores/db", &[], &limit).await
+    };
+    set(3).await;
+    let closing = CancellationToken::new();
+    let rulebook = stage.door.rulebook.clone();
+    let mut driver = JoinSet::new();
+    driver.spawn(rulebook.keep(stage.store.clone(), closing.clone()));
+    let wide = json!({"kind": "noop", "permits": [{"semaphore": "db", "weight": 4}]});
+    let path = "/v1/schedules/wide";
+    let asked = json!({"every_ms": 60_000, "task": wide});
+    let refused = loop {
+        let heard = stage.put(path, &[], &asked).await;
+        if heard.status != StatusCode::OK {
+            break heard;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(refused.pointers(), ["/task/permits/0/weight"]);
+
+    set(4).await;
+
+    let taken = stage.put(path, &[], &asked).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
     closing.cancel();
     while driver.join_next().await.is_some() {}
 }

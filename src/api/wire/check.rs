@@ -123,15 +123,16 @@ pub fn idempotency_key(key: &str) -> Option<String> {
     (!good).then(|| format!("has {} bytes; {rule}", key.len()))
 }
 
+/// Faults that were found so far.
 #[derive(Default)]
-struct Faults(Vec<FieldError>);
+pub(super) struct Faults(pub(super) Vec<FieldError>);
 
 impl Faults {
-    fn add(&mut self, field: &str, detail: String) {
+    pub(super) fn add(&mut self, field: &str, detail: String) {
         self.0.push(FieldError::new(field, detail));
     }
 
-    fn range(&mut self, field: &str, value: i64, low: i64, high: i64) {
+    pub(super) fn range(&mut self, field: &str, value: i64, low: i64, high: i64) {
         if !(low..=high).contains(&value) {
             self.add(field, format!("{value} is not in {low} to {high}"));
         }
@@ -226,7 +227,7 @@ impl Faults {
         }
     }
 
-    fn labels(&mut self, labels: &BTreeMap<String, String>) {
+    pub(super) fn labels(&mut self, labels: &BTreeMap<String, String>) {
         self.some_labels("labels", labels, LABELS_MAX);
     }
 

@@ -214,6 +214,9 @@ pub struct HoldingRow {
     pub name: String,
     /// How much of it may be held; null for a semaphore that is not declared: nothing of it is given.
     pub limit: Option<u32>,
+    /// The version of that limit, for `If-Match`; 0 where there is none.
+    #[serde(default)]
+    pub version: i64,
     /// How much is held.
     pub held: u64,
     /// How many hold it, tasks and others.

@@ -80,7 +80,7 @@ fn or_whole(field: &str, faults: Vec<FieldError>, error: &serde_json::Error) -> 
     vec![whole]
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

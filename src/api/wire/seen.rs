@@ -59,6 +59,12 @@ pub struct Task {
     /// Why it does not run yet, in words, e.g. "no live node runs kind `x`".
     #[serde(default)]
     pub waiting_for: Option<String>,
+    /// The schedule that made it; left out where a user did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// The due time of that schedule that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Time>,
     /// The revision of etcd at which this is true.
     pub revision: i64,
 }

@@ -94,7 +94,7 @@ async fn all_dead(client: &Client, filter: &Filter) -> Result<Vec<Uuid>, Failure
 }
 
 /// Asks a person; a script has to say `--yes`.
-fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
+pub(in crate::cli) fn confirm(global: &Global, what: &str) -> Result<(), Failure> {
     if global.yes {
         return Ok(());
     }

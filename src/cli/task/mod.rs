@@ -14,6 +14,9 @@ mod lines;
 mod submit;
 mod view;
 
+pub(super) use act::confirm;
+pub(super) use submit::{Template, listed, millis, pairs};
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Submit one task, or many with --file; prints their ids

@@ -18,7 +18,7 @@ pub(in crate::cli) struct Submit {
     task: Spec,
     /// Many tasks: a file with one JSON object a line, as `POST /v1/tasks` takes it; - for stdin.
     /// The whole file is checked before the first task is sent
-    #[arg(short, long, value_name = "FILE", conflicts_with = "task")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["template", "labels", "run_at", "delay", "idempotency_key"])]
     file: Option<String>,
     /// Names the submit of --file, so that running it again submits nothing twice
     #[arg(long, value_name = "WORD")]
@@ -33,8 +33,27 @@ pub(in crate::cli) struct Run {
 
 /// One task.
 #[derive(Debug, clap::Args)]
-#[group(id = "task", multiple = true)]
 struct Spec {
+    #[command(flatten)]
+    template: Template,
+    /// Words to find the task by; may be repeated
+    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Not before this instant, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    run_at: Option<String>,
+    /// Not before this time has passed
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    delay: Option<Duration>,
+    /// A second submit with the same key answers the first one's task
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// What is the same for a task that is submitted and for those that a schedule makes.
+#[derive(Debug, clap::Args)]
+#[group(id = "template", multiple = true)]
+pub(in crate::cli) struct Template {
     /// The queue to wait in [default: default]
     #[arg(short, long)]
     queue: Option<String>,
@@ -47,12 +66,6 @@ struct Spec {
     /// 1 to 9, higher sooner [default: 5]
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i64>,
-    /// Not before this instant, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    run_at: Option<String>,
-    /// Not before this time has passed
-    #[arg(long, value_parser = duration, value_name = "DURATION")]
-    delay: Option<Duration>,
     /// Attempts that may fail, 1 to 1000 [default: 5]
     #[arg(long, allow_negative_numbers = true)]
     max_attempts: Option<i64>,
@@ -62,9 +75,6 @@ struct Spec {
     /// How long one attempt may run
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     run_timeout: Option<Duration>,
-    /// Words to find it by; may be repeated
-    #[arg(short, long = "label", value_name = "KEY=VALUE")]
-    labels: Vec<String>,
     /// A part of a semaphore that it holds while it runs, 1 if no weight is given; may be repeated
     #[arg(long = "permit", value_name = "SEMAPHORE[=WEIGHT]")]
     permits: Vec<String>,
@@ -83,9 +93,6 @@ struct Spec {
     /// A JSON object for your own use
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// A second submit with the same key answers the first one's task
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
     /// The program and its arguments, for the kind command
     #[arg(last = true, value_name = "ARGV")]
     argv: Vec<String>,
@@ -146,7 +153,7 @@ async fn send(client: &Client, spec: Spec) -> Result<Answer, Failure> {
 }
 
 /// A line for each fault.
-pub(super) fn listed(faults: &[FieldError]) -> String {
+pub(in crate::cli) fn listed(faults: &[FieldError]) -> String {
     faults
         .iter()
         .map(|fault| format!("\n  {}: {}", fault.field, fault.detail))
@@ -156,23 +163,32 @@ pub(super) fn listed(faults: &[FieldError]) -> String {
 
 impl Spec {
     fn request(self) -> Result<SubmitRequest, Failure> {
+        Ok(SubmitRequest {
+            labels: pairs("--label", &self.labels)?,
+            run_at: self.run_at,
+            delay_ms: self.delay.map(millis),
+            idempotency_key: self.idempotency_key,
+            ..self.template.request()?
+        })
+    }
+}
+
+impl Template {
+    /// The request, but for its labels, its time and its key.
+    pub(in crate::cli) fn request(self) -> Result<SubmitRequest, Failure> {
         let payload = payload(self.payload.as_deref(), &self.argv, self.kind.as_deref())?;
         let kind = self.kind.unwrap_or_else(|| "command".to_owned());
         let mut request = SubmitRequest::new(kind, payload);
         request.queue = self.queue.unwrap_or(request.queue);
         request.priority = self.priority.unwrap_or(request.priority);
         request.max_attempts = self.max_attempts.unwrap_or(request.max_attempts);
-        request.run_at = self.run_at;
-        request.delay_ms = self.delay.map(millis);
         request.timeout_ms = self.run_timeout.map(millis);
-        request.idempotency_key = self.idempotency_key;
         if let Some(text) = self.backoff {
             request.backoff = read("--backoff", &text)?;
         }
         if let Some(text) = self.metadata {
             request.metadata = read::<Map<String, Value>>("--metadata", &text)?;
         }
-        request.labels = pairs("--label", &self.labels)?;
         request.node_labels.require = pairs("--require-label", &self.require)?;
         request.node_labels.prefer = pairs("--prefer-label", &self.prefer)?;
         let permits = self.permits.iter().map(|text| permit(text));
@@ -183,7 +199,11 @@ impl Spec {
     }
 }
 
-fn pairs(flag: &str, words: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+/// `key=value`, several of them, of the flag of this name.
+pub(in crate::cli) fn pairs(
+    flag: &str,
+    words: &[String],
+) -> Result<BTreeMap<String, String>, Failure> {
     let pair = |word: &String| match word.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(Failure::usage(format!("{flag}: `{word}` is not key=value"))),
@@ -239,6 +259,6 @@ fn read<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Fai
 }
 
 /// A duration that does not fit is out of every bound, and so refused by name.
-fn millis(length: Duration) -> i64 {
+pub(in crate::cli) fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }

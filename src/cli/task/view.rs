@@ -227,6 +227,11 @@ fn one(task: &Task) -> String {
             format!("{} ({})", task.created_at, relative(task.created_at, now)),
         ),
         ("run at", run_at.unwrap_or_default()),
+        ("schedule", task.schedule.clone().unwrap_or_default()),
+        (
+            "due at",
+            task.due_at.map(|at| at.to_string()).unwrap_or_default(),
+        ),
         (
             "failures",
             format!("{} of {}", task.failures, task.max_attempts),

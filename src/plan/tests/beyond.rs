@@ -2,7 +2,8 @@
 
 use super::limits_hold::{Leader, locks, permits, semaphore, world};
 use super::world::{World, name};
-use crate::store::{Paused, QueueRules, Rate};
+use crate::store::{QueueRules, Rate};
+use crate::task::Paused;
 use crate::task::{Gate, Needs};
 
 #[test]

@@ -266,7 +266,7 @@ fn a_queue_runs_so_many_at_once_and_so_many_of_one_key() {
 fn a_paused_queue_waits_and_holds_up_no_other() {
     let mut world = world();
     let paused = QueueRules {
-        paused: Some(crate::store::Paused {
+        paused: Some(crate::task::Paused {
             since_ms: 1,
             reason: "maintenance".to_owned(),
         }),

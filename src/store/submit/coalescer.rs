@@ -161,6 +161,7 @@ impl Draft {
                 .map(|(index, waiter)| (*index, waiter.task.spec.clone()))
                 .collect(),
             idem: idem.iter().map(|(key, _)| key.clone()).collect(),
+            fired: None,
         };
         Change::Submit(Submit {
             packs: vec![(self.id, Arc::new(pack))],

@@ -63,7 +63,10 @@ fn refused(lost: &[GuardName], reads: Vec<Answer>, revision: i64) -> Fate {
             | GuardName::Rules
             | GuardName::Edited
             | GuardName::Want
-            | GuardName::Hold => fate = Fate::Failed(SubmitError::Refused(*guard)),
+            | GuardName::Hold
+            | GuardName::Schedule
+            | GuardName::Progress
+            | GuardName::Deleted => fate = Fate::Failed(SubmitError::Refused(*guard)),
         }
     }
     fate

@@ -172,6 +172,16 @@ impl Submitter {
         self.budget.take(bytes)
     }
 
+    /// Marks the lane of what somebody else will file there.
+    ///
+    /// # Errors
+    /// [`SubmitError::Unavailable`], [`SubmitError::TooManyLanes`].
+    pub async fn mark(&self, routing: &Routing) -> Result<(), SubmitError> {
+        let lanes = BTreeSet::from([Lane::of(routing)]);
+        let until = Instant::now() + SUBMIT_DEADLINE;
+        self.lanes.mark(&self.store, lanes, until).await
+    }
+
     /// How much of what this node takes at once is in flight, 0 to 1: of the bytes or of the line, whichever is more.
     #[expect(
         clippy::cast_precision_loss,

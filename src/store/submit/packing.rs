@@ -63,6 +63,7 @@ fn empty(task: &NewTask, now_ms: u64) -> Pack {
         run_at_ms: task.run_at_ms,
         tasks: BTreeMap::new(),
         idem: Vec::new(),
+        fired: None,
     }
 }
 

@@ -137,6 +137,11 @@ impl Command {
             .env("TENURE_ATTEMPT", run.attempt.to_string())
             .env("TENURE_FENCE", run.fence.to_string())
             .env("TENURE_QUEUE", &*run.queue);
+        if let Some(fired) = &run.fired {
+            command
+                .env("TENURE_SCHEDULE", fired.schedule.as_str())
+                .env("TENURE_DUE_AT", fired.due_at());
+        }
         command
     }
 }

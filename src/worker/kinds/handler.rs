@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -59,6 +59,17 @@ impl Context {
     /// The name that the handler was registered under.
     pub fn kind(&self) -> &str {
         &self.run.kind
+    }
+
+    /// The schedule that made the task; none where a user did.
+    pub fn schedule(&self) -> Option<&str> {
+        Some(self.run.fired.as_ref()?.schedule.as_str())
+    }
+
+    /// The due time of that schedule that the task is for: the same however late it runs, so it says which report to write.
+    pub fn due_at(&self) -> Option<SystemTime> {
+        let due_ms = self.run.fired.as_ref()?.due_ms;
+        Some(SystemTime::UNIX_EPOCH + Duration::from_millis(due_ms))
     }
 
     /// The payload, read as `T`.

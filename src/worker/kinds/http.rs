@@ -155,6 +155,11 @@ impl Http {
             .header("tenure-task-id", run.task_id.to_string())
             .header("tenure-attempt", run.attempt)
             .header("tenure-fence", run.fence);
+        if let Some(fired) = &run.fired {
+            request = request
+                .header("tenure-schedule", fired.schedule.as_str())
+                .header("tenure-due-at", fired.due_at());
+        }
         if let Some(body) = &asked.body {
             request = request.body(body.clone());
         }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::task::{Outcome, Output};
+use crate::task::{Fired, Outcome, Output};
 
 /// 1 KiB: the longest error text that is kept of a run, in bytes. It travels in a result beside up
 /// to 255 others.
@@ -32,6 +32,8 @@ pub struct Run {
     pub queue: Arc<str>,
     /// The kind of work.
     pub kind: Arc<str>,
+    /// The schedule that made the task, and the due time it is for; none where a user did.
+    pub fired: Option<Fired>,
     /// What to do, JSON of at most 1 MiB.
     pub payload: Arc<RawValue>,
     /// How long the attempt may take, counted from the start of the run; without one, as long as it

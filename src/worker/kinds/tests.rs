@@ -28,6 +28,7 @@ pub(super) fn run_of(kind: &str, payload: &Value) -> Run {
         fence: 4711,
         queue: "mail".into(),
         kind: kind.into(),
+        fired: None,
         payload: Arc::from(raw(payload)),
         timeout: None,
         cancel: CancellationToken::new(),

@@ -43,6 +43,9 @@ pub(crate) struct Door {
 /// The processes that answer now; the world keeps it up to date.
 pub(crate) type Doors = Arc<Mutex<Vec<Option<Door>>>>;
 
+/// Tasks that clients know of; they share what they know.
+pub(crate) type Known = Arc<Mutex<VecDeque<String>>>;
+
 /// One client.
 pub(crate) struct Client {
     name: String,
@@ -51,7 +54,7 @@ pub(crate) struct Client {
     doors: Doors,
     dice: Dice,
     chronicle: Chronicle,
-    known: Arc<Mutex<VecDeque<String>>>,
+    known: Known,
     scarce: Option<Scarce>,
 }
 
@@ -70,8 +73,8 @@ impl Client {
         dice: &Dice,
         chronicle: &Chronicle,
         scarce: Option<&Scarce>,
+        known: &Known,
     ) -> Vec<Self> {
-        let known = Arc::new(Mutex::new(VecDeque::new()));
         (0..count)
             .map(|index| Self {
                 name: format!("c{index}"),
@@ -80,7 +83,7 @@ impl Client {
                 doors: Arc::clone(doors),
                 dice: dice.split(),
                 chronicle: chronicle.clone(),
-                known: Arc::clone(&known),
+                known: Arc::clone(known),
                 scarce: scarce.map(Scarce::split),
             })
             .collect()
@@ -147,7 +150,7 @@ impl Client {
                     (None, id) => id.map(str::to_owned).into_iter().collect(),
                 }
             });
-            self.remember(&tasks);
+            remember(&self.known, &tasks);
             if key.is_none() || !(unheard || self.dice.in_thousand(100)) {
                 return;
             }
@@ -309,13 +312,6 @@ impl Client {
         }
     }
 
-    fn remember(&self, tasks: &[String]) {
-        let mut known = self.known.lock().expect("nothing panics while it is held");
-        known.extend(tasks.iter().cloned());
-        let beyond = known.len().saturating_sub(REMEMBERED_MAX);
-        known.drain(..beyond);
-    }
-
     /// One of those remembered; as often as not one of the newest, which is likely to run or to wait.
     fn some_task(&self) -> Option<String> {
         let known = self.known.lock().expect("nothing panics while it is held");
@@ -326,6 +322,14 @@ impl Client {
         };
         Some(known[known.len() - 1 - self.dice.below(among)].clone())
     }
+}
+
+/// Lets clients know of these, and forgets the oldest.
+pub(crate) fn remember(known: &Known, tasks: &[String]) {
+    let mut known = known.lock().expect("nothing panics while it is held");
+    known.extend(tasks.iter().cloned());
+    let beyond = known.len().saturating_sub(REMEMBERED_MAX);
+    known.drain(..beyond);
 }
 
 /// A status in words of the history: 504 is the API's own word for "nobody knows".

@@ -19,6 +19,7 @@ mod planted;
 mod recorder;
 mod scarce;
 mod scenario;
+mod scheduled;
 mod weather;
 mod work;
 mod world;

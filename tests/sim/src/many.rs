@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tenure::planted::Bug;
-use tenure_chaos::check::Property;
+use tenure_chaos::check::{Judgement, Property};
 
 use crate::one::{self, Brief};
 
@@ -22,6 +22,20 @@ const FAILURES_MAX: usize = 10;
 
 /// 1,000 seeds in which a property is never exercised tell that nothing exercises it: the run has failed.
 const TELLING_SEEDS: u64 = 1_000;
+
+/// What became of due times of schedules: each has to happen in a run as long as that.
+const OCCURRENCES: [&str; 10] = [
+    "fired",
+    "caught up",
+    "triggered",
+    "backfilled",
+    "skipped: overlap",
+    "skipped: misfire",
+    "skipped: window",
+    "skipped: deadline",
+    "skipped: paused",
+    "skipped: edited",
+];
 
 /// How one seed went.
 pub(crate) enum Ran {
@@ -182,6 +196,7 @@ struct Found {
     real_ms: u64,
     records: u64,
     exercised: BTreeMap<Property, (u64, u64)>,
+    occurrences: BTreeMap<&'static str, u64>,
     failures: Vec<(u64, String)>,
 }
 
@@ -199,6 +214,7 @@ impl Found {
                     *seeds += u64::from(verdict.exercised > 0);
                     *times += verdict.exercised;
                 }
+                self.count(&brief.judgement);
                 if one::failed(&brief.judgement) {
                     self.failures.push((seed, brief.judgement.to_string()));
                 }
@@ -206,13 +222,28 @@ impl Found {
         }
     }
 
-    /// The properties that a run as long as this should have exercised and has not.
+    /// What became of due times, by its word.
+    fn count(&mut self, judgement: &Judgement) {
+        let Some(verdict) = judgement.of(Property::SchedulesFireOnce) else {
+            return;
+        };
+        for word in OCCURRENCES {
+            let times = verdict.measured.get(word).copied().unwrap_or(0);
+            *self.occurrences.entry(word).or_default() += times;
+        }
+    }
+
+    /// What a run as long as this should have exercised and has not.
     fn idle(&self) -> Vec<String> {
         if self.seeds < TELLING_SEEDS {
             return Vec::new();
         }
         let idle = self.exercised.iter().filter(|(_, (_, times))| *times == 0);
-        idle.map(|(property, _)| property.to_string()).collect()
+        let idle = idle.map(|(property, _)| property.to_string());
+        let never = |word: &&str| self.occurrences.get(*word).copied().unwrap_or(0) == 0;
+        let never = OCCURRENCES.into_iter().filter(never);
+        let never = never.map(|word| format!("due times {word}"));
+        idle.chain(never).collect()
     }
 
     fn print(&self, took: Duration) {
@@ -223,6 +254,11 @@ impl Found {
         for (property, (seeds, times)) in &self.exercised {
             println!("{:24} {seeds:>10} {times:>12}", property.to_string());
         }
+        let told = self.occurrences.iter();
+        let told: Vec<String> = told
+            .map(|(word, times)| format!("{word} {times}"))
+            .collect();
+        println!("due times: {}", told.join(", "));
         let speed = self.simulated_ms / self.real_ms.max(1);
         println!(
             "{} seeds in {:.0} s, {} failed; {} s simulated, {speed} times faster than real time on one core, {} records",
@@ -249,7 +285,9 @@ mod tests {
         let (exercised, idle) = (all.next().unwrap(), all.next().unwrap());
         found.exercised.insert(exercised, (1, 1));
         found.exercised.insert(idle, (0, 0));
-        assert_eq!(found.idle(), [idle.to_string()]);
+        found.occurrences = OCCURRENCES.map(|word| (word, 1)).into();
+        found.occurrences.remove("caught up");
+        assert_eq!(found.idle(), [&*idle.to_string(), "due times caught up"]);
         found.seeds -= 1;
         assert!(found.idle().is_empty());
     }

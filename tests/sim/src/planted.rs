@@ -17,7 +17,7 @@ const WITHIN: u64 = 500;
 
 /// The bugs, the first seed that finds each, and one of the properties that are broken there; `planted --find` prints such lines.
 const FOUND_BY: &[(Bug, u64, Property)] = &[
-    (Bug::WriteWithoutTerm, 7, Property::OneActingLeader),
+    (Bug::WriteWithoutTerm, 11, Property::OneActingLeader),
     (Bug::LeadOutOfTurn, 0, Property::OneActingLeader),
     (Bug::AcknowledgedFirst, 0, Property::AcceptedNeverLost),
     (Bug::SubmitUnknownIsDone, 3, Property::AcceptedNeverLost),
@@ -26,12 +26,12 @@ const FOUND_BY: &[(Bug, u64, Property)] = &[
     (Bug::LaneUnread, 0, Property::Heals),
     (Bug::DueUnread, 1, Property::Heals),
     (Bug::WindowForgets, 2, Property::Heals),
-    (Bug::WatchFromNow, 6, Property::Heals),
+    (Bug::WatchFromNow, 114, Property::Heals),
     (Bug::StopsNotLoaded, 32, Property::ReclaimBounded),
     (Bug::LowestFirst, 0, Property::PriorityOrder),
     (Bug::AssignWithoutRecord, 25, Property::AcceptedNeverLost),
-    (Bug::AssignWithoutNode, 111, Property::ReclaimBounded),
-    (Bug::EditNotCompared, 28, Property::SemaphoreLimits),
+    (Bug::AssignWithoutNode, 104, Property::ReclaimBounded),
+    (Bug::EditNotCompared, 219, Property::QueueLimits),
     (Bug::PermitsInFlightForgotten, 0, Property::SemaphoreLimits),
     (Bug::PermitsKept, 0, Property::Heals),
     (Bug::LockShared, 0, Property::LocksExclude),
@@ -56,6 +56,9 @@ const FOUND_BY: &[(Bug, u64, Property)] = &[
     (Bug::CancelUnmarked, 0, Property::Bounded),
     (Bug::ReviveKeepsFailures, 6, Property::AttemptsBounded),
     (Bug::RetentionIgnored, 4, Property::Bounded),
+    (Bug::FireWithoutProgress, 102, Property::SchedulesFireOnce),
+    (Bug::DueForgotten, 0, Property::SchedulesFireOnce),
+    (Bug::FiredEarly, 0, Property::SchedulesFireOnce),
     (Bug::DeadIsEnded, 4, Property::AcceptedNeverLost),
 ];
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tenure::store::{Basis, Keys, Limit, Outside, Paused, QueueRules, Rate, encode, txns};
-use tenure::task::{Gate, Name};
+use tenure::store::{Basis, Keys, Limit, Outside, QueueRules, Rate, encode, txns};
+use tenure::task::{Gate, Name, Paused};
 use tenure_cluster::{Connection, Range, ReadError, Session, SessionOptions, Txn};
 use tokio::time::{Instant, sleep};
 

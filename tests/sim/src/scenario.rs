@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::chronicle::Chronicle;
-use crate::clients::{CLIENTS, Client};
+use crate::clients::{CLIENTS, Client, Known};
 use crate::dice::Dice;
 use crate::faults::{self, Fault, NODES, Planned, Span};
 use crate::scarce::{Operator, Scarce, Somebody};
+use crate::scheduled::{Planner, Scheduled};
 use crate::world::{EPOCH_MS, Settings, World};
 use crate::{recorder, world};
 
@@ -39,7 +40,8 @@ const LONG: Duration = Duration::from_secs(150);
 /// Runs one seed in the runtime of the caller, whose time is paused.
 pub(crate) async fn run(seed: u64) -> History {
     let dice = Dice::new(seed);
-    let settings = settings(&dice);
+    let scheduled = Scheduled::of(seed);
+    let settings = settings(&dice, scheduled.as_ref());
     let planned = faults::plan(&dice, FAULTS);
     let limits = limits(&settings, &planned);
     let chronicle = Chronicle::begin(seed, "/tenure/default/", EPOCH_MS, limits);
@@ -60,8 +62,16 @@ pub(crate) async fn run(seed: u64) -> History {
     ));
     let began = Instant::now();
     let mut clients = JoinSet::new();
-    let scarce = Scarce::of(seed);
-    for client in Client::several(CLIENTS, &world.doors, &dice, &chronicle, scarce.as_ref()) {
+    let (scarce, known) = (Scarce::of(seed), Known::default());
+    let several = Client::several(
+        CLIENTS,
+        &world.doors,
+        &dice,
+        &chronicle,
+        scarce.as_ref(),
+        &known,
+    );
+    for client in several {
         clients.spawn(client.work(began + CLIENTS_UNTIL));
     }
     let mut others = JoinSet::new();
@@ -71,12 +81,23 @@ pub(crate) async fn run(seed: u64) -> History {
         let somebody = Somebody::of(scarce, world.calm_connection());
         others.spawn(somebody.work(began + CLIENTS_UNTIL));
     }
+    let somebody = |scheduled: &Scheduled, world: &World| {
+        let nodes = (0..NODES).map(|node| world.store_of(node)).collect();
+        Planner::of(scheduled, nodes, world.calm_store(), &known)
+    };
+    if let Some(scheduled) = &scheduled {
+        others.spawn(somebody(scheduled, &world).work(began + CLIENTS_UNTIL));
+    }
     for node in 0..NODES {
         world.start(node);
         sleep(Duration::from_millis(dice.within(0..=300))).await;
     }
     break_and_mend(&mut world, &chronicle, began, planned).await;
     sleep_until(began + Duration::from_millis(FAULTS.until_ms)).await;
+    if let Some(outage) = scheduled.as_ref().and_then(|scheduled| scheduled.outage) {
+        (0..NODES).for_each(|node| world.kill(node));
+        sleep(outage).await;
+    }
     world.heal();
     while others.join_next().await.is_some() {}
     if let Some(scarce) = &scarce {
@@ -85,6 +106,9 @@ pub(crate) async fn run(seed: u64) -> History {
     }
     chronicle.saw(Entry::AllHealed);
     while clients.join_next().await.is_some() {}
+    if let Some(scheduled) = &scheduled {
+        somebody(scheduled, &world).relent().await;
+    }
     let _ = timeout(HEALS_WITHIN, drained(&world)).await;
     if dice.in_thousand(LONG_IN_THOUSAND) {
         sleep_until(began + LONG).await;
@@ -210,24 +234,22 @@ async fn seal(world: &World, chronicle: &Chronicle, mut recorded: watch::Receive
         .range(&range)
         .await
         .expect("the store answers");
-    let has_all = timeout(
-        RECORDED_WITHIN,
-        recorded.wait_for(|has| *has >= page.revision),
-    )
-    .await;
-    if has_all.is_ok() {
-        chronicle.saw(Entry::Marker(Marker::Sealed {
-            revision: page.revision,
-        }));
+    let has_all = recorded.wait_for(|has| *has >= page.revision);
+    // It may have gone on since, by a clock's or a leader's own writes.
+    if let Ok(Ok(has)) = timeout(RECORDED_WITHIN, has_all).await {
+        let revision = *has;
+        chronicle.saw(Entry::Marker(Marker::Sealed { revision }));
     }
 }
 
-fn settings(dice: &Dice) -> Settings {
+fn settings(dice: &Dice, scheduled: Option<&Scheduled>) -> Settings {
+    // The retention counts from the first end of a pack's tasks: an outage between two of them is not to be longer than it.
+    let outage = scheduled.is_some_and(|scheduled| scheduled.outage.is_some());
     world::Settings {
         lease_ttl_secs: dice.within(2..=5),
         slots: *dice.one(&[2, 4, 16]),
         window: *dice.one(&[16, 64, 1_024]),
-        retention_secs: 60,
+        retention_secs: if outage { 180 } else { 60 },
         death_budget: dice.within(1..=3),
     }
 }

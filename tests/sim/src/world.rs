@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tenure::clock::Clock;
 use tenure::config::{Config, Flags, Loaded, Sources};
 use tenure::node::{Node, Outside};
+use tenure::store::{Keys, Store};
 use tenure::worker::{Machine, Reading};
 use tenure_chaos::history::{Marker, NodeEvent};
 use tenure_cluster::{Channel, Connection, Options};
@@ -121,6 +122,22 @@ impl World {
             self.store.channel(),
         )]))
         .expect("a channel is enough")
+    }
+
+    /// Where somebody writes who asks through a node: over its links, by its clock.
+    pub(crate) fn store_of(&self, node: usize) -> Store {
+        let members = self.nodes[node].links.iter().enumerate();
+        let channels =
+            members.map(|(member, link)| (format!("m{member}"), Channel::Custom(link.channel())));
+        let connection =
+            Connection::open(Options::in_process(channels)).expect("channels are enough");
+        Store::new(connection, keys()).with_clock(self.clock(node))
+    }
+
+    /// The same over links that nothing breaks, by a clock that is right.
+    pub(crate) fn calm_store(&self) -> Store {
+        let right = clock(self.began, Arc::default());
+        Store::new(self.calm_connection(), keys()).with_clock(right)
     }
 
     /// Starts a process under a node's name.
@@ -335,14 +352,7 @@ impl World {
 
     /// The node's wall clock: the simulation's, and how far it is off.
     fn clock(&self, node: usize) -> Clock {
-        let (began, ahead_ms) = (self.began, Arc::clone(&self.nodes[node].ahead_ms));
-        Clock::of(move || {
-            let elapsed_ms =
-                i64::try_from(began.elapsed().as_millis()).expect("a run is shorter than eternity");
-            let epoch_ms = i64::try_from(EPOCH_MS).expect("the year is not that late");
-            u64::try_from(epoch_ms + elapsed_ms + ahead_ms.load(Ordering::Relaxed))
-                .expect("after 1970")
-        })
+        clock(self.began, Arc::clone(&self.nodes[node].ahead_ms))
     }
 
     fn config(&self, node: usize) -> Config {
@@ -365,6 +375,19 @@ impl World {
             .expect("the settings of the simulation are read")
             .config
     }
+}
+
+fn keys() -> Keys {
+    Keys::new(&"default".parse().expect("a name"))
+}
+
+fn clock(began: Instant, ahead_ms: Arc<AtomicI64>) -> Clock {
+    Clock::of(move || {
+        let elapsed_ms =
+            i64::try_from(began.elapsed().as_millis()).expect("a run is shorter than eternity");
+        let epoch_ms = i64::try_from(EPOCH_MS).expect("the year is not that late");
+        u64::try_from(epoch_ms + elapsed_ms + ahead_ms.load(Ordering::Relaxed)).expect("after 1970")
+    })
 }
 
 impl Drop for World {

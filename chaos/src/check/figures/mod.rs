@@ -12,6 +12,8 @@ pub use led::{Gap, Kill};
 pub use pace::Pace;
 pub use shares::Shares;
 
+pub use super::schedules::{Lateness, Pace as Occurrences};
+
 use super::Facts;
 use crate::history::History;
 
@@ -62,6 +64,27 @@ pub fn figures(history: &History, scene: &Scene) -> Option<Figures> {
         outside: held::outside(&facts),
         shares: shares::of(&facts, &scene.shares),
         pace: pace::of(&facts, &scene.rated),
+        kills: led::kills(&facts),
+        gaps: led::gaps(&facts),
+    })
+}
+
+/// The numbers of a history of schedules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedules {
+    /// What became of due times, and how late.
+    pub occurrences: Occurrences,
+    /// Processes that were killed, in order.
+    pub kills: Vec<Kill>,
+    /// Times in which nobody led, after the first leader.
+    pub gaps: Vec<Gap>,
+}
+
+/// The numbers of a history of schedules; none where it does not begin with its setup.
+pub fn schedules(history: &History) -> Option<Schedules> {
+    let (facts, _) = Facts::of(history, history.setup()?);
+    Some(Schedules {
+        occurrences: super::schedules::pace(&facts),
         kills: led::kills(&facts),
         gaps: led::gaps(&facts),
     })

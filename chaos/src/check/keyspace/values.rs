@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
-use super::Key;
+use super::{Fired, Key, Page, Progress, Schedule};
 use crate::check::ids::{PackId, TaskId, Which};
 
 /// A value.
@@ -35,6 +35,12 @@ pub enum Value {
     Queue(Queue),
     /// A wait or a hold of somebody outside.
     Outside(Outside),
+    /// A schedule.
+    Schedule(Schedule),
+    /// How far a schedule has got.
+    Progress(Progress),
+    /// A page of a ledger.
+    Page(Page),
     /// Nothing that is judged.
     Plain,
     /// Not what its key promises.
@@ -158,6 +164,8 @@ pub struct Pack {
     pub routing: Routing,
     /// How many runs may fail.
     pub max_attempts: u32,
+    /// The due time that it was fired for, where a schedule made it.
+    pub fired: Option<Fired>,
 }
 
 /// How an attempt of some tasks ended.
@@ -291,7 +299,12 @@ pub fn value(key: &Key, bytes: &[u8]) -> Value {
         Key::Semaphore(_) => json(bytes).map(Value::Semaphore),
         Key::Queue(_) => json(bytes).map(Value::Queue),
         Key::Want { .. } | Key::Hold { .. } => json(bytes).map(Value::Outside),
-        Key::Mark(_) | Key::Horizon | Key::Rules | Key::Plain | Key::Unknown => Ok(Value::Plain),
+        Key::Schedule(_) => json(bytes).map(Value::Schedule),
+        Key::Progress(_) => json(bytes).map(Value::Progress),
+        Key::Page { .. } => json(bytes).map(Value::Page),
+        Key::Mark(_) | Key::Horizon | Key::Rules | Key::Tick { .. } | Key::Plain | Key::Unknown => {
+            Ok(Value::Plain)
+        }
     };
     read.unwrap_or_else(Value::Unreadable)
 }
@@ -334,6 +347,8 @@ struct RawPack {
         reason = "a JSON object with values is no set"
     )]
     tasks: BTreeMap<u8, IgnoredAny>,
+    #[serde(default)]
+    fired: Option<Fired>,
 }
 
 #[derive(Deserialize)]
@@ -347,6 +362,7 @@ impl From<RawPack> for Pack {
             which: raw.tasks.into_keys().collect(),
             routing: raw.routing,
             max_attempts: raw.policy.max_attempts,
+            fired: raw.fired,
         }
     }
 }

@@ -145,6 +145,7 @@ impl Story {
             skew_ms: 0,
             ahead_ms: 0,
             rate_ms: 0,
+            fire_ms: 3_000,
             death_budget: 2,
             zombie_ms: Some(100),
         };

@@ -8,8 +8,11 @@ mod leaders;
 mod limits;
 mod locks;
 mod log;
+mod missed;
 mod nodes;
 mod scarce;
+mod scheduled;
+mod schedules;
 mod tasks;
 
 use build::Story;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::task::Outcome;
+use crate::task::{Fired, Outcome};
 use crate::worker::kinds::Kinds;
 use crate::worker::kinds::tests::{SOON, run_of};
 
@@ -80,6 +80,27 @@ async fn the_environment_is_what_is_declared_and_the_run_s_identity() {
     ];
     expected.sort_unstable();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn what_a_schedule_made_is_told_of_it_and_of_its_due_time() {
+    let fired = Fired {
+        schedule: "nightly".parse().unwrap(),
+        due_ms: 1_700_000_000_000,
+    };
+    let run = Run {
+        fired: Some(fired),
+        ..run_of(NAME, &json!({"argv": ["env"]}))
+    };
+
+    let ended = kinds(options()).run(run).await;
+
+    let seen = &output(&ended).stdout;
+    assert!(seen.contains("TENURE_SCHEDULE=nightly\n"), "{seen}");
+    assert!(
+        seen.contains("TENURE_DUE_AT=2023-11-14T22:13:20.000Z\n"),
+        "{seen}"
+    );
 }
 
 #[tokio::test]

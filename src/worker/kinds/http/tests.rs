@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::task::Outcome;
+use crate::task::{Fired, Outcome};
 use crate::worker::kinds::tests::{SOON, raw, run_of};
 use crate::worker::kinds::{Health, Kinds};
 
@@ -124,6 +124,29 @@ async fn a_request_carries_what_was_asked_and_the_run_s_identity() {
         assert!(said.contains(&header), "{header} is not in {said:?}");
     }
     assert_eq!(ended.output.unwrap().code, Some(200));
+}
+
+#[tokio::test]
+async fn what_a_schedule_made_says_so_and_for_which_due_time() {
+    let server = serve().await;
+    let fired = Fired {
+        schedule: "nightly".parse().unwrap(),
+        due_ms: 1_700_000_000_000,
+    };
+    let run = Run {
+        fired: Some(fired),
+        ..run_of(NAME, &json!({"url": server.url("/echo")}))
+    };
+
+    let ended = kinds(reaching(&["127.0.0.0/8"])).run(run).await;
+
+    let said: Vec<&str> = body(&ended).lines().collect();
+    for header in [
+        "tenure-schedule: nightly",
+        "tenure-due-at: 2023-11-14T22:13:20.000Z",
+    ] {
+        assert!(said.contains(&header), "{header} is not in {said:?}");
+    }
 }
 
 #[tokio::test]

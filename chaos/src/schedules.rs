@@ -1,0 +1,323 @@
+//! The schedules test: many schedules that are due often on three nodes whose leader is killed again and again, then some that are
+//! due while no node is there. It drives and records; the history is judged by the checks.
+
+mod report;
+mod scene;
+
+use crate::chronicle::{Chronicle, Terms};
+use crate::cluster::{self, Cluster, Layout};
+use crate::http::{Client, Heard};
+use crate::progress::say;
+use crate::reaper::Reaper;
+use crate::recorder::{Recorder, Seen};
+use crate::verdict::Ending;
+use crate::workload::SplitMix;
+use anyhow::Context as _;
+use clap::{Args, value_parser};
+use report::Report;
+use reqwest::Method;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tenure_chaos::check::{Limits, Property, figures};
+use tenure_chaos::history::{Entry, History};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Three nodes: one may be away while another takes over.
+const NODES: usize = 3;
+/// 15 s from one kill of a leader to the next.
+const KILL_EVERY: Duration = Duration::from_secs(15);
+/// 1 s until a node that was killed is started again.
+const AWAY: Duration = Duration::from_secs(1);
+/// 6 s in which those that are to be missed are fired before nobody is there, and 15 s after it.
+const BEFORE: Duration = Duration::from_secs(6);
+const AFTER: Duration = Duration::from_secs(15);
+/// 8 requests at a time.
+const CALLERS: usize = 8;
+/// 60 s for a schedule to be declared or deleted, through any change of leader.
+const DECLARED_WITHIN: Duration = Duration::from_mins(1);
+/// 100 ms before a call is made again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// 100 s for all work to end once nothing is due any more.
+const DRAINED_WITHIN: Duration = Duration::from_secs(100);
+/// What this puts to the test; the other checks judge what they find.
+const EXPECTS: [Property; 7] = [
+    Property::OneTerminalState,
+    Property::OneActingLeader,
+    Property::ReclaimBounded,
+    Property::FailoverBounded,
+    Property::LocksExclude,
+    Property::SchedulesFireOnce,
+    Property::Heals,
+];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The tenure binary
+    #[arg(long, required_unless_present = "saved")]
+    tenure: Option<PathBuf>,
+    /// The directory that holds etcd
+    #[arg(long, required_unless_present = "saved")]
+    etcd: Option<PathBuf>,
+    /// Makes the schedules
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many are due while leaders are killed
+    #[arg(long, default_value_t = 200, value_parser = value_parser!(u16).range(1..=1_000))]
+    schedules: u16,
+    /// For how long, in seconds, a leader being killed every 15 of them
+    #[arg(long, default_value_t = 60, value_parser = value_parser!(u64).range(31..=3_600))]
+    seconds: u64,
+    /// For how long no node is there then, in seconds: more than 30, so that due times are missed
+    #[arg(long, default_value_t = 45, value_parser = value_parser!(u64).range(40..=3_600))]
+    outage: u64,
+    /// Runs at a time on each node
+    #[arg(long, default_value_t = 96, value_parser = value_parser!(u32).range(1..=256))]
+    slots: u32,
+    /// Where logs and etcd's data go, in a directory `schedules` that is made anew
+    #[arg(long, required_unless_present = "saved")]
+    work: Option<PathBuf>,
+    /// Where the history goes; in that directory unless said
+    #[arg(long)]
+    history: Option<PathBuf>,
+    /// Run nothing: judge this history of an earlier run
+    #[arg(long, conflicts_with_all = ["tenure", "etcd", "work", "history"])]
+    saved: Option<PathBuf>,
+}
+
+/// Runs it; an interrupt or a TERM ends it and everything it started.
+pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Ending> {
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        ending = run(options) => ending,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = term.recv() => anyhow::bail!("terminated"),
+    }
+}
+
+async fn run(options: &Options) -> anyhow::Result<Ending> {
+    if let Some(path) = &options.saved {
+        let history = History::load(path).with_context(|| path.display().to_string())?;
+        return judge(&history, path, None);
+    }
+    let layout = prepare(options)?;
+    let path = options
+        .history
+        .clone()
+        .unwrap_or_else(|| layout.dir.join("history.jsonl"));
+    let began = Instant::now();
+    let chronicle = Chronicle::begin(Terms {
+        seed: options.seed,
+        root: Cluster::root(),
+        limits: limits(),
+        expects: EXPECTS.to_vec(),
+    });
+    let ran = record(&layout, options, &chronicle).await;
+    // Also of a run that broke off: it says why.
+    let history = chronicle.close();
+    history
+        .save(&path)
+        .with_context(|| path.display().to_string())?;
+    ran.with_context(|| format!("the history so far is in {}", path.display()))?;
+    let took = began.elapsed().as_secs_f64();
+    say(&format!("all over after {took:.1} s"))?;
+    judge(&history, &path, Some(&again(options, &layout)))
+}
+
+/// Judges and measures; says what came of it.
+fn judge(history: &History, path: &Path, again: Option<&str>) -> anyhow::Result<Ending> {
+    let judgement = tenure_chaos::check::judge(history);
+    let figures =
+        figures::schedules(history).context("the history does not begin with its setup")?;
+    let report = Report {
+        history,
+        judgement: &judgement,
+        figures: &figures,
+        path,
+        again,
+    };
+    say(report.text().trim_end())?;
+    report.ending()
+}
+
+/// The command that runs it again.
+fn again(options: &Options, layout: &Layout) -> String {
+    format!(
+        "tenure-chaos schedules --tenure {} --etcd {} --work {} --seed {} --schedules {} --seconds {} --outage {} --slots {}",
+        layout.tenure.display(),
+        layout.etcd.display(),
+        layout.dir.parent().unwrap_or(Path::new(".")).display(),
+        options.seed,
+        options.schedules,
+        options.seconds,
+        options.outage,
+        options.slots
+    )
+}
+
+fn prepare(options: &Options) -> anyhow::Result<Layout> {
+    let there = |path: &Option<PathBuf>| {
+        let path = path.as_deref().context("not said where")?;
+        path.canonicalize()
+            .with_context(|| path.display().to_string())
+    };
+    let (tenure, etcd) = (there(&options.tenure)?, there(&options.etcd)?);
+    cluster::check_binaries(&tenure, &etcd)?;
+    let work = options.work.as_deref().context("not said where")?;
+    Ok(Layout {
+        tenure,
+        etcd,
+        nodes: NODES,
+        slots: options.slots,
+        token: cluster::new_token()?,
+        dir: cluster::emptied(&work.join("schedules"))?,
+    })
+}
+
+/// The run, written down.
+async fn record(layout: &Layout, options: &Options, chronicle: &Chronicle) -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(layout).await?;
+    let recorder = Recorder::start(cluster.endpoints(), &Cluster::root(), chronicle);
+    let client = Arc::clone(cluster.client());
+    let often = scene::often(&mut SplitMix(options.seed), options.schedules.into());
+    say(&format!(
+        "three etcd members and {NODES} nodes are ready, {} schedules are made with seed {}; logs in {}",
+        often.len(),
+        options.seed,
+        layout.dir.display()
+    ))?;
+    let mut reaper = Reaper::new(&mut cluster, chronicle);
+    declare(&client, &often).await?;
+    leaders_die(&mut reaper, Duration::from_secs(options.seconds)).await?;
+    delete(&client, &often).await?;
+
+    let missed = scene::missed();
+    declare(&client, &missed).await?;
+    reaper.pause(BEFORE).await?;
+    nobody_is_there(&mut reaper, Duration::from_secs(options.outage)).await?;
+    chronicle.saw(Entry::AllHealed);
+    reaper.pause(AFTER).await?;
+    delete(&client, &missed).await?;
+    drained(&mut cluster, recorder.seen()).await?;
+    // A log without its end is judged as one of which nothing can be said.
+    if let Err(error) = recorder.seal().await {
+        say(&format!("the log is not whole: {error:#}"))?;
+    }
+    Ok(())
+}
+
+/// The bounds of a real cluster on a busy machine; those that are not named are the usual ones.
+fn limits() -> Limits {
+    Limits {
+        drain_ms: u64::try_from(DRAINED_WITHIN.as_millis()).expect("some seconds fit"),
+        // All processes are on one machine, and so is the clock of the history.
+        skew_ms: 0,
+        ahead_ms: 10,
+        ..Limits::default()
+    }
+}
+
+/// Kills whoever leads every 15 s, until the time is over; all are back in the end.
+async fn leaders_die(reaper: &mut Reaper<'_>, length: Duration) -> anyhow::Result<()> {
+    let until = Instant::now() + length;
+    while Instant::now() + KILL_EVERY <= until {
+        let next = Instant::now() + KILL_EVERY;
+        let leader = reaper.leader().await?;
+        reaper.pause(KILL_EVERY / 2).await?;
+        reaper.kill(&leader)?;
+        let at = reaper.at().as_secs_f64();
+        say(&format!(
+            "killed {leader}, the leader, with -9 at {at:.1} s"
+        ))?;
+        reaper.pause(AWAY).await?;
+        reaper.start(&leader)?;
+        reaper.cluster.is_ready(&leader).await?;
+        reaper
+            .pause(next.saturating_duration_since(Instant::now()))
+            .await?;
+    }
+    reaper
+        .pause(until.saturating_duration_since(Instant::now()))
+        .await
+}
+
+/// Ends all nodes at once, and starts them again after a while.
+async fn nobody_is_there(reaper: &mut Reaper<'_>, length: Duration) -> anyhow::Result<()> {
+    let names: Vec<String> = reaper.cluster.node_names().map(str::to_owned).collect();
+    for name in &names {
+        reaper.kill(name)?;
+    }
+    let at = reaper.at().as_secs_f64();
+    let secs = length.as_secs();
+    say(&format!(
+        "killed all nodes with -9 at {at:.1} s, for {secs} s"
+    ))?;
+    reaper.pause(length).await?;
+    for name in &names {
+        reaper.start(name)?;
+    }
+    for name in &names {
+        reaper.cluster.is_ready(name).await?;
+    }
+    reaper.leader().await?;
+    Ok(())
+}
+
+async fn declare(client: &Arc<Client>, all: &[scene::Schedule]) -> anyhow::Result<()> {
+    each(client, all, Method::PUT).await
+}
+
+async fn delete(client: &Arc<Client>, all: &[scene::Schedule]) -> anyhow::Result<()> {
+    each(client, all, Method::DELETE).await
+}
+
+/// One request for each, a few at a time, each until it is done.
+async fn each(client: &Arc<Client>, all: &[scene::Schedule], method: Method) -> anyhow::Result<()> {
+    let mut callers = JoinSet::new();
+    for part in all.chunks(all.len().div_ceil(CALLERS).max(1)) {
+        let (client, part, method) = (Arc::clone(client), part.to_vec(), method.clone());
+        callers.spawn(async move {
+            for (name, body) in &part {
+                let body = (method == Method::PUT).then_some(body);
+                surely(&client, &method, &format!("/v1/schedules/{name}"), body).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+async fn surely(
+    client: &Client,
+    method: &Method,
+    path: &str,
+    body: Option<&Value>,
+) -> anyhow::Result<()> {
+    let until = Instant::now() + DECLARED_WITHIN;
+    loop {
+        let why = match client.once(method.clone(), path, body).await {
+            Heard::Done(_) => return Ok(()),
+            // What is to be gone is gone: an earlier request, whose answer was lost, was done.
+            Heard::Refused(why) if *method == Method::DELETE && why.starts_with("404") => {
+                return Ok(());
+            }
+            Heard::Refused(why) | Heard::Nothing(why) => why,
+        };
+        anyhow::ensure!(Instant::now() < until, "{method} {path}: {why}");
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.
+async fn drained(cluster: &mut Cluster, mut seen: watch::Receiver<Seen>) -> anyhow::Result<()> {
+    let empty = seen.wait_for(|seen| seen.open <= 0);
+    if let Ok(empty) = tokio::time::timeout(DRAINED_WITHIN, empty).await {
+        empty.context("the recorder has ended")?;
+    }
+    cluster.ensure_alive()
+}
