@@ -1,4 +1,4 @@
-//! Loads the leader's view at one revision not before its activation: nodes, claims, stops and lanes whole, of the backlog only the
+//! Loads the leader's view at one revision not before its activation: nodes, drains, claims, stops and lanes whole, of the backlog only the
 //! heads; costs what runs, not what waits.
 
 use tenure_cluster::Range;
@@ -26,6 +26,7 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
     let now_ms = store.now_ms();
     for prefix in [
         keys.node_prefix(),
+        keys.drain_prefix(),
         keys.runs(),
         keys.all_stops(),
         keys.semaphore_prefix(),

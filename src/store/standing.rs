@@ -114,6 +114,7 @@ impl Standing {
             }
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Lane(_)
                 | Live::Ready(..)
                 | Live::Due(..)
