@@ -11,8 +11,8 @@ use super::error::ApiError;
 use super::limits;
 use super::state::Room;
 use super::wire::{
-    AdaptiveSlots, DrainedName, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
+    AdaptiveSlots, DrainedName, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue,
+    QueuePage, QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
 };
 use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
 use crate::task::Name;

@@ -9,7 +9,6 @@ use super::client::{Client, Sent};
 use super::table::relative;
 use super::{Exit, Failure, Global, Output};
 use crate::api::wire::{Drain, DrainRequest, DrainedName, Node, NodeDrain, NodeState};
-use crate::clock;
 use crate::task::Name;
 
 /// 500 ms between looks at a node that drains.
@@ -129,7 +128,9 @@ pub(super) fn say_names(names: &[DrainedName]) {
             "" => String::new(),
             reason => format!(" ({reason})"),
         };
-        eprintln!("drained and not there: {node}{why}; a node of this name takes no work until `tenure node undrain {node}`");
+        eprintln!(
+            "drained and not there: {node}{why}; a node of this name takes no work until `tenure node undrain {node}`"
+        );
     }
 }
 
@@ -179,6 +180,9 @@ mod tests {
         assert!(of(&drains).ends_with("1 task left)"), "{}", of(&drains));
         assert_eq!(reason(&drains), "kernel");
         let drained = of(&node("drained", 0, &drain));
-        assert!(drained.starts_with("drained (") && !drained.contains("left"), "{drained}");
+        assert!(
+            drained.starts_with("drained (") && !drained.contains("left"),
+            "{drained}"
+        );
     }
 }

@@ -42,6 +42,8 @@ pub(super) fn tell_nodes(view: &View) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::task::State;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tenure_cluster::{Candidate, KeyValue, MembershipChange, Members, Outcome, Session, Term};
+use tenure_cluster::{Candidate, KeyValue, Members, MembershipChange, Outcome, Session, Term};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -205,11 +205,13 @@ impl Shared {
         let prefix = self.store.keys().elect_prefix();
         let standing = Candidate::stand(self.store.connection(), session, &prefix, value);
         let mut duty = line.duty.clone();
-        let leaves = duty.wait_for(|duty| *duty == Duty::Leave);
+        let leaves = async {
+            let _ = duty.wait_for(|duty| *duty == Duty::Leave).await;
+        };
         // What is dropped here, the session deletes.
         let stood = tokio::select! {
             stood = standing => stood,
-            _ = leaves => return None,
+            () = leaves => return None,
         };
         match stood {
             Ok(candidate) => Some(candidate),

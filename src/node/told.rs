@@ -86,9 +86,10 @@ impl<'a> Teller<'a> {
             self.node.slots.telling(slots);
             self.slots = None;
             let value = store::encode(&self.node.record(&decided, draining));
-            let also = match draining {
-                true => vec![txns::leaving(self.node.store.keys())],
-                false => Vec::new(),
+            let also = if draining {
+                vec![txns::leaving(self.node.store.keys())]
+            } else {
+                Vec::new()
             };
             let wrote = self.session.publish_with(value, self.last, also);
             match wrote.await {

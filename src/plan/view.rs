@@ -11,9 +11,9 @@ use super::window::Window;
 use crate::planted::{self, Bug};
 use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
 use crate::task::{ClaimId, Name, Routing};
-use less::Less;
+use ended::Less;
 
-mod less;
+mod ended;
 
 /// A live node.
 #[derive(Clone, Debug)]

@@ -113,7 +113,10 @@ impl Store {
         self.edit((&key, &prefix), expected, anew).await
     }
 
-    pub(super) async fn edited<T: DeserializeOwned>(&self, key: String) -> Result<Option<Seen<T>>, LookError> {
+    pub(super) async fn edited<T: DeserializeOwned>(
+        &self,
+        key: String,
+    ) -> Result<Option<Seen<T>>, LookError> {
         Ok(first(self.connection().range(&Range::key(key)).await?)?)
     }
 

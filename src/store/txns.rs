@@ -414,11 +414,7 @@ pub fn drain(keys: &Keys, node: &Name, session: i64, drain: &Drain, basis: Basis
 pub fn undrain(keys: &Keys, node: &Name, modified: i64) -> Txn {
     let key = keys.drain(node);
     Txn::new()
-        .guard(Guard::modified_at(
-            GuardName::Edited.name(),
-            &key,
-            modified,
-        ))
+        .guard(Guard::modified_at(GuardName::Edited.name(), &key, modified))
         .or_get(&key)
         .delete(key)
 }

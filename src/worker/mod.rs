@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_cluster::Watch;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -173,7 +173,8 @@ impl Worker {
         }
         info!(?duty, claims = self.claims.len(), "handing over");
         let looked = tokio::time::timeout(LAST_LOOK, self.sync()).await;
-        looked.inspect_err(|_| warn!("what was claimed last could not be read in {LAST_LOOK:?}"))
+        looked
+            .inspect_err(|_| warn!("what was claimed last could not be read in {LAST_LOOK:?}"))
             .ok()
     }
 

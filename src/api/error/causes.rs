@@ -6,8 +6,8 @@ use tracing::error;
 use super::ApiError;
 use crate::api::wire::FieldError;
 use crate::store::{
-    ActError, DismissError, DrainError, EditError, FireError, LookError, ResetError, SUBMIT_BYTES_MAX,
-    SubmitError,
+    ActError, DismissError, DrainError, EditError, FireError, LookError, ResetError,
+    SUBMIT_BYTES_MAX, SubmitError,
 };
 
 impl From<SubmitError> for ApiError {
