@@ -44,8 +44,48 @@ pub(super) fn tell_nodes(view: &View) {
 mod tests {
     use std::time::Duration;
 
+    use tenure_cluster::KeyValue;
+
     use super::*;
+    use crate::store::Keys;
     use crate::task::State;
+
+    #[test]
+    fn each_node_is_counted_by_how_it_stands() {
+        let keys = Keys::new(&"c".parse().unwrap());
+        let mut view = View::new(keys.clone(), 1, 10);
+        let mut put = |key: String, value: Vec<u8>| {
+            let kv = KeyValue {
+                key,
+                value: value.into(),
+                create_revision: 2,
+                mod_revision: 2,
+                version: 1,
+                lease: 0,
+            };
+            view.put(&kv, 0).unwrap();
+        };
+        let record = |draining: bool| {
+            let text = r#"{"instance":"i","address":"","slots":1,"kinds":[],"version":"","started_ms":1,"draining":X}"#;
+            text.replace('X', &draining.to_string()).into_bytes()
+        };
+        for (id, leaves) in [("a", false), ("b", false), ("c", true), ("d", false)] {
+            put(keys.node(&id.parse().unwrap()), record(leaves));
+        }
+        for id in ["b", "d", "gone"] {
+            put(keys.drain(&id.parse().unwrap()), Vec::new());
+        }
+        let recorder = crate::telemetry::recorder();
+        let handle = recorder.handle();
+
+        ::metrics::with_local_recorder(&recorder, || tell_nodes(&view));
+
+        let text = handle.render();
+        for (state, nodes) in [("live", 1), ("draining", 1), ("drained", 2)] {
+            let line = format!("tenure_nodes{{state=\"{state}\"}} {nodes}\n");
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+    }
 
     #[test]
     fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {

@@ -76,8 +76,8 @@ async fn a_drained_node_finishes_what_runs_hands_back_the_rest_and_works_again_w
  {
     let mut cluster = Cluster::start().await;
     let recorder = Recorder::open();
-    let one = [LONG[0], ("TENURE_SLOTS", "1")];
-    cluster.node("a", &one, recorder.on("a")).await;
+    let settings = [LONG[0], ("TENURE_SLOTS", "1")];
+    cluster.node("a", &settings, recorder.on("a")).await;
     recorder.warm(&cluster).await;
     let ids = cluster
         .batch((0..20).map(|_| with_attempts(task(WORK, "1"), 1)).collect())

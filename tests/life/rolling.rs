@@ -66,10 +66,12 @@ impl Client {
             };
             let body: Value = serde_json::from_str(&body).expect("JSON of the API");
             match status {
-                200 | 201 => return body["id"].as_str().unwrap().parse().unwrap(),
+                200 | 201 => {
+                    let id = body["id"].as_str().and_then(|id| id.parse().ok());
+                    return id.expect("a task that was accepted has an id");
+                }
                 429 | 503 | 504 => {
-                    self.refused
-                        .insert(body["code"].as_str().unwrap().to_owned());
+                    self.refused.insert(body["code"].to_string());
                     self.nodes.retain(|other| *other != node);
                 }
                 _ => panic!("{status}: {body}"),
@@ -99,6 +101,14 @@ async fn load(mut client: Client, stop: CancellationToken) -> (Vec<TaskId>, BTre
     (ids, client.refused)
 }
 
+/// What the load that runs alone has to tell.
+async fn ended(
+    mut loads: JoinSet<(Vec<TaskId>, BTreeSet<String>)>,
+) -> (Vec<TaskId>, BTreeSet<String>) {
+    let ended = within(loads.join_next()).await;
+    ended.expect("there is a load").expect("it does not panic")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_nodes_restart_one_after_another_under_load_and_no_task_runs_twice() {
     let mut cluster = Cluster::start().await;
@@ -119,7 +129,7 @@ async fn all_nodes_restart_one_after_another_under_load_and_no_task_runs_twice()
     }
     recorder.started(recorder.starts().len() + 40).await;
     stop.cancel();
-    let (ids, refused) = within(loads.join_next()).await.unwrap().unwrap();
+    let (ids, refused) = ended(loads).await;
 
     eprintln!("{} tasks, refused with {refused:?}", ids.len());
     for found in cluster.until_all(&ids, State::Succeeded).await {
@@ -183,7 +193,8 @@ async fn a_leader_that_stops_is_followed_at_once_and_work_goes_on() {
             .await;
         let leader = cluster.leader_after(0).await;
         let id = leader.candidate.node.clone();
-        let id = nodes.into_iter().find(|node| name(node) == id).unwrap();
+        let id = nodes.into_iter().find(|node| name(node) == id);
+        let id = id.expect("one of the nodes leads");
         let (store, since) = (cluster.store.clone(), cluster.revision().await);
         let gap = within(without_leader(&store, leader.term, leader.key, since));
         let began = Instant::now();
@@ -197,7 +208,7 @@ async fn a_leader_that_stops_is_followed_at_once_and_work_goes_on() {
         cluster.node(id, &FOUR_SLOTS, recorder.on(id)).await;
     }
     stop.cancel();
-    let (ids, _) = within(loads.join_next()).await.unwrap().unwrap();
+    let (ids, _) = ended(loads).await;
 
     eprintln!("without a leader, and until the node had ended: {gaps:?}");
     assert!(gaps.iter().all(|(gap, _)| *gap < GAP_MAX), "{gaps:?}");
