@@ -274,6 +274,9 @@ mod tests {
         while !teller.leaving().await {}
         let (_, record) = written(&etcd, &node).await;
         assert_eq!((record.slots, record.draining), (4, true));
+        let mark = Range::key(node.store.keys().rules());
+        let mark = node.store.connection().range(&mark).await.unwrap().kvs;
+        assert_eq!(mark.len(), 1, "an assignment decided before is refused");
         assert_eq!(node.slots.now(), 4);
         session.close().await;
     }

@@ -226,10 +226,12 @@ async fn what_was_claimed_before_it_hands_over_is_found_and_goes_back(backend: B
 #[tokio::test]
 async fn what_has_ended_when_the_grace_is_over_is_told_as_it_ended() {
     let mut worker = worker(nowhere());
-    let kinds = Kinds::builder().handler_fn("noop", async |_| Ok(1));
+    let kinds = Kinds::builder().handler_fn("mine", async |_| Ok(1));
     worker.hands.kinds = Arc::new(kinds.build().unwrap());
     let mut held = Held::new(run(2, 1));
-    held.arrived(Arc::new(pack()));
+    let mut pack = pack();
+    pack.routing.kind = name("mine");
+    held.arrived(Arc::new(pack));
     worker.claims.insert(CLAIM, held);
     worker.line.push_back(CLAIM);
     worker.start_runs();
