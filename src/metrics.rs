@@ -171,7 +171,7 @@ fn counted() -> MutexGuard<'static, HashSet<SharedString>> {
 /// This node no longer leads: it takes back what only a leader says, or its old counts would be added to its successor's.
 pub fn left_office() {
     leader_status(Leads::No);
-    nodes(0, 0);
+    nodes(0, 0, 0);
     schedules(0, 0);
     let queues = counted().clone();
     for queue in queues {
@@ -262,9 +262,10 @@ pub fn view_ready(warm: bool, took: Duration) {
 }
 
 /// The nodes of the cluster, as the leader sees them.
-pub fn nodes(live: u64, draining: u64) {
+pub fn nodes(live: u64, draining: u64, drained: u64) {
     gauge!("tenure_nodes", "state" => "live").set(float(live));
     gauge!("tenure_nodes", "state" => "draining").set(float(draining));
+    gauge!("tenure_nodes", "state" => "drained").set(float(drained));
 }
 
 /// How full etcd is, in bytes.

@@ -18,7 +18,7 @@ use crate::janitor::Janitor;
 use crate::keeper::{Keeper, keep, over, unless_it_panics};
 use crate::lifetime::Lifetime;
 use crate::read::KeyValue;
-use crate::txn::{Guard, Outcome, Txn};
+use crate::txn::{Guard, Op, Outcome, Txn};
 
 /// 200 ms between attempts to put the key where the outcome is not known.
 const RETRY: Duration = Duration::from_millis(200);
@@ -272,11 +272,17 @@ impl Session {
     /// known, S before the first. So a copy whose answer was lost cannot land on top of a later value. Where the refusal finds the
     /// key of this session, that copy had landed, and its mod revision is the next `last`; otherwise the session is over.
     pub async fn publish(&self, value: Vec<u8>, last: i64) -> Outcome {
+        self.publish_with(value, last, Vec::new()).await
+    }
+
+    /// The same, and does `also` in the same transaction.
+    pub async fn publish_with(&self, value: Vec<u8>, last: i64, also: Vec<Op>) -> Outcome {
         let txn = Txn::new()
             .guard(self.guard())
             .guard(Guard::modified_at("value", &self.key, last))
             .put_leased(&self.key, value, self.lease)
             .or_get(&self.key);
+        let txn = also.into_iter().fold(txn, Txn::op);
         self.connection.commit(&txn).await
     }
 

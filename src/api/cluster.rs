@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 
 use super::answer::Answer;
+use super::drains;
 use super::error::ApiError;
 use super::limits;
 use super::state::Room;
 use super::wire::{
-    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
+    AdaptiveSlots, DrainedName, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue,
+    QueuePage, QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
 };
 use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
 use crate::task::Name;
@@ -90,11 +91,17 @@ pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resig
 /// The live nodes.
 #[utoipa::path(get, path = "/v1/nodes", tag = "nodes", responses((status = 200, body = NodePage)))]
 pub(super) async fn nodes(State(room): State<Arc<Room>>) -> Result<Answer<NodePage>, ApiError> {
-    let (items, revision) = known(&room.door.store).await?;
+    let seen = room.door.store.nodes_led().await?;
+    let revision = seen.revision;
+    let named = |(name, of): (Name, store::Drain)| DrainedName {
+        node: name.to_string(),
+        drain: drains::wire(of),
+    };
     Ok(Answer::at(
         revision,
         NodePage {
-            items,
+            items: told_nodes(seen.live, seen.leader.as_ref(), revision),
+            drained_names: seen.away.into_iter().map(named).collect(),
             next_cursor: None,
             revision,
         },
@@ -108,7 +115,9 @@ pub(super) async fn node(
     State(room): State<Arc<Room>>,
     Path(id): Path<String>,
 ) -> Result<Answer<Node>, ApiError> {
-    let (nodes, revision) = known(&room.door.store).await?;
+    let seen = room.door.store.nodes_led().await?;
+    let revision = seen.revision;
+    let nodes = told_nodes(seen.live, seen.leader.as_ref(), revision);
     let node = nodes.into_iter().find(|node| node.id == id);
     let short = || id.chars().take(64).collect();
     Ok(Answer::at(
@@ -239,12 +248,6 @@ fn told_leader(leader: Option<store::Leader>, revision: i64) -> Option<Leader> {
     })
 }
 
-/// The live nodes, and which of them leads at the same revision.
-async fn known(store: &Store) -> Result<(Vec<Node>, i64), ApiError> {
-    let (nodes, leader, revision) = store.nodes_led().await?;
-    Ok((told_nodes(nodes, leader.as_ref(), revision), revision))
-}
-
 fn told_nodes(nodes: Vec<NodeSeen>, leader: Option<&store::Leader>, revision: i64) -> Vec<Node> {
     let leads = |id: &Name| leader.is_some_and(|leader| leader.candidate.node == *id);
     let told = |node: NodeSeen| told_node(leads(&node.id), node, revision);
@@ -255,11 +258,9 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
     let record = node.seen.value;
     Node {
         id: node.id.to_string(),
-        state: if record.draining {
-            NodeState::Draining
-        } else {
-            NodeState::Live
-        },
+        state: state(record.draining, node.drain.is_some(), node.tasks),
+        tasks: node.tasks as u64,
+        drain: node.drain.map(drains::wire),
         leader,
         slots: Slots {
             total: record.slots,
@@ -276,6 +277,15 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
         address: record.address,
         instance: record.instance,
         revision,
+    }
+}
+
+/// Whether it leaves, whether it is drained, and how many tasks it has.
+fn state(leaves: bool, drained: bool, tasks: usize) -> NodeState {
+    match (leaves, drained, tasks) {
+        (false, false, _) => NodeState::Live,
+        (false, true, 0) => NodeState::Drained,
+        (true, _, _) | (false, true, _) => NodeState::Draining,
     }
 }
 
@@ -335,6 +345,7 @@ mod tests {
                 modified: 2,
             },
             tasks: 9,
+            drain: None,
         };
 
         let node = serde_json::to_value(told_node(false, seen, 3)).unwrap();
@@ -345,6 +356,20 @@ mod tests {
             "cpu_percent": null, "cpu_stalled_percent": null, "memory_percent": 93, "memory_stalled_percent": 21
         });
         assert_eq!(node["adaptive"], adaptive);
+    }
+
+    #[test]
+    fn a_node_is_drained_once_it_has_nothing_left() {
+        let rows = [
+            (false, false, 3, NodeState::Live),
+            (false, true, 3, NodeState::Draining),
+            (false, true, 0, NodeState::Drained),
+            (true, false, 0, NodeState::Draining),
+            (true, true, 0, NodeState::Draining),
+        ];
+        for (leaves, drained, tasks, expected) in rows {
+            assert_eq!(state(leaves, drained, tasks), expected);
+        }
     }
 
     #[test]

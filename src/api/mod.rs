@@ -9,6 +9,7 @@ mod body;
 mod breakers;
 mod cluster;
 mod connections;
+mod drains;
 mod error;
 mod front;
 mod health;

@@ -92,6 +92,8 @@ pub(super) const TABLE: &[Route] = &[
     act("/v1/leader/resign", Role::Admin),
     read("/v1/nodes"),
     read("/v1/nodes/{id}"),
+    act("/v1/nodes/{id}/drain", Role::Admin),
+    act("/v1/nodes/{id}/undrain", Role::Admin),
     read("/v1/queues"),
     read("/v1/stats"),
     read("/v1/locks"),

@@ -19,7 +19,7 @@ use super::origin::Ours;
 use super::schedules::{self, fires, list};
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::why::Outside;
-use super::{breakers, cluster, front, health, limits, openapi, submit, tasks};
+use super::{breakers, cluster, drains, front, health, limits, openapi, submit, tasks};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -78,6 +78,8 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(fires::backfill))
         .routes(routes!(fires::history))
         .routes(routes!(fires::next))
+        .routes(routes!(drains::drain))
+        .routes(routes!(drains::undrain))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
         .routes(routes!(health::openapi))

@@ -19,6 +19,7 @@ use crate::store::{
 
 mod closed;
 mod cluster;
+mod drains;
 mod etcd;
 mod faults;
 mod forced;

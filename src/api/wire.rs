@@ -30,8 +30,9 @@ pub use breakers::{Breaker, BreakerPage, BreakerState, ResetAsked, ResetRequest}
 pub use canonical::canonical;
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
-    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd,
+    AdaptiveSlots, Drain, DrainRequest, DrainedName, EtcdStats, Leader, LeaderHistory, Node,
+    NodeDrain, NodePage, NodeState, Queue, QueuePage, Resigned, Service, Slots, Stats, TaskCounts,
+    Term, TermEnd,
 };
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,

@@ -19,6 +19,7 @@ mod check;
 mod client;
 mod cluster;
 mod dev;
+mod drain;
 mod exit;
 mod files;
 mod health;

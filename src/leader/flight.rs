@@ -175,6 +175,15 @@ impl Flights {
         due.or_else(|| self.ready.pop_front())
     }
 
+    /// Waits for what is in the air; what waits for room there is not sent any more.
+    pub(super) async fn land(&mut self) {
+        self.ready.clear();
+        self.due.clear();
+        while !self.is_empty() {
+            self.next().await;
+        }
+    }
+
     /// Waits for a batch to land. Cancel-safe.
     pub(super) async fn next(&mut self) -> Landed {
         let (sent, verdicts) = match self.air.join_next().await {

@@ -7,6 +7,7 @@ mod flight;
 mod hold;
 mod load;
 mod look;
+mod office;
 mod refill;
 mod upkeep;
 mod warm;
@@ -20,12 +21,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
 use fires::Fires;
 use flight::Flights;
+use office::{Leading, tell_nodes};
 use refill::{Compacted, Refills};
 use warm::Kept;
 pub use warm::Warm;
@@ -48,8 +49,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// 200 ms without an answer from etcd, or with a bad one: the pause before the next plan.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// 1 s for what is in flight when a term ends; an answer that takes longer changes nothing.
-const LANDING: Duration = Duration::from_secs(1);
+/// 50 ms for what is in flight when a term ends, some commits: nobody leads meanwhile, and an answer that takes longer changes nothing.
+const LANDING: Duration = Duration::from_millis(50);
 
 /// What a leader needs to know of its node.
 #[derive(Clone)]
@@ -100,11 +101,7 @@ pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationT
     };
     upkeep.shutdown().await;
     // What was sent lands before the term is given up, or is seen refused by the fence where it was lost.
-    let landing = tokio::time::timeout(LANDING, async {
-        while !flights.is_empty() {
-            flights.next().await;
-        }
-    });
+    let landing = tokio::time::timeout(LANDING, flights.land());
     if landing.await.is_err() {
         warn!("etcd has not answered what was in flight; the fence will refuse it");
     }
@@ -118,30 +115,6 @@ pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationT
             EndedBy::Resigned,
         )),
     }
-}
-
-/// Says that this node leads, and that it no longer does however its term's work ends.
-struct Leading;
-
-impl Leading {
-    fn of(node: &Name, term: i64) -> Self {
-        metrics::leader_status(Leads::Yes);
-        metrics::leader_changed(term);
-        info!(%node, term, "leading");
-        Self
-    }
-}
-
-impl Drop for Leading {
-    fn drop(&mut self) {
-        metrics::left_office();
-    }
-}
-
-/// Tells of the nodes: after every load, so that a leader to which nothing happens tells too, and as often as they change.
-fn tell_nodes(view: &View) {
-    let draining = view.nodes.values().filter(|node| node.record.draining);
-    metrics::nodes(view.nodes.len() as u64, draining.count() as u64);
 }
 
 /// Schedules on the view that was kept, or on one that is loaded, and on another where etcd compacted what the watch needed, until the
@@ -241,7 +214,8 @@ impl Desk<'_> {
                 for problem in self.view.fold(&events, revision, self.post.store.now_ms()) {
                     error!(%problem, "left out of the view");
                 }
-                if self.view.changes_of_nodes != before {
+                // What a drained node holds tells whether it still drains.
+                if self.view.changes_of_nodes != before || !self.view.drained.is_empty() {
                     tell_nodes(&self.view);
                 }
                 true
@@ -345,40 +319,5 @@ impl Desk<'_> {
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
         until_due.clamp(Duration::from_millis(1), TICK).max(pause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::task::State;
-
-    #[test]
-    fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {
-        let recorder = crate::telemetry::recorder();
-        let handle = recorder.handle();
-        ::metrics::with_local_recorder(&recorder, || {
-            let leading = Leading::of(&"a".parse().unwrap(), 7);
-            metrics::nodes(3, 1);
-            metrics::queue_tasks("mail", State::Pending, 5);
-            metrics::queue_oldest_pending("mail", Duration::from_secs(9));
-            drop(leading);
-        });
-
-        let text = handle.render();
-
-        for gone in [
-            "tenure_leader_status{name=\"scheduler\"} 0",
-            "tenure_nodes{state=\"live\"} 0",
-            "tenure_nodes{state=\"draining\"} 0",
-            "tenure_queue_tasks{queue=\"mail\",state=\"pending\"} 0",
-            "tenure_queue_oldest_pending_age_seconds{queue=\"mail\"} 0",
-            "tenure_leader_term 7",
-        ] {
-            assert!(
-                text.contains(&format!("{gone}\n")),
-                "{gone} is not in\n{text}"
-            );
-        }
     }
 }

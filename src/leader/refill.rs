@@ -227,6 +227,7 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
         Some(Live::Ready(_, id)) => Some(id.pack.unix_ms()),
         Some(
             Live::Node(_)
+            | Live::Drain(_)
             | Live::Lane(_)
             | Live::Due(..)
             | Live::Run(..)

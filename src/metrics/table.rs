@@ -130,7 +130,7 @@ pub const TABLE: &[Metric] = &[
     gauge(
         "tenure_nodes",
         &["state"],
-        "Nodes by state (live, draining). Only the leader says; 0 on a node that led before.",
+        "Nodes by state (live: it takes work; draining: it finishes what it has; drained). Only the leader says; 0 on a node that led before.",
         "Fewer live ones than you run: look at the missing node's log.",
     ),
     gauge(

@@ -3,10 +3,12 @@
 mod address;
 mod breakers;
 mod built_in;
+mod duty;
 mod embedded;
 mod join;
 mod parts;
 pub mod signals;
+mod stand;
 mod telling;
 mod told;
 mod watchman;
@@ -16,17 +18,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tenure_cluster::{Connection, Outcome, Session};
+use tenure_cluster::{Connection, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
-use crate::leader::{self, Over, Post, Warm};
-use crate::store::{self, Candidacy, Keys, Store, txns};
+use crate::store::{Keys, Store};
 use crate::task::Name;
 use crate::worker::breaker::Breakers;
 use crate::worker::kinds::{Builder, Kinds};
@@ -35,11 +36,11 @@ use crate::worker::{self, Hands, Machine};
 use address::advertised;
 use breakers::tell_breakers;
 use built_in::{breakers_of, built_in, slots};
+use duty::duty_of;
 pub use embedded::OwnEtcd;
 use parts::Parts;
 pub use signals::serve;
 use telling::tell_clock;
-use told::Teller;
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
@@ -261,12 +262,18 @@ impl Shared {
         }
     }
 
-    /// Works and stands for leadership as long as the session lives.
+    /// Works and stands for leadership as long as the session lives, and as its duty is.
     async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
         let id = session.revision();
         self.ready
             .send_modify(|ready| ready.session = Ok(format!("session {id}")));
-        let (lost, drain) = (session.lost(), CancellationToken::new());
+        let lost = session.lost();
+        let mut drains = self.store.drains(&self.name);
+        let drained = tokio::select! {
+            drained = drains.next() => drained,
+            () = lost.cancelled() => return Ended::Lost,
+            () = stop.cancelled() => return Ended::Stopped,
+        };
         let hands = Hands {
             store: self.store.clone(),
             kinds: Arc::clone(&self.kinds),
@@ -277,109 +284,32 @@ impl Shared {
             deaths_max: self.config.death_budget,
             grace: self.config.shutdown_grace,
         };
+        let duty = watch::Sender::new(duty_of(drained));
         let until = worker::Until {
             lost: lost.clone(),
-            drain: drain.clone(),
+            duty: duty.subscribe(),
         };
-        let mut teller = Teller::new(self, session);
-        let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
-        tokio::pin!(work, lead);
-        tokio::select! {
-            () = &mut work => Ended::Lost,
-            () = lost.cancelled() => {
-                work.await;
-                Ended::Lost
-            }
-            never = teller.keep() => match never {},
-            () = &mut lead => {
-                // Told to stop, and leads no more: say so, and let the runs end.
-                self.ready.send_modify(|ready| ready.draining = true);
-                // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
-                let told = tokio::select! {
-                    told = teller.leaving() => told,
-                    () = &mut work => return Ended::Stopped,
-                };
-                drain.cancel();
-                // The grace bounds the worker, and so what is tried beside it.
-                tokio::select! {
-                    () = teller.repeat_leaving(), if !told => work.await,
-                    () = &mut work => {}
-                }
-                Ended::Stopped
-            }
-        }
-    }
-
-    /// Stands for leadership, leads, and stands again, until told to stop.
-    async fn stand(&self, session: &Session, stop: &CancellationToken) {
-        let value = store::encode(&Candidacy {
-            node: self.name.clone(),
-            address: self.address.clone(),
-        });
-        let prefix = self.store.keys().elect_prefix();
-        let post = Arc::new(self.post());
+        let emptied = CancellationToken::new();
+        let work = worker::work(hands, until);
+        let lead = self.stand(session, duty.subscribe(), emptied.clone());
+        let orders = self.orders(session, drains, &duty, stop);
+        tokio::pin!(work, lead, orders);
+        let mut leads_no_more = false;
         loop {
-            let connection = self.store.connection();
-            let standing =
-                tenure_cluster::Candidate::stand(connection, session, &prefix, value.clone());
-            let mut candidate = match standing.await {
-                Ok(candidate) => candidate,
-                Err(problem) if stop.is_cancelled() => return info!(%problem, "not standing"),
-                Err(problem) => {
-                    warn!(%problem, "could not stand for leadership, trying again");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
-            let (mut warm, ahead) = (Warm::default(), candidate.ahead());
-            let led = tokio::select! {
-                led = candidate.lead() => led,
-                never = warm.keep(&post, ahead) => match never {},
-                () = stop.cancelled() => return candidate.withdraw().await,
-            };
-            match led {
-                Ok(term) => {
-                    if let Over::Asked(_) = self.lead(&post, term, warm, stop).await {
-                        return;
-                    }
-                }
-                Err(problem) => warn!(%problem, "candidacy ended"),
+            tokio::select! {
+                () = &mut work => break,
+                () = &mut lead, if !leads_no_more => leads_no_more = true,
+                never = &mut orders => match never {},
             }
         }
-    }
-
-    async fn lead(
-        &self,
-        post: &Arc<Post>,
-        term: tenure_cluster::Term,
-        warm: Warm,
-        stop: &CancellationToken,
-    ) -> Over {
-        let over = leader::lead(Arc::clone(post), &term, warm, stop).await;
-        if let Over::Asked(record) = &over {
-            let line = txns::history(self.store.keys(), term.revision(), record);
-            match term.resign(vec![line]).await {
-                Outcome::Committed(_) => info!("resigned"),
-                Outcome::Refused(_) => info!("the term had ended"),
-                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
-                    error!(%failure, "resignation not confirmed, the lease's end will do it");
-                }
-            }
+        if lost.is_cancelled() {
+            return Ended::Lost;
         }
-        over
-    }
-
-    fn post(&self) -> Post {
-        Post {
-            store: self.store.clone(),
-            node: self.name.clone(),
-            address: self.address.clone(),
-            window: self.config.window as usize,
-            deaths_max: self.config.death_budget,
-            retention: self.config.retention,
-            compaction: self.config.compaction.0,
-            quota: i64::try_from(self.config.etcd_quota.0).unwrap_or(i64::MAX),
-            full: self.full.subscribe(),
+        // Whoever takes it or not: leadership goes before the session does.
+        emptied.cancel();
+        if !leads_no_more {
+            lead.await;
         }
+        Ended::Stopped
     }
 }

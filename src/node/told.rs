@@ -10,7 +10,7 @@ use tenure_cluster::{Outcome, Session};
 use tracing::warn;
 
 use super::{RETRY, Shared};
-use crate::store::{self, Adaptive, NodeRecord};
+use crate::store::{self, Adaptive, NodeRecord, txns};
 use crate::worker::pool::{Bounds, Decided};
 
 /// 2 copies of ours at most come to light in one write: of one whose answer was lost, and of one that was dropped before its answer.
@@ -63,7 +63,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Says that the node leaves, so that it gets no new work and its end is no death. False where that is not known to be written:
+    /// Says that the node leaves, so that its end is no death, and that from then on no claim is made for it. False where that is not known to be written:
     /// trying again is harmless.
     pub(super) async fn leaving(&mut self) -> bool {
         self.write(true).await != Wrote::Unknown
@@ -86,7 +86,13 @@ impl<'a> Teller<'a> {
             self.node.slots.telling(slots);
             self.slots = None;
             let value = store::encode(&self.node.record(&decided, draining));
-            match self.session.publish(value, self.last).await {
+            let also = if draining {
+                vec![txns::leaving(self.node.store.keys())]
+            } else {
+                Vec::new()
+            };
+            let wrote = self.session.publish_with(value, self.last, also);
+            match wrote.await {
                 Outcome::Committed(committed) => {
                     self.last = committed.revision;
                     self.slots = Some(slots);
@@ -268,6 +274,9 @@ mod tests {
         while !teller.leaving().await {}
         let (_, record) = written(&etcd, &node).await;
         assert_eq!((record.slots, record.draining), (4, true));
+        let mark = Range::key(node.store.keys().rules());
+        let mark = node.store.connection().range(&mark).await.unwrap().kvs;
+        assert_eq!(mark.len(), 1, "an assignment decided before is refused");
         assert_eq!(node.slots.now(), 4);
         session.close().await;
     }

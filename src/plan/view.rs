@@ -1,6 +1,6 @@
 //! What the leader knows, folded from events; equal to a rebuild from the keys at the same revision; decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
@@ -9,10 +9,11 @@ use super::pace::Pace;
 use super::reserved::{less, of_node};
 use super::window::Window;
 use crate::planted::{self, Bug};
-use crate::store::{
-    Corrupt, Keys, Lane, Live, NodeRecord, Origin, Record, RecordId, Run, Seen, Stop,
-};
+use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
 use crate::task::{ClaimId, Name, Routing};
+use ended::Less;
+
+mod ended;
 
 /// A live node.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct View {
     pub revision: i64,
     /// Live nodes.
     pub nodes: BTreeMap<Name, Node>,
+    /// Names of nodes that are to take no work, also of nodes that are not there.
+    pub drained: BTreeSet<Name>,
     /// Claims.
     pub claims: BTreeMap<(Name, ClaimId), Seen<Run>>,
     /// Stops and their mod revisions.
@@ -64,27 +67,6 @@ pub struct View {
     keys: Keys,
 }
 
-/// Claims that became less in one delivery, and what of them waits again: whatever one transaction wrote is delivered together.
-#[derive(Clone, Debug, Default)]
-struct Less {
-    left: Vec<Left>,
-    /// Tasks that wait again, by the claim that wrote so and how often they had been tried by then.
-    again: BTreeMap<(ClaimId, u32), u64>,
-}
-
-/// Tasks that left a claim.
-#[derive(Clone, Debug)]
-struct Left {
-    node: Name,
-    claim: ClaimId,
-    kind: Name,
-    /// How often they had been tried before this claim.
-    attempts: u32,
-    tasks: u64,
-    /// The session that held them is over: they were taken back.
-    is_lost: bool,
-}
-
 /// 32,768 records in all lanes' windows together; a lane has its share of it, which gets less as lanes are born, but not less than
 /// [`LANE_RECORDS_MIN`]: beyond 512 lanes that is more, 262,144 with the 4,096 lanes that a cluster takes.
 const WINDOWS_RECORDS_MAX: usize = 32_768;
@@ -107,6 +89,7 @@ impl View {
         Self {
             revision,
             nodes: BTreeMap::new(),
+            drained: BTreeSet::new(),
             claims: BTreeMap::new(),
             stops: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -148,34 +131,6 @@ impl View {
         corrupt
     }
 
-    /// Notes what a claim's transaction wrote to wait again, at once or after a while.
-    fn waits_again(&mut self, id: &RecordId, record: &Record) {
-        if let Origin::Claim(claim) = id.origin {
-            let (attempts, tasks) = (record.tally.attempts, record.which.len());
-            *self.less.again.entry((claim, attempts)).or_default() += tasks as u64;
-        }
-    }
-
-    /// Tells what ended from what was handed back or deferred: that waits again and was no attempt.
-    fn fold_pace(&mut self, now_ms: u64) {
-        let Less { left, again } = std::mem::take(&mut self.less);
-        for left in left {
-            let back = again.get(&(left.claim, left.attempts));
-            let back = back.map_or(0, |tasks| left.tasks.min(*tasks));
-            let (node, kind) = (&left.node, &left.kind);
-            if left.is_lost {
-                self.pace.lost(node, kind, left.tasks);
-                continue;
-            }
-            if left.tasks > back {
-                self.pace.ended(node, kind, left.tasks - back, now_ms);
-            }
-            if back > 0 {
-                self.pace.handed_back(node, kind, back);
-            }
-        }
-    }
-
     /// Folds one key as it is.
     ///
     /// # Errors
@@ -189,6 +144,10 @@ impl View {
     fn put_one(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
         match self.keys.live(&kv.key) {
             Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
+            Some(Live::Drain(id)) => {
+                self.drained.insert(id);
+                self.changes_of_nodes += 1;
+            }
             Some(Live::Lane(lane)) => {
                 if lane.is_passing() {
                     self.passing.insert(lane.clone(), kv.mod_revision);
@@ -236,6 +195,11 @@ impl View {
     /// Tasks that a node holds, by kind.
     pub fn held_by<'a>(&'a self, node: &Name) -> impl Iterator<Item = (&'a Name, u64)> {
         of_node(&self.held, node)
+    }
+
+    /// Whether work may be given to a live node: it neither leaves nor is it drained.
+    pub fn takes_work(&self, id: &Name, node: &Node) -> bool {
+        !node.record.draining && !self.drained.contains(id)
     }
 
     /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
@@ -334,25 +298,6 @@ impl View {
         }
     }
 
-    fn left(
-        &mut self,
-        (node, session): (&Name, i64),
-        claim: ClaimId,
-        kind: Name,
-        attempts: u32,
-        tasks: u64,
-    ) {
-        let now = self.nodes.get(node);
-        self.less.left.push(Left {
-            node: node.clone(),
-            claim,
-            kind,
-            attempts,
-            tasks,
-            is_lost: now.is_none_or(|node| node.session != session),
-        });
-    }
-
     /// Forgets a name that has neither a node nor a claim: what is known of names is bounded by those.
     fn forget_unused(&mut self, id: &Name) {
         let first = ClaimId { term: 0, number: 0 };
@@ -372,6 +317,10 @@ impl View {
                 self.pace.forget(&id);
                 self.gone.insert(id.clone(), now_ms);
                 self.forget_unused(&id);
+                self.changes_of_nodes += 1;
+            }
+            Some(Live::Drain(id)) => {
+                self.drained.remove(&id);
                 self.changes_of_nodes += 1;
             }
             Some(Live::Ready(lane, _)) => {

@@ -176,6 +176,7 @@ fn lane(live: Live) -> Option<Lane> {
     match live {
         Live::Lane(lane) => Some(lane),
         Live::Node(_)
+        | Live::Drain(_)
         | Live::Ready(..)
         | Live::Due(..)
         | Live::Run(..)
@@ -217,6 +218,7 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
             Some(Live::Run(node, _)) => self.claim(&node, kv)?,
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Lane(_)
                 | Live::Ready(..)
                 | Live::Due(..)

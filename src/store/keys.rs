@@ -70,6 +70,8 @@ pub enum Place {
 pub enum Live {
     /// A node's session.
     Node(Name),
+    /// A node is to take no work.
+    Drain(Name),
     /// A lane's marker.
     Lane(Lane),
     /// A ready record.
@@ -145,6 +147,17 @@ impl Keys {
     /// Where all nodes are.
     pub fn node_prefix(&self) -> String {
         format!("{}live/node/", self.root)
+    }
+
+    /// `live/drain/<node>` = [`super::Drain`], no lease: whoever starts under that name stays drained. Drain by an admin writes it, undrain
+    /// takes it away. `/tenure/default/live/drain/n1`
+    pub fn drain(&self, node: &Name) -> String {
+        format!("{}{node}", self.drain_prefix())
+    }
+
+    /// Where all drains are.
+    pub fn drain_prefix(&self) -> String {
+        format!("{}live/drain/", self.root)
     }
 
     /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
@@ -318,8 +331,8 @@ impl Keys {
         format!("{}live/queue/", self.root)
     }
 
-    /// `live/rules` = empty. Every edit of a limit or of a queue's rules puts it; assign and grant compare it, so that none of them
-    /// follows an edit it has not seen.
+    /// `live/rules` = empty. Every edit of a limit or of a queue's rules puts it, and so does whatever keeps work from a node: a drain,
+    /// and a node that leaves. Assign and grant compare it, so that none of them follows an edit it has not seen.
     pub fn rules(&self) -> String {
         format!("{}live/rules", self.root)
     }
@@ -553,6 +566,7 @@ impl Keys {
         let parts: Vec<&str> = rest.split('/').collect();
         match (room, parts.as_slice()) {
             ("node", [id]) => Some(Live::Node(id.parse().ok()?)),
+            ("drain", [id]) => Some(Live::Drain(id.parse().ok()?)),
             ("lane" | "passing", lane) => Some(Live::Lane(Lane::parse(lane)?)),
             ("ready", [lane @ .., id]) => {
                 Some(Live::Ready(Lane::parse(lane)?, RecordId::parse(id)?))

@@ -61,6 +61,7 @@ proptest! {
             keys.live(&keys.record(Place::Ready, &routing, &id)), Some(Live::Ready(lane.clone(), id)));
         prop_assert_eq!(keys.live(&keys.record(Place::Due(ms), &routing, &id)), Some(Live::Due(ms, id)));
         prop_assert_eq!(keys.live(&keys.run(&node, claim)), Some(Live::Run(node.clone(), claim)));
+        prop_assert_eq!(keys.live(&keys.drain(&node)), Some(Live::Drain(node.clone())));
         prop_assert_eq!(keys.live(&keys.stop(&node, claim)), Some(Live::Stop(node.clone(), claim)));
         prop_assert_eq!(keys.live(&keys.lane(&lane)), Some(Live::Lane(lane)));
         let needing = needing(&routing);

@@ -12,11 +12,11 @@ use super::scan::looked;
 use super::txns;
 use crate::task::Name;
 
-/// 4,096 semaphores, and as many queues with rules: every leader and every node holds all of them.
+/// 4,096 semaphores, as many queues with rules, and as many drains: every leader holds all of them.
 pub const EDITED_MAX: usize = 4_096;
 
 /// 8 attempts of an edit that names no version: each lost to another edit in between.
-const TRIES_MAX: usize = 8;
+pub(super) const TRIES_MAX: usize = 8;
 
 /// Why an edit was not done.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -113,7 +113,10 @@ impl Store {
         self.edit((&key, &prefix), expected, anew).await
     }
 
-    async fn edited<T: DeserializeOwned>(&self, key: String) -> Result<Option<Seen<T>>, LookError> {
+    pub(super) async fn edited<T: DeserializeOwned>(
+        &self,
+        key: String,
+    ) -> Result<Option<Seen<T>>, LookError> {
         Ok(first(self.connection().range(&Range::key(key)).await?)?)
     }
 
@@ -182,13 +185,13 @@ impl Store {
     }
 
     /// When anything was last edited; 0 for never.
-    async fn last_edit(&self) -> Result<i64, LookError> {
+    pub(super) async fn last_edit(&self) -> Result<i64, LookError> {
         let mark = Range::key(self.keys().rules()).keys_only();
         let page = self.connection().range(&mark).await?;
         Ok(page.kvs.first().map_or(0, |kv| kv.mod_revision))
     }
 
-    async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {
+    pub(super) async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {
         let all = Range::prefix(prefix).count_only();
         let count = self.connection().range(&all).await?.count;
         Ok(usize::try_from(count).unwrap_or(0) >= EDITED_MAX)

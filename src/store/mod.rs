@@ -8,6 +8,7 @@ mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod drains;
 mod force;
 mod gates;
 mod grants;
@@ -37,6 +38,7 @@ pub use change::{
     Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use drains::{DrainError, Drained, Drains};
 pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};
@@ -48,9 +50,9 @@ pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, News, news};
 pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
-pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
+pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Nodes, Overview, QueueSeen};
 pub use records::{
-    Adaptive, Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
+    Adaptive, Attempt, Corrupt, Drain, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
     Released, Run, Seen, Stop, TermRecord, decode, encode,
 };
 pub use rulebook::{Rulebook, Unfit};

@@ -120,6 +120,16 @@ pub struct Adaptive {
     pub memory_stalled_percent: Option<u8>,
 }
 
+/// That a node is to take no work until it is told otherwise: the value of `live/drain/<node>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Why, in the words of who asked for it; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// Waiting work: a pack and which of its tasks. The value of a `live/ready`, `live/due` or `dead` key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {

@@ -114,6 +114,7 @@ impl Standing {
             }
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Lane(_)
                 | Live::Ready(..)
                 | Live::Due(..)
@@ -357,10 +358,8 @@ mod tests {
 
         assert_eq!(told(&standing, None, &line[..1]), "", "it fits, and starts");
         let kept = told(&standing, None, &line);
-        assert!(
-            kept.contains("what is left of it, 2 of 4, is kept for task "),
-            "{kept}"
-        );
+        let begins = "what is left of it, 2 of 4, is kept for task ";
+        assert!(kept.contains(begins), "{kept}");
         assert!(kept.ends_with(", who asks for 3"), "{kept}");
         let paused = Some(crate::task::Paused {
             since_ms: 1,

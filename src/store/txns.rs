@@ -16,7 +16,7 @@ use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::limits::Basis;
 use super::records::{
-    Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Seen, Stop, encode,
+    Attempt, Drain, Idem, Next, Outcomes, Outside, Record, Released, Run, Seen, Stop, encode,
 };
 use crate::planted::{self, Bug};
 use crate::task::{
@@ -392,6 +392,40 @@ pub fn edit(keys: &Keys, key: &str, value: Option<Vec<u8>>, basis: Basis) -> Txn
         Some(value) => txn.put(key, value),
         None => txn.delete(key),
     }
+}
+
+/// Takes a node out of service until it is undrained, whoever runs under its name by then. An admin's; `session` is the node's.
+///
+/// Guards   `node`: the session lives that was seen; `edited`: the drain is as it was seen; where there was none, `rules` too, as in an
+///          edit.
+/// Writes   the drain; the mark of edits: an assignment compares it, so none that was decided before this follows it.
+/// Refused  node: it has left, or came back: look again. edited: somebody drained or undrained it, or an earlier copy was committed.
+///          rules: something was edited, look again.
+pub fn drain(keys: &Keys, node: &Name, session: i64, drain: &Drain, basis: Basis) -> Txn {
+    let alive = Guard::created_at(GuardName::Node.name(), keys.node(node), session);
+    edit(keys, &keys.drain(node), Some(encode(drain)), basis).guard(alive)
+}
+
+/// Puts a node back into service. An admin's.
+///
+/// Guards   `edited`: the drain is as it was seen.
+/// Writes   the drain gone. Not the mark of edits: what was decided while it was there gives nothing to that node.
+/// Refused  edited: somebody drained it anew or undrained it, or an earlier copy was committed.
+pub fn undrain(keys: &Keys, node: &Name, modified: i64) -> Txn {
+    let key = keys.drain(node);
+    Txn::new()
+        .guard(Guard::modified_at(GuardName::Edited.name(), &key, modified))
+        .or_get(&key)
+        .delete(key)
+}
+
+/// What a node writes along with its record when that says that it leaves.
+///
+/// Guards   the record's own: the session, and the record as it was written last.
+/// Writes   the mark of edits, as [`drain`] does: from this revision on, no claim is made for the node by whoever has not seen it leave.
+/// Refused  with the record.
+pub fn leaving(keys: &Keys) -> Op {
+    put(keys.rules(), Vec::new())
 }
 
 /// Nothing was edited since.

@@ -133,7 +133,7 @@ impl Worker {
 
     /// Starts what waits, in the order it came, while slots are free.
     pub(super) fn start_runs(&mut self) {
-        if self.draining {
+        if self.handover.starts_nothing() {
             let now_ms = self.hands.store.now_ms();
             self.claims
                 .values_mut()

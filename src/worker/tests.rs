@@ -16,7 +16,8 @@ use crate::task::{
 on_each_backend!(
     work_whose_pack_is_no_pack_goes_back_after_a_while,
     a_pack_that_is_read_for_a_long_time_keeps_its_work_in_hand,
-    a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims
+    a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims,
+    what_was_claimed_before_it_hands_over_is_found_and_goes_back,
 );
 
 const NO_BREAKERS: breaker::Options = breaker::Options {
@@ -199,6 +200,53 @@ async fn a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims(backe
     assert!(worker.claims[&second].pack.is_some());
     assert!(worker.packs.is_empty(), "it was read once");
     assert!(claim(&mut worker, third, revision), "it is kept");
+}
+
+async fn what_was_claimed_before_it_hands_over_is_found_and_goes_back(backend: Backend) {
+    let etcd = Etcd::builder(1).on(backend).start();
+    let store = store(Options::new(etcd.endpoints()));
+    let key = store.keys().run(&name("a"), CLAIM);
+    let put = Txn::new().put(key, encode(&run(2, 1).value));
+    assert!(store.connection().commit(&put).await.committed().is_some());
+    // Its watches have told nothing yet.
+    let mut worker = worker(store);
+    assert!(worker.told(Duty::Work).await.is_none());
+    assert!(worker.claims.is_empty());
+
+    assert!(worker.told(Duty::Leave).await.is_some());
+    worker.start_runs();
+
+    let mut held = worker.claims.remove(&CLAIM).unwrap();
+    let report = take(&mut held, CLAIM);
+    let told: Vec<_> = report.settled.attempts.iter().collect();
+    assert_eq!((told[0].outcome, told[0].number), (Outcome::Returned, 0));
+    assert!(report.rest.is_none());
+}
+
+#[tokio::test]
+async fn what_has_ended_when_the_grace_is_over_is_told_as_it_ended() {
+    let mut worker = worker(nowhere());
+    let kinds = Kinds::builder().handler_fn("mine", async |_| Ok(1));
+    worker.hands.kinds = Arc::new(kinds.build().unwrap());
+    let mut held = Held::new(run(2, 1));
+    let mut pack = pack();
+    pack.routing.kind = name("mine");
+    held.arrived(Arc::new(pack));
+    worker.claims.insert(CLAIM, held);
+    worker.line.push_back(CLAIM);
+    worker.start_runs();
+    assert_eq!(worker.runs.len(), 2);
+    // They end, and nobody has heard of it.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+
+    worker.give_up();
+
+    let mut held = worker.claims.remove(&CLAIM).unwrap();
+    let report = take(&mut held, CLAIM);
+    let outcomes: Vec<_> = report.settled.attempts.iter().map(|a| a.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Succeeded]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod drains;
 mod embedded;
 mod files;
 mod holds;

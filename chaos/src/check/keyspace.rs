@@ -108,7 +108,7 @@ pub enum Key {
         /// The schedule.
         schedule: String,
     },
-    /// Lanes' marks, nodes' clocks and breakers, the pulse, and the mark of deleted schedules: nothing is judged by them.
+    /// Lanes' marks, nodes' drains, clocks and breakers, the pulse, and the mark of deleted schedules: nothing is judged by them.
     Plain,
     /// Under the cluster's root and none of these.
     Unknown,
@@ -238,6 +238,7 @@ fn live(rest: &str) -> Option<Key> {
         ["sem", name] => Key::Semaphore(name.to_owned()),
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
+        ["drain", _] => Key::Plain,
         ["tick", ms, schedule] => Key::Tick {
             ms: ms.parse().ok()?,
             schedule: schedule.to_owned(),

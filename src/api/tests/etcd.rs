@@ -90,6 +90,7 @@ impl Stage {
         let candidacy = encode(&Candidacy {
             node: node.clone(),
             address: address.clone(),
+            drained: false,
         });
         let sent = self
             .store

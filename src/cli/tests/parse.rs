@@ -45,6 +45,8 @@ fn every_command_of_the_tree_parses() {
         "schedule delete nightly --version 7",
         "node list",
         "node get n1 -o json",
+        "node drain n1 --reason kernel --wait --timeout 5m",
+        "node undrain n1",
         "leader get",
         "leader history",
         "leader resign",

@@ -6,7 +6,7 @@ use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
 use crate::store::{
-    Assign, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
+    Assign, Drain, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
 };
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
@@ -141,6 +141,20 @@ impl World {
         };
         let key = self.view.keys().node(&name(id));
         self.put(key, encode(&record));
+    }
+
+    /// A node is drained.
+    pub(super) fn drained(&mut self, id: &str) {
+        let drain = Drain {
+            since_ms: 0,
+            reason: String::new(),
+        };
+        self.put(self.view.keys().drain(&name(id)), encode(&drain));
+    }
+
+    /// It is no longer.
+    pub(super) fn undrained(&mut self, id: &str) {
+        self.delete(&self.view.keys().drain(&name(id)));
     }
 
     /// A node's key goes.
