@@ -32,6 +32,7 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
         keys.queue_prefix(),
         keys.want_prefix(),
         keys.hold_prefix(),
+        keys.death_prefix(),
     ] {
         if planted::is(Bug::StopsNotLoaded) && prefix == keys.all_stops() {
             continue;

@@ -8,6 +8,7 @@ mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod deaths;
 mod force;
 mod gates;
 mod grants;
@@ -37,6 +38,7 @@ pub use change::{
     Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use deaths::{DEATHS_MAX, Death, EvidenceKind, Recorded};
 pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};

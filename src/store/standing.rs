@@ -120,7 +120,8 @@ impl Standing {
                 | Live::Stop(..)
                 | Live::Rules
                 | Live::Tick(..)
-                | Live::Want(..),
+                | Live::Want(..)
+                | Live::Death(_),
             )
             | None => {}
         }

@@ -9,5 +9,6 @@ mod crash;
 mod embedded;
 mod files;
 mod holds;
+mod links;
 mod process;
 mod trying;

@@ -238,6 +238,10 @@ fn live(rest: &str) -> Option<Key> {
         ["sem", name] => Key::Semaphore(name.to_owned()),
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
+        ["death", session] => {
+            let _session: i64 = session.parse().ok()?;
+            Key::Plain
+        }
         ["tick", ms, schedule] => Key::Tick {
             ms: ms.parse().ok()?,
             schedule: schedule.to_owned(),

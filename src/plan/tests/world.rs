@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
+use crate::store::{Death, EvidenceKind};
 use crate::store::{
     Assign, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
@@ -137,10 +138,29 @@ impl World {
             version: String::new(),
             started_ms: 0,
             draining,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let key = self.view.keys().node(&name(id));
         self.put(key, encode(&record));
+    }
+
+    /// The present session of a node is on record as ended by evidence.
+    pub(super) fn declared(&mut self, id: &str, evidence: EvidenceKind) {
+        let session = self.view.nodes[&name(id)].session;
+        let death = Death {
+            node: name(id),
+            instance: "i".to_owned(),
+            lease: 1,
+            term: None,
+            evidence,
+            by: name("leader"),
+            last_seen_ms: None,
+            noticed_ms: 1,
+        };
+        let key = self.view.keys().death(session);
+        self.put(key, encode(&death));
     }
 
     /// A node's key goes.
