@@ -90,7 +90,8 @@ impl Config {
                 Err(Fault {
                     name,
                     value: self.shown(name),
-                    problem: "goes with the other two of peer-ca, peer-cert and peer-key".to_owned(),
+                    problem: "goes with the other two of peer-ca, peer-cert and peer-key"
+                        .to_owned(),
                 })
             }
         }

@@ -4,10 +4,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tenure_cluster::KeyValue;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::Shared;
@@ -15,7 +17,10 @@ use super::parts::Parts;
 use crate::config::{Config, PeerListen};
 use crate::metrics;
 use crate::peer::{self, Dialer, Keeper, Listener, Pem, Secrets, Tls, Us};
-use crate::store::{Death, Recorded, EvidenceKind, NodeRecord};
+use crate::store::{Death, EvidenceKind, NodeRecord, Recorded};
+
+/// 1 s to find out who ended our session: then another is opened.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// Where a node listens for links.
 pub(super) struct Place {
@@ -81,7 +86,7 @@ impl Links {
     ///
     /// # Errors
     /// Tokens or certificates cannot be read.
-    pub(super) fn new(node: &Shared, place: Place) -> anyhow::Result<(Self, Listener)> {
+    fn new(node: &Shared, place: Place) -> anyhow::Result<(Self, Listener)> {
         let us = Us {
             cluster: node.config.cluster.parse().context("cluster")?,
             node: node.name.clone(),
@@ -113,9 +118,9 @@ fn secrets(config: &Config) -> anyhow::Result<Secrets> {
     let tokens = config.tokens()?;
     let greatest = tokens.iter().map(|token| token.role).max();
     let of = tokens.iter().filter(|token| Some(token.role) == greatest);
-    Ok(Secrets::new(of.map(|token| {
-        token.secret.expose().as_bytes().to_vec()
-    })))
+    Ok(Secrets::new(
+        of.map(|token| token.secret.expose().as_bytes().to_vec()),
+    ))
 }
 
 fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
@@ -131,9 +136,22 @@ fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
     Ok(Some(tls))
 }
 
-/// Runs what answers links and what keeps them.
-pub(super) fn add(parts: &mut Parts, node: &Arc<Shared>, listener: Listener) {
-    let Some(links) = &node.links else {
+/// Gives a node its links, where it has a place for them; what listens there.
+///
+/// # Errors
+/// As [`Links::new`].
+pub(super) fn give(node: &mut Shared, place: Option<Place>) -> anyhow::Result<Option<Listener>> {
+    let Some(place) = place else {
+        return Ok(None);
+    };
+    let (links, listener) = Links::new(node, place)?;
+    node.links = Some(links);
+    Ok(Some(listener))
+}
+
+/// Runs what answers links and what keeps them, where there are to be any.
+pub(super) fn add(parts: &mut Parts, node: &Arc<Shared>, listener: Option<Listener>) {
+    let (Some(links), Some(listener)) = (&node.links, listener) else {
         return;
     };
     info!(peers = links.told, "links are listened for");
@@ -170,11 +188,13 @@ pub(super) async fn succeed(node: &Shared, holder: &KeyValue, former: &NodeRecor
         noticed_ms: node.store.now_ms(),
     };
     info!("the former process of this node is gone, ending its lease");
-    match node.store.declare_dead(holder.create_revision, &death).await {
+    match node
+        .store
+        .declare_dead(holder.create_revision, &death)
+        .await
+    {
         Ok(Recorded::Over) => true,
-        Ok(Recorded::Now | Recorded::Before(_)) => {
-            node.store.end_lease(holder.lease).await.is_ok()
-        }
+        Ok(Recorded::Now | Recorded::Before(_)) => node.store.end_lease(holder.lease).await.is_ok(),
         Err(failure) => {
             warn!(%failure, "its end could not be put on record");
             false
@@ -184,11 +204,22 @@ pub(super) async fn succeed(node: &Shared, holder: &KeyValue, former: &NodeRecor
 
 /// Says so where a session of this process was ended by another node, which took it for gone.
 pub(super) async fn was_taken_for_gone(node: &Shared, session: i64) {
-    match node.store.death(session).await {
+    let Ok(found) = timeout(ASKING, node.store.death(session)).await else {
+        return info!(
+            session,
+            "not known who ended the session: etcd does not answer"
+        );
+    };
+    match found {
         Ok(Some(death)) if death.instance == node.instance => {
             metrics::false_death();
             let (by, evidence) = (death.by.as_str(), death.evidence.word());
-            warn!(session, by, evidence, "this node was taken for gone and lives: connections to peer-listen were refused");
+            warn!(
+                session,
+                by,
+                evidence,
+                "this node was taken for gone and lives: connections to peer-listen were refused"
+            );
         }
         Ok(_) => {}
         Err(problem) => info!(%problem, session, "not known who ended the session"),
@@ -202,11 +233,26 @@ mod tests {
     #[test]
     fn others_are_told_where_links_are_listened_for() {
         let cases = [
-            ("127.0.0.1:9700", "http://127.0.0.1:8700", None, "127.0.0.1:9700"),
+            (
+                "127.0.0.1:9700",
+                "http://127.0.0.1:8700",
+                None,
+                "127.0.0.1:9700",
+            ),
             ("0.0.0.0:9700", "http://n1:8700", None, "n1:9700"),
-            ("[::]:9700", "https://[fd00::1]:8700", None, "[fd00::1]:9700"),
+            (
+                "[::]:9700",
+                "https://[fd00::1]:8700",
+                None,
+                "[fd00::1]:9700",
+            ),
             ("10.0.0.5:9700", "https://n1.example", None, "10.0.0.5:9700"),
-            ("0.0.0.0:9700", "http://n1:8700", Some("n1.example:7"), "n1.example:7"),
+            (
+                "0.0.0.0:9700",
+                "http://n1:8700",
+                Some("n1.example:7"),
+                "n1.example:7",
+            ),
         ];
         for (bound, advertise, peer, expected) in cases {
             let config = Config {

@@ -186,16 +186,10 @@ impl Node {
         place: Option<links::Place>,
     ) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
         let mut shared = self.assemble(outside)?;
-        let mut listener = None;
-        if let Some(place) = place {
-            let (links, listens) = Links::new(&shared, place)?;
-            (shared.links, listener) = (Some(links), Some(listens));
-        }
+        let listener = links::give(&mut shared, place)?;
         let shared = Arc::new(shared);
         let (mut parts, router) = Parts::start(&shared)?;
-        if let Some(listener) = listener {
-            links::add(&mut parts, &shared, listener);
-        }
+        links::add(&mut parts, &shared, listener);
         Ok((parts, router, shared))
     }
 
@@ -273,16 +267,12 @@ impl Shared {
             self.ready
                 .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
             let of = session.revision();
+            session.close().await;
             match ended {
-                Ended::Stopped => {
-                    session.close().await;
-                    return Ok(());
-                }
-                Ended::Lost => {
-                    warn!("session lost, opening another");
-                    tokio::join!(session.close(), links::was_taken_for_gone(self, of));
-                }
+                Ended::Stopped => return Ok(()),
+                Ended::Lost => warn!("session lost, opening another"),
             }
+            links::was_taken_for_gone(self, of).await;
         }
     }
 

@@ -27,7 +27,11 @@ impl Allowance {
     /// # Errors
     /// When to ask again.
     pub fn take(&mut self, now: Instant, nodes: usize) -> Result<(), Instant> {
-        while self.ended.front().is_some_and(|ended| *ended + WINDOW <= now) {
+        while self
+            .ended
+            .front()
+            .is_some_and(|ended| *ended + WINDOW <= now)
+        {
             self.ended.pop_front();
         }
         // Those that were ended are gone from the count by now, or will be in a moment.

@@ -9,7 +9,7 @@ use super::dial::Dialer;
 use super::evidence::stands;
 use super::link::Sign;
 use super::roster::Member;
-use crate::store::{Death, Recorded, EvidenceKind, Store};
+use crate::store::{Death, EvidenceKind, Recorded, Store};
 use crate::task::Name;
 
 /// 2 s for who was faster to end the lease; and for who said goodbye to end its own.

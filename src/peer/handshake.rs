@@ -104,7 +104,11 @@ fn nonce() -> String {
 }
 
 /// The dialer's side; who answered.
-pub(super) async fn call(talk: &mut Talk, us: &Us, secrets: &Secrets) -> Result<Who, HandshakeError> {
+pub(super) async fn call(
+    talk: &mut Talk,
+    us: &Us,
+    secrets: &Secrets,
+) -> Result<Who, HandshakeError> {
     let challenge: Challenge = talk.hear().await?;
     speaks(challenge.tenure)?;
     let (own, who) = (nonce(), us.who());
@@ -217,8 +221,7 @@ mod tests {
     #[tokio::test]
     async fn each_learns_who_the_other_is() {
         let tokens = secrets(&["0123456789abcdef"]);
-        let (called, answered) =
-            meet((us("c", "a"), tokens.clone()), (us("c", "b"), tokens)).await;
+        let (called, answered) = meet((us("c", "a"), tokens.clone()), (us("c", "b"), tokens)).await;
         assert_eq!(called.unwrap(), us("c", "b").who());
         assert_eq!(answered.unwrap(), us("c", "a").who());
     }
@@ -237,11 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn another_cluster_is_refused() {
-        let (called, _) = meet(
-            (us("c", "a"), secrets(&[])),
-            (us("d", "b"), secrets(&[])),
-        )
-        .await;
+        let (called, _) = meet((us("c", "a"), secrets(&[])), (us("d", "b"), secrets(&[]))).await;
         assert_eq!(called.unwrap_err().to_string(), "another cluster is here");
     }
 

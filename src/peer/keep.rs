@@ -64,11 +64,7 @@ struct Kept {
 
 impl Keeper {
     /// For the node of this dialer; `seen` is told how many links there are whenever that changes.
-    pub fn new(
-        store: Store,
-        dialer: Dialer,
-        seen: impl Fn(Links) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(store: Store, dialer: Dialer, seen: impl Fn(Links) + Send + Sync + 'static) -> Self {
         let (tells, told) = mpsc::channel(TOLD_MAX);
         Self {
             store,
@@ -254,7 +250,10 @@ impl Keeper {
             let there = roster.find(&case.node, instance).is_some();
             case.busy || (there && !case.is_stale(now))
         });
-        let due = self.cases.values_mut().filter(|case| !case.busy && case.next <= now);
+        let due = self
+            .cases
+            .values_mut()
+            .filter(|case| !case.busy && case.next <= now);
         for case in due {
             if !roster.may_end(&own, &case.node) {
                 continue;
@@ -300,7 +299,8 @@ impl Keeper {
                 warn!(%node, evidence, took_ms, "a node is gone: its lease is ended");
                 self.ended.insert(instance.clone(), now);
                 let store = self.store.clone();
-                self.watching.spawn(async move { store.forget_deaths().await });
+                self.watching
+                    .spawn(async move { store.forget_deaths().await });
                 "done"
             }
             Acted::Theirs(death) => {

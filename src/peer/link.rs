@@ -148,7 +148,10 @@ impl Link {
                 Verdict::Again(pause) => sleep(pause).await,
             }
             let who = (&self.node, &*self.target.instance);
-            let (attempt, again) = self.dialer.again(who, (at, host(&self.target.address))).await;
+            let (attempt, again) = self
+                .dialer
+                .again(who, (at, host(&self.target.address)))
+                .await;
             attempts.push(attempt);
             link = again;
         }

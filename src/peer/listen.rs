@@ -69,7 +69,9 @@ impl Listener {
         }
         // Nobody new is answered while those who are here hear of it.
         drop(self.listener);
-        let told = timeout(GOODBYE, async { while links.join_next().await.is_some() {} });
+        let told = timeout(GOODBYE, async {
+            while links.join_next().await.is_some() {}
+        });
         if told.await.is_err() {
             debug!("not everybody heard the goodbye");
         }

@@ -10,7 +10,13 @@ pub fn network() -> Option<String> {
     let digest = Sha256::new().chain_update(boot.trim());
     let digest = digest.chain_update(space.to_string_lossy().as_bytes());
     let digest = digest.finalize();
-    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Some(
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl Tls {
         stream: TcpStream,
     ) -> std::io::Result<Box<dyn Stream>> {
         let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|wrong| std::io::Error::new(std::io::ErrorKind::InvalidInput, wrong))?;
+        let name =
+            name.map_err(|wrong| std::io::Error::new(std::io::ErrorKind::InvalidInput, wrong))?;
         Ok(Box::new(self.connector.connect(name, stream).await?))
     }
 

@@ -58,11 +58,15 @@ impl Talk {
                 return Ok(None);
             }
             let end = read.iter().position(|byte| *byte == b'\n');
-            self.line.extend_from_slice(&read[..end.unwrap_or(read.len())]);
+            self.line
+                .extend_from_slice(&read[..end.unwrap_or(read.len())]);
             let used = end.map_or(read.len(), |end| end + 1);
             self.from.consume(used);
             if self.line.len() > LINE_BYTES_MAX {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a line is too long",
+                ));
             }
             if end.is_some() {
                 return Ok(Some(std::mem::take(&mut self.line)));
@@ -116,7 +120,10 @@ mod tests {
     async fn lines_come_as_they_were_said_and_one_too_long_breaks_the_link() {
         let (mut other, ours) = tokio::io::duplex(4096);
         let mut talk = Talk::new(Box::new(ours));
-        other.write_all(b"\"beat\"\n\"what\"\n\"good").await.unwrap();
+        other
+            .write_all(b"\"beat\"\n\"what\"\n\"good")
+            .await
+            .unwrap();
         assert_eq!(talk.word().await.unwrap(), Some(Word::Beat));
         assert_eq!(talk.word().await.unwrap(), None);
         // Dropped in the middle of a word, and asked again.

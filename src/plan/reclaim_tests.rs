@@ -153,7 +153,14 @@ fn a_death_is_charged_to_a_single_whose_instance_is_not_back() {
         ),
         (
             "a session before is known to be gone",
-            &[Joins("w"), Declared(Refused), Goes, Joins("x"), Claims(1), Goes],
+            &[
+                Joins("w"),
+                Declared(Refused),
+                Goes,
+                Joins("x"),
+                Claims(1),
+                Goes,
+            ],
             BENEFIT_MS - 1,
             &[],
         ),

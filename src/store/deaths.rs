@@ -117,7 +117,10 @@ impl Store {
         let Ok(page) = self.connection().range(&all).await else {
             return;
         };
-        let sessions = page.kvs.iter().filter_map(|kv| self.keys().death_of(&kv.key));
+        let sessions = page
+            .kvs
+            .iter()
+            .filter_map(|kv| self.keys().death_of(&kv.key));
         let mut sessions: Vec<i64> = sessions.collect();
         let beyond = sessions.len().saturating_sub(DEATHS_MAX);
         // More than one transaction takes goes with the next death.

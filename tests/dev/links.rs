@@ -45,7 +45,11 @@ impl Servers {
     }
 
     async fn get(&self, of: usize, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.urls[of])).send().await;
+        let answer = self
+            .http
+            .get(format!("{}{path}", self.urls[of]))
+            .send()
+            .await;
         answer.unwrap().json().await.unwrap()
     }
 
@@ -53,16 +57,27 @@ impl Servers {
     async fn linked(&self, of: &[usize], links: usize) {
         let wanted = format!("{links} of {links} are open");
         for server in of {
-            while !self.get(*server, "/readyz?verbose").await.to_string().contains(&wanted) {
+            while !self
+                .get(*server, "/readyz?verbose")
+                .await
+                .to_string()
+                .contains(&wanted)
+            {
                 tokio::task::yield_now().await;
             }
         }
     }
 
     async fn submit(&self, to: usize, task: Value) -> String {
-        let answer = self.http.post(format!("{}/v1/tasks", self.urls[to])).json(&task);
+        let answer = self
+            .http
+            .post(format!("{}/v1/tasks", self.urls[to]))
+            .json(&task);
         let answer: Value = answer.send().await.unwrap().json().await.unwrap();
-        answer["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+        answer["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_owned()
     }
 
     async fn kill(&mut self, server: usize) {
@@ -105,7 +120,9 @@ async fn work_goes_on_long_before_the_lease_of_a_killed_process_ends() {
     servers.kill(0).await;
     let left = 3 - victim;
     let task = servers.submit(left, json!({"kind": "noop"})).await;
-    let ended = servers.get(left, &format!("/v1/tasks/{task}?wait=25s")).await;
+    let ended = servers
+        .get(left, &format!("/v1/tasks/{task}?wait=25s"))
+        .await;
     assert_eq!(ended["state"], "succeeded", "{ended}");
     assert!(began.elapsed() < TTL, "{:?}", began.elapsed());
 }

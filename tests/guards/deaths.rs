@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::store::{DEATHS_MAX, Death, Recorded, EvidenceKind, txns};
+use tenure::store::{DEATHS_MAX, Death, EvidenceKind, Recorded, txns};
 use tenure_cluster::{Revoked, Session, SessionOptions};
 
 use super::common::{Lab, NOW, Writes, name};
@@ -56,7 +56,8 @@ async fn die_loses_by_node_where_the_session_is_over() {
     // Its successor is another session.
     let next = lab.node("a").await;
     let (of, death) = (session.revision(), death(session.lease(), "b"));
-    lab.refused_txn(&txns::die(lab.keys(), of, &death), "node").await;
+    lab.refused_txn(&txns::die(lab.keys(), of, &death), "node")
+        .await;
     let declared = lab.store.declare_dead(of, &death).await;
     assert_eq!(declared.unwrap(), Recorded::Over);
     assert!(lab.store.death(next).await.unwrap().is_none());
@@ -70,7 +71,8 @@ async fn die_loses_by_death_to_who_was_faster() {
     let (first, second) = (death(session.lease(), "b"), death(session.lease(), "c"));
     lab.store.declare_dead(of, &first).await.unwrap();
 
-    lab.refused_txn(&txns::die(lab.keys(), of, &second), "death").await;
+    lab.refused_txn(&txns::die(lab.keys(), of, &second), "death")
+        .await;
     let declared = lab.store.declare_dead(of, &second).await.unwrap();
 
     assert_eq!(declared, Recorded::Before(Box::new(first)));

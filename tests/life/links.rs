@@ -21,14 +21,18 @@ async fn linked(store: &Store, id: &str, open: usize, of: usize) -> Option<()> {
     let address = format!("{}/readyz?verbose", node.seen.value.address);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ready = reqwest::get(address).await.ok()?.text().await.ok()?;
-    ready.contains(&format!("{open} of {of} are open")).then_some(())
+    ready
+        .contains(&format!("{open} of {of} are open"))
+        .then_some(())
 }
 
 /// Waits until each of these nodes has so many links, and no fewer than it should.
 async fn all_linked(cluster: &Cluster, ids: &[&str], links: usize) {
     for id in ids {
         cluster
-            .when("the links are open", async |store| linked(store, id, links, links).await)
+            .when("the links are open", async |store| {
+                linked(store, id, links, links).await
+            })
             .await;
     }
 }
@@ -36,7 +40,9 @@ async fn all_linked(cluster: &Cluster, ids: &[&str], links: usize) {
 /// Waits for the record of a session's death.
 async fn death(cluster: &Cluster, session: i64) -> Death {
     cluster
-        .when("the death is on record", async |store| store.death(session).await.ok()?)
+        .when("the death is on record", async |store| {
+            store.death(session).await.ok()?
+        })
         .await
 }
 
@@ -68,7 +74,11 @@ async fn a_crashed_node_has_its_lease_ended_and_its_task_runs_elsewhere() {
     assert_eq!(death.evidence, EvidenceKind::Refused);
     assert_ne!(death.by, name("b"));
     assert_eq!((death.lease, death.term), (session.lease, None));
-    assert!(death.last_seen_ms.is_some_and(|seen| seen <= death.noticed_ms));
+    assert!(
+        death
+            .last_seen_ms
+            .is_some_and(|seen| seen <= death.noticed_ms)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +108,12 @@ async fn two_at_the_head_of_the_line_may_crash_together() {
     let mut cluster = Cluster::start().await;
     for id in ["a", "b", "c"] {
         cluster.node(id, &LINKED, |kinds| kinds).await;
-        all_linked(&cluster, &[id], usize::from(id != "a") + usize::from(id == "c")).await;
+        all_linked(
+            &cluster,
+            &[id],
+            usize::from(id != "a") + usize::from(id == "c"),
+        )
+        .await;
     }
     let first = cluster.leader_after(0).await;
 
@@ -139,7 +154,9 @@ async fn a_link_that_breaks_is_no_evidence_while_the_process_is_there() {
     all_linked(&cluster, &["a"], 1).await;
     proxy.set(Mode::Refuse);
     cluster
-        .when("the link is given up", async |store| linked(store, "a", 0, 1).await)
+        .when("the link is given up", async |store| {
+            linked(store, "a", 0, 1).await
+        })
         .await;
     recorder.let_through(true);
 
@@ -183,7 +200,14 @@ async fn who_is_taken_for_gone_and_lives_opens_another_session_and_loses_no_task
     assert_eq!(death.evidence, EvidenceKind::Refused);
     // Its new session is nobody's evidence: no link to it was ever made.
     let now = cluster.session("b").await;
-    assert!(cluster.store.death(now.create_revision).await.unwrap().is_none());
+    assert!(
+        cluster
+            .store
+            .death(now.create_revision)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +222,10 @@ async fn a_node_that_crashed_alone_takes_its_name_again_at_once() {
     cluster.node("a", &settings, |kinds| kinds).await;
 
     let death = death(&cluster, session.create_revision).await;
-    assert_eq!((death.evidence, death.by), (EvidenceKind::Replaced, name("a")));
+    assert_eq!(
+        (death.evidence, death.by),
+        (EvidenceKind::Replaced, name("a"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use tenure_cluster::{Event, EventKind, KeyValue};
 
 use super::View;
-use crate::store::{Death, EvidenceKind};
 use crate::store::{
     Assign, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
 };
+use crate::store::{Death, EvidenceKind};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
