@@ -268,6 +268,32 @@ pub fn nodes(live: u64, draining: u64, drained: u64) {
     gauge!("tenure_nodes", "state" => "drained").set(float(drained));
 }
 
+/// How many links to other nodes are open, and how many more there should be.
+pub fn peer_links(open: u64, missing: u64) {
+    gauge!("tenure_peer_links", "state" => "open").set(float(open));
+    gauge!("tenure_peer_links", "state" => "missing").set(float(missing));
+}
+
+/// A link broke, and this was found out about the process at its other end.
+pub fn peer_link_broke(found: &'static str) {
+    counter!("tenure_peer_links_broken_total", "found" => found).increment(1);
+}
+
+/// A process was seen to be gone.
+pub fn peer_evidence(evidence: &'static str) {
+    counter!("tenure_peer_evidence_total", "evidence" => evidence).increment(1);
+}
+
+/// It was tried to end the lease of a process that is gone.
+pub fn peer_revoke(outcome: &'static str) {
+    counter!("tenure_peer_revokes_total", "outcome" => outcome).increment(1);
+}
+
+/// This node's lease was ended by another that took its process for gone.
+pub fn false_death() {
+    counter!("tenure_false_deaths_total").increment(1);
+}
+
 /// How full etcd is, in bytes.
 pub fn etcd_size(db_size: u64, in_use: u64, quota: u64) {
     gauge!("tenure_etcd_db_size_bytes").set(float(db_size));

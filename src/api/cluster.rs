@@ -324,6 +324,8 @@ mod tests {
             version: String::new(),
             started_ms: 0,
             draining: false,
+            peer: None,
+            network: None,
             adaptive: Some(store::Adaptive {
                 min: 2,
                 max: 32,

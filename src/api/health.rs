@@ -47,9 +47,11 @@ fn checks(ready: &Readiness) -> Vec<Check> {
     } else {
         Ok("it stays".to_owned())
     };
+    let links = Ok(ready.links.clone());
     let checks = [
         ("etcd", &ready.etcd),
         ("session", &ready.session),
+        ("links", &links),
         ("draining", &staying),
     ];
     let check = |(name, result): (&str, &Result<String, String>)| {

@@ -54,6 +54,8 @@ pub struct Readiness {
     pub etcd: Result<String, String>,
     /// Whether the node holds its session.
     pub session: Result<String, String>,
+    /// How many links to other nodes there are; nothing that a node needs to do its part.
+    pub links: String,
     /// Whether the node is leaving: it answers, takes no new work, and lets nobody wait.
     pub draining: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Readiness {
         Self {
             etcd: starting(),
             session: starting(),
+            links: "none".to_owned(),
             draining: false,
         }
     }

@@ -28,6 +28,7 @@ pub(super) async fn load(store: &Store, activated: i64, window: usize) -> Result
         keys.queue_prefix(),
         keys.want_prefix(),
         keys.hold_prefix(),
+        keys.death_prefix(),
     ];
     let whole = |prefix: String| async move { store.whole(&prefix, revision).await };
     let rules = async {

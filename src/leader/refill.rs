@@ -237,7 +237,8 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
             | Live::Rules
             | Live::Tick(..)
             | Live::Want(..)
-            | Live::Hold(..),
+            | Live::Hold(..)
+            | Live::Death(_),
         )
         | None => None,
     };

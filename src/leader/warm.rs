@@ -202,6 +202,8 @@ mod tests {
             version: String::new(),
             started_ms: 1,
             draining: false,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let txn = if there {

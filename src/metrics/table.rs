@@ -134,6 +134,36 @@ pub const TABLE: &[Metric] = &[
         "Fewer live ones than you run: look at the missing node's log.",
     ),
     gauge(
+        "tenure_peer_links",
+        &["state"],
+        "This node's links to others (open, missing). Who leads and who is next have one to every node, others to the head of the line.",
+        "Missing for long: open `peer-listen` between the nodes; a crash there is noticed by its lease only.",
+    ),
+    counter(
+        "tenure_peer_links_broken_total",
+        &["found"],
+        "Links that broke, by what was found then: the process lives, is gone (refused, replaced, left), or unknown.",
+        "lives: something between the nodes cuts connections. unknown: machines or networks fall silent.",
+    ),
+    counter(
+        "tenure_peer_evidence_total",
+        &["evidence"],
+        "Processes that this node saw to be gone, by what showed it (refused, replaced, left).",
+        "Each is a crash, or an end without notice: look at that node's log.",
+    ),
+    counter(
+        "tenure_peer_revokes_total",
+        &["outcome"],
+        "Attempts to end the lease of a process that is gone: done, others were faster, it was over, in doubt after all, failed, withheld because too many seemed gone at once.",
+        "withheld: half of the cluster seemed to die at once, or this node cannot reach it. failed: etcd does not answer.",
+    ),
+    counter(
+        "tenure_false_deaths_total",
+        &[],
+        "Times this node's lease was ended by another one that took its process for gone.",
+        "Any: something refuses connections to `peer-listen` for a process that lives, such as a proxy or a firewall rule. Runs were repeated once.",
+    ),
+    gauge(
         "tenure_queue_tasks",
         &["queue", "state"],
         "Tasks by queue and state (scheduled, pending, running, dead). Only the leader says; 0 on a node that led before.",

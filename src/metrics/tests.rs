@@ -33,6 +33,11 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         queue_oldest_pending("q", Duration::from_secs(1));
         worker_slots(1, 2);
         slots(3);
+        peer_links(2, 1);
+        peer_link_broke("lives");
+        peer_evidence("refused");
+        peer_revoke("done");
+        false_death();
         slots_decision(Ordering::Greater, "waits");
         dispatched(Duration::from_millis(1), 7);
         schedule_occurrences("clock", 1);

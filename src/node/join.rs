@@ -1,5 +1,5 @@
 //! Takes this node's place in the cluster: a session under its name, after its former self's is gone; never takes it from a live
-//! instance.
+//! instance. A former self that is gone for certain does not have to be waited for.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use anyhow::bail;
 use tenure_cluster::{KeyValue, OpenError, Outcome, Session, SessionOptions};
 use tracing::{info, warn};
 
-use super::{RETRY, Shared};
+use super::{RETRY, Shared, links};
 use crate::store::{NodeRecord, encode, txns};
 
 /// 1 s for the holder of our name to answer.
@@ -83,6 +83,9 @@ async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<Duration> {
             node.name,
             record.address
         );
+    }
+    if links::succeed(node, holder, &record).await {
+        return Ok(SOON);
     }
     info!(
         holder = record.address,

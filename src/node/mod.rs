@@ -6,6 +6,7 @@ mod built_in;
 mod duty;
 mod embedded;
 mod join;
+mod links;
 mod parts;
 pub mod signals;
 mod stand;
@@ -38,6 +39,7 @@ use breakers::tell_breakers;
 use built_in::{breakers_of, built_in, slots};
 use duty::duty_of;
 pub use embedded::OwnEtcd;
+use links::Links;
 use parts::Parts;
 pub use signals::serve;
 use telling::tell_clock;
@@ -83,6 +85,8 @@ struct Shared {
     ready: watch::Sender<Readiness>,
     /// Whether etcd has so little room left that no new work is taken.
     full: watch::Sender<bool>,
+    /// Its links to other nodes, where it has any.
+    links: Option<Links>,
 }
 
 /// How a session ended.
@@ -156,12 +160,13 @@ impl Node {
             clock: Clock::default(),
             address: advertised(&self.config.advertise, bound),
         };
-        let (mut parts, router, shared) = self.start(outside)?;
+        let links = links::bind(&self.config, bound)?;
+        let (mut parts, router, shared) = self.start(outside, links)?;
         parts.serve(listener, router);
         Ok(Placed { parts, shared })
     }
 
-    /// The same without a listener and with what it needs from outside given, for whoever calls its API within the process: the
+    /// The same without a listener, without links, and with what it needs from outside given, for whoever calls its API within the process: the
     /// API, and the node's life until `stop`. Dropping that ends the node as a crash does.
     ///
     /// # Errors
@@ -171,14 +176,21 @@ impl Node {
         outside: Outside,
         stop: CancellationToken,
     ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
-        let (parts, router, shared) = self.start(outside)?;
+        let (parts, router, shared) = self.start(outside, None)?;
         Ok((router, Placed { parts, shared }.run(stop)))
     }
 
     /// Puts the node together and starts what runs beside its session.
-    fn start(self, outside: Outside) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
-        let shared = Arc::new(self.assemble(outside)?);
-        let (parts, router) = Parts::start(&shared)?;
+    fn start(
+        self,
+        outside: Outside,
+        place: Option<links::Place>,
+    ) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
+        let mut shared = self.assemble(outside)?;
+        let listener = links::give(&mut shared, place)?;
+        let shared = Arc::new(shared);
+        let (mut parts, router) = Parts::start(&shared)?;
+        links::add(&mut parts, &shared, listener);
         Ok((parts, router, shared))
     }
 
@@ -204,6 +216,7 @@ impl Node {
             started_ms,
             ready: watch::Sender::default(),
             full: watch::Sender::new(false),
+            links: None,
             config: Arc::new(config),
         })
     }
@@ -254,11 +267,13 @@ impl Shared {
             };
             self.ready
                 .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
+            let of = session.revision();
             session.close().await;
             match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::Lost => warn!("session lost, opening another"),
             }
+            links::was_taken_for_gone(self, of).await;
         }
     }
 

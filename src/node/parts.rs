@@ -1,4 +1,4 @@
-//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd and the machine, metrics.
+//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd and the machine, metrics, and what else is added.
 //! Never works on a task.
 
 use std::collections::HashMap;
@@ -87,6 +87,11 @@ impl Parts {
         let watching = watchman::watch(Arc::clone(node), told, closing);
         parts.add("the look at etcd and the machine", watching);
         Ok((parts, api::router(door)))
+    }
+
+    /// Cancelled when the parts are to end.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.closing.clone()
     }
 
     /// Serves the API where this listens.

@@ -127,6 +127,8 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             draining,
+            peer: self.links.as_ref().map(|links| links.told.clone()),
+            network: self.links.as_ref().and_then(|links| links.network.clone()),
             adaptive: self.slots.bounds().map(|bounds| adaptive(bounds, decided)),
         }
     }

@@ -9,7 +9,9 @@ use super::pace::Pace;
 use super::reserved::{less, of_node};
 use super::window::Window;
 use crate::planted::{self, Bug};
-use crate::store::{Corrupt, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop};
+use crate::store::{
+    Corrupt, Death, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stop,
+};
 use crate::task::{ClaimId, Name, Routing};
 use ended::Less;
 
@@ -63,6 +65,8 @@ pub struct View {
     leaving: BTreeMap<Name, i64>,
     /// Since when each name is missed that holds claims and has no key, in milliseconds since 1970.
     gone: BTreeMap<Name, u64>,
+    /// Sessions that ended because their processes did, by evidence that is on record.
+    deaths: BTreeSet<i64>,
     window_max: usize,
     keys: Keys,
 }
@@ -103,6 +107,7 @@ impl View {
             changes_of_nodes: 0,
             leaving: BTreeMap::new(),
             gone: BTreeMap::new(),
+            deaths: BTreeSet::new(),
             window_max,
             keys,
         }
@@ -174,6 +179,11 @@ impl View {
             Some(Live::Tick(ms, name)) => self.ticks.put(kv.key.clone(), (ms, name)),
             Some(Live::Want(gate, id)) => self.limits.put_want(gate, id, kv)?,
             Some(Live::Hold(gate, id)) => self.limits.put_hold(gate, id, kv)?,
+            Some(Live::Death(session)) => {
+                if Seen::<Death>::of(kv)?.value.evidence.is_death() {
+                    self.deaths.insert(session);
+                }
+            }
             None => {}
         }
         Ok(())
@@ -205,6 +215,11 @@ impl View {
     /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
     pub fn has_left(&self, node: &Name, session: i64) -> bool {
         self.leaving.get(node) == Some(&session)
+    }
+
+    /// Whether the process that had this session is known to have died: nobody has to wait for it.
+    pub fn has_died(&self, session: i64) -> bool {
+        self.deaths.contains(&session)
     }
 
     /// For how long the node has been missed, in milliseconds; none where it is there. What had gone before this view was loaded is
@@ -339,6 +354,9 @@ impl View {
             Some(Live::Queue(name)) => self.limits.drop_queue(&name),
             Some(Live::Want(gate, id)) => self.limits.drop_want(gate, id),
             Some(Live::Hold(gate, id)) => self.limits.drop_hold(&gate, id),
+            Some(Live::Death(session)) => {
+                self.deaths.remove(&session);
+            }
             Some(Live::Rules) | None => {}
         }
     }

@@ -111,6 +111,8 @@ fn node(nth: u8) -> NodeRecord {
         version: String::new(),
         started_ms: 0,
         draining: false,
+        peer: None,
+        network: None,
         adaptive: None,
     }
 }

@@ -186,7 +186,8 @@ fn lane(live: Live) -> Option<Lane> {
         | Live::Rules
         | Live::Tick(..)
         | Live::Want(..)
-        | Live::Hold(..) => None,
+        | Live::Hold(..)
+        | Live::Death(_) => None,
     }
 }
 
@@ -227,7 +228,8 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
                 | Live::Rules
                 | Live::Tick(..)
                 | Live::Want(..)
-                | Live::Hold(..),
+                | Live::Hold(..)
+                | Live::Death(_),
             )
             | None => {}
         }

@@ -94,6 +94,8 @@ pub enum Live {
     Want(Gate, u128),
     /// Somebody outside holds a lock or permits.
     Hold(Gate, u128),
+    /// A session that ended by evidence, not by time.
+    Death(i64),
 }
 
 impl Keys {
@@ -158,6 +160,22 @@ impl Keys {
     /// Where all drains are.
     pub fn drain_prefix(&self) -> String {
         format!("{}live/drain/", self.root)
+    }
+
+    /// `live/death/<S>` = [`super::Death`], no lease: on what evidence a node's session was ended, before its lease is revoked. Whoever
+    /// noticed writes it; it goes beyond a bounded number of them. `/tenure/default/live/death/00000000000000004711`
+    pub fn death(&self, session: i64) -> String {
+        format!("{}{session:020}", self.death_prefix())
+    }
+
+    /// Where all of those are, the oldest session first.
+    pub fn death_prefix(&self) -> String {
+        format!("{}live/death/", self.root)
+    }
+
+    /// The session of a `live/death/` key.
+    pub fn death_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.death_prefix())?.parse().ok()
     }
 
     /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
@@ -579,6 +597,7 @@ impl Keys {
             ("tick", [ms, name]) => Some(Live::Tick(ms.parse().ok()?, name.parse().ok()?)),
             ("want", [gate, id]) => Some(Live::Want(outer_gate(gate)?, outside(id)?)),
             ("hold", [gate, id]) => Some(Live::Hold(outer_gate(gate)?, outside(id)?)),
+            ("death", [session]) => Some(Live::Death(session.parse().ok()?)),
             (_, _) => None,
         }
     }

@@ -78,6 +78,9 @@ proptest! {
         prop_assert_eq!(keys.live(&keys.semaphore(&node)), Some(Live::Semaphore(node.clone())));
         prop_assert_eq!(keys.live(&keys.queue(&node)), Some(Live::Queue(node.clone())));
         prop_assert_eq!(keys.live(&keys.rules()), Some(Live::Rules));
+        let session = i64::from(n);
+        prop_assert_eq!(keys.live(&keys.death(session)), Some(Live::Death(session)));
+        prop_assert_eq!(keys.death_of(&keys.death(session)), Some(session));
         prop_assert_eq!(keys.live(&keys.node(&node)), Some(Live::Node(node)));
         prop_assert_eq!(
             keys.dead_record(&keys.record(Place::Dead, &routing, &id)), Some((routing.queue.clone(), id)));

@@ -8,6 +8,7 @@ mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod deaths;
 mod drains;
 mod force;
 mod gates;
@@ -38,6 +39,7 @@ pub use change::{
     Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use deaths::{DEATHS_MAX, Death, EvidenceKind, Recorded};
 pub use drains::{DrainError, Drained, Drains};
 pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};

@@ -219,7 +219,8 @@ impl Store {
                 | Live::Rules
                 | Live::Tick(..)
                 | Live::Want(..)
-                | Live::Hold(..),
+                | Live::Hold(..)
+                | Live::Death(_),
             )
             | None => None,
         });

@@ -83,6 +83,12 @@ pub struct NodeRecord {
     /// Whether it takes no new work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// Where other nodes reach it by a link, as `host:port`; none where it listens for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Which network of which machine it is in, by a word that nobody else has: the same word is the same ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// How its slots came to be as many; none where they are fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,

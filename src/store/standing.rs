@@ -63,17 +63,12 @@ impl Store {
             revision,
             ..Standing::default()
         };
-        let edited = [
-            keys.semaphore_prefix(),
-            keys.queue_prefix(),
-            keys.hold_prefix(),
-        ];
-        for prefix in edited {
+        for prefix in [keys.semaphore_prefix(), keys.queue_prefix()] {
             for kv in self.whole(&prefix, revision).await? {
                 standing.add(keys.live(&kv.key), &kv)?;
             }
         }
-        for room in [keys.want_prefix(), keys.runs()] {
+        for room in [keys.hold_prefix(), keys.want_prefix(), keys.runs()] {
             let add = |kv: KeyValue| Ok(standing.add(keys.live(&kv.key), &kv)?);
             self.each(&room, revision, add).await?;
         }
@@ -121,7 +116,8 @@ impl Standing {
                 | Live::Stop(..)
                 | Live::Rules
                 | Live::Tick(..)
-                | Live::Want(..),
+                | Live::Want(..)
+                | Live::Death(_),
             )
             | None => {}
         }

@@ -12,6 +12,7 @@ use super::change::{
     Act, Assign, Change, Collect, DropLane, Fire, Grant, Park, Postpone, Raise, Reclaim, Report,
     Settled, StopRuns, Submit, Term, Waiting,
 };
+use super::deaths::Death;
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::limits::Basis;
@@ -117,6 +118,31 @@ pub fn reset(keys: &Keys, node: &Name, session: (i64, i64), reset: &Reset) -> Tx
     Txn::new()
         .guard(Guard::created_at(name, keys.node(node), revision))
         .put_leased(keys.reset(node), encode(reset), lease)
+}
+
+/// Puts on record that a node's session ends by evidence. Anyone's who has that evidence; its lease is revoked after this.
+///
+/// Guards   `node`: the session is still there; `death`: nobody has put it on record.
+/// Writes   the record of the death.
+/// Refused  node: the session is over, there is nothing to end. death: somebody was faster, and revokes; the record is in the reads.
+pub fn die(keys: &Keys, session: i64, death: &Death) -> Txn {
+    let record = keys.death(session);
+    let node = keys.node(&death.node);
+    Txn::new()
+        .guard(Guard::created_at(GuardName::Node.name(), node, session))
+        .guard(Guard::absent(GuardName::Death.name(), &record))
+        .or_get(&record)
+        .put(record, encode(death))
+}
+
+/// Forgets deaths. Anyone's: sessions are never named twice, so that a late copy takes nothing else away.
+///
+/// Guards   none.
+/// Writes   the records gone.
+/// Refused  never.
+pub fn forget_deaths(keys: &Keys, sessions: &[i64]) -> Txn {
+    let records = sessions.iter().map(|session| keys.death(*session));
+    records.fold(Txn::new(), Txn::delete)
 }
 
 /// Nests transactions without a fence: each holds or loses alone, and etcd checks its quota for none of them.

@@ -10,5 +10,6 @@ mod drains;
 mod embedded;
 mod files;
 mod holds;
+mod links;
 mod process;
 mod trying;

@@ -466,6 +466,8 @@ fn node_record(id: &str) -> NodeRecord {
         version: "0".to_owned(),
         started_ms: NOW,
         draining: false,
+        peer: None,
+        network: None,
         adaptive: None,
     }
 }

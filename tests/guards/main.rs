@@ -7,6 +7,7 @@
 mod breakers;
 mod claims;
 mod common;
+mod deaths;
 mod drains;
 mod forced;
 mod limits;

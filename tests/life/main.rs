@@ -10,6 +10,7 @@ mod holds;
 mod leaders;
 mod leaving;
 mod limits;
+mod links;
 mod order;
 mod recorder;
 mod rolling;

@@ -239,6 +239,10 @@ fn live(rest: &str) -> Option<Key> {
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
         ["drain", _] => Key::Plain,
+        ["death", session] => {
+            let _session: i64 = session.parse().ok()?;
+            Key::Plain
+        }
         ["tick", ms, schedule] => Key::Tick {
             ms: ms.parse().ok()?,
             schedule: schedule.to_owned(),

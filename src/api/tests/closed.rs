@@ -235,6 +235,7 @@ async fn a_process_without_etcd_lives_and_is_not_ready_and_says_why() {
     let all = Readiness {
         etcd: good(),
         session: good(),
+        links: "none".to_owned(),
         draining: false,
     };
     stage.ready.send_replace(all.clone());

@@ -73,6 +73,8 @@ impl Stage {
             version: "0.1.0".to_owned(),
             started_ms: 1,
             draining: false,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let key = self.store.keys().node(&name.parse().unwrap());

@@ -9,6 +9,7 @@ use crate::store::{
     Assign, Drain, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
 };
+use crate::store::{Death, EvidenceKind};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
@@ -137,6 +138,8 @@ impl World {
             version: String::new(),
             started_ms: 0,
             draining,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let key = self.view.keys().node(&name(id));
@@ -155,6 +158,23 @@ impl World {
     /// It is no longer.
     pub(super) fn undrained(&mut self, id: &str) {
         self.delete(&self.view.keys().drain(&name(id)));
+    }
+
+    /// The present session of a node is on record as ended by evidence.
+    pub(super) fn declared(&mut self, id: &str, evidence: EvidenceKind) {
+        let session = self.view.nodes[&name(id)].session;
+        let death = Death {
+            node: name(id),
+            instance: "i".to_owned(),
+            lease: 1,
+            term: None,
+            evidence,
+            by: name("leader"),
+            last_seen_ms: None,
+            noticed_ms: 1,
+        };
+        let key = self.view.keys().death(session);
+        self.put(key, encode(&death));
     }
 
     /// A node's key goes.
