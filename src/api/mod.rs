@@ -10,6 +10,7 @@ mod breakers;
 mod cluster;
 mod connections;
 mod error;
+mod failovers;
 mod front;
 mod health;
 mod holds;

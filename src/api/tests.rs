@@ -20,6 +20,7 @@ use crate::store::{
 mod closed;
 mod cluster;
 mod etcd;
+mod failovers;
 mod faults;
 mod forced;
 mod holds;

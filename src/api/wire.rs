@@ -18,6 +18,7 @@ mod breakers;
 mod canonical;
 pub mod check;
 mod cluster;
+mod failovers;
 pub mod holds;
 mod limits;
 mod problem;
@@ -32,6 +33,10 @@ pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
     AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
     Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd,
+};
+pub use failovers::{
+    Failover, FailoverEvidence, FailoverHow, FailoverOf, FailoverPage, FailoverSign,
+    FailoverTeller, MovedTask, MovedTasks, Succession,
 };
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,

@@ -20,6 +20,7 @@ mod client;
 mod cluster;
 mod dev;
 mod exit;
+mod failovers;
 mod files;
 mod health;
 mod hold;
@@ -117,6 +118,8 @@ enum Command {
     /// Who leads, and who did
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
+    /// What became of nodes and leaders that left or died: how it was noticed, who took over when, where their tasks went
+    Failovers(failovers::Asked),
     /// Where tasks wait, and by which rules they start
     #[command(subcommand)]
     Queue(cluster::QueueCommand),
@@ -200,6 +203,7 @@ where
         Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Node(command) => cluster::node(&global, command).await,
         Command::Leader(command) => cluster::leader(&global, command).await,
+        Command::Failovers(asked) => failovers::run(&global, asked).await,
         Command::Queue(command) => cluster::queue(&global, command).await,
         Command::Lock(command) => hold::lock(&global, command).await,
         Command::Semaphore(command) => limits::semaphore(&global, command).await,

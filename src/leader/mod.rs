@@ -2,9 +2,11 @@
 //! decides (that is [`crate::plan`]) and never writes but through [`crate::store`].
 
 mod collect;
+mod failovers;
 mod fires;
 mod flight;
 mod hold;
+mod leading;
 mod load;
 mod look;
 mod refill;
@@ -19,12 +21,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::metrics::{self, Leads};
+use crate::metrics;
 use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
+use failovers::Failovers;
 use fires::Fires;
 use flight::Flights;
+use leading::Leading;
 use refill::{Compacted, Refills};
 
 /// 60 records to one round of assignments: what fits one batch.
@@ -86,11 +90,12 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     let record = upkeep::opened(&post, term);
     // Before the upkeep, so that it outlives it: what that has told is what it takes back.
     let _leading = Leading::of(&post.node, term.revision());
-    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
+    let failovers = Failovers::new(&post, term);
+    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone(), failovers.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        () = schedule(&post, term, &mut flights) => Over::TermLost,
+        () = schedule(&post, term, &mut flights, &failovers) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
         () = stop.cancelled() => Over::Asked(record),
     };
@@ -116,24 +121,6 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     }
 }
 
-/// Says that this node leads, and that it no longer does however its term's work ends.
-struct Leading;
-
-impl Leading {
-    fn of(node: &Name, term: i64) -> Self {
-        metrics::leader_status(Leads::Yes);
-        metrics::leader_changed(term);
-        info!(%node, term, "leading");
-        Self
-    }
-}
-
-impl Drop for Leading {
-    fn drop(&mut self) {
-        metrics::left_office();
-    }
-}
-
 /// Tells of the nodes: after every load, so that a leader to which nothing happens tells too, and as often as they change.
 fn tell_nodes(view: &View) {
     let draining = view.nodes.values().filter(|node| node.record.draining);
@@ -141,7 +128,7 @@ fn tell_nodes(view: &View) {
 }
 
 /// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
-async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
+async fn schedule(post: &Post, term: &Term, flights: &mut Flights, failovers: &Failovers) {
     let mut numbers = Numbers::of_term(term.revision());
     let since = Instant::now();
     loop {
@@ -162,6 +149,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             "view loaded"
         );
         tell_nodes(&view);
+        failovers.loaded(&view);
         let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
         let watch = post.store.connection().watch(spec);
         let desk = Desk {
@@ -169,6 +157,7 @@ async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
             view,
             watch,
             flights,
+            failovers,
             refills: Refills::new(post.store.clone()),
             fires: Fires::new(post.store.clone(), term.guard()),
             pause: None,
@@ -195,6 +184,7 @@ struct Desk<'a> {
     view: View,
     watch: Watch,
     flights: &'a mut Flights,
+    failovers: &'a Failovers,
     refills: Refills,
     fires: Fires,
     pause: Option<Instant>,
@@ -249,6 +239,7 @@ impl Desk<'_> {
     fn fold(&mut self, delivery: Delivery) -> bool {
         match delivery {
             Delivery::Events { revision, events } => {
+                self.failovers.folding(&self.view, &events);
                 let before = self.view.changes_of_nodes;
                 for problem in self.view.fold(&events, revision, self.post.store.now_ms()) {
                     error!(%problem, "left out of the view");
@@ -357,40 +348,5 @@ impl Desk<'_> {
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
         until_due.clamp(Duration::from_millis(1), TICK).max(pause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::task::State;
-
-    #[test]
-    fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {
-        let recorder = crate::telemetry::recorder();
-        let handle = recorder.handle();
-        ::metrics::with_local_recorder(&recorder, || {
-            let leading = Leading::of(&"a".parse().unwrap(), 7);
-            metrics::nodes(3, 1);
-            metrics::queue_tasks("mail", State::Pending, 5);
-            metrics::queue_oldest_pending("mail", Duration::from_secs(9));
-            drop(leading);
-        });
-
-        let text = handle.render();
-
-        for gone in [
-            "tenure_leader_status{name=\"scheduler\"} 0",
-            "tenure_nodes{state=\"live\"} 0",
-            "tenure_nodes{state=\"draining\"} 0",
-            "tenure_queue_tasks{queue=\"mail\",state=\"pending\"} 0",
-            "tenure_queue_oldest_pending_age_seconds{queue=\"mail\"} 0",
-            "tenure_leader_term 7",
-        ] {
-            assert!(
-                text.contains(&format!("{gone}\n")),
-                "{gone} is not in\n{text}"
-            );
-        }
     }
 }

@@ -43,11 +43,13 @@ pub enum GuardName {
     Progress,
     /// The mark of schedules that were deleted.
     Deleted,
+    /// What is on record of a session's or a term's end.
+    Failover,
 }
 
 impl GuardName {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Term,
         Self::Horizon,
         Self::Lane,
@@ -67,6 +69,7 @@ impl GuardName {
         Self::Schedule,
         Self::Progress,
         Self::Deleted,
+        Self::Failover,
     ];
 
     /// As it is sent, logged and documented.
@@ -91,6 +94,7 @@ impl GuardName {
             Self::Schedule => "schedule",
             Self::Progress => "progress",
             Self::Deleted => "deleted",
+            Self::Failover => "failover",
         }
     }
 

@@ -516,6 +516,39 @@ impl Keys {
         key.strip_prefix(&*self.term_prefix())?.parse().ok()
     }
 
+    /// `death/<S>` = [`super::Death`]: why the session S is about to be ended. Whoever noticed writes it before it revokes the lease; the
+    /// leader takes it away with what it puts on record of it. `/tenure/default/death/00000000000000004711`
+    pub fn death(&self, session: i64) -> String {
+        format!("{}{session:020}", self.death_prefix())
+    }
+
+    /// Where all of those are, the oldest session first.
+    pub fn death_prefix(&self) -> String {
+        format!("{}death/", self.root)
+    }
+
+    /// The session of a `death/` key.
+    pub fn death_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.death_prefix())?.parse().ok()
+    }
+
+    /// `failover/<id>` = [`super::Failover`]: what became of a session that is over, under its create revision; of a term that is over
+    /// while its session lives, under the term's. The leader writes it, and again as it learns more; beyond a bounded number it takes the
+    /// oldest away. `/tenure/default/failover/00000000000000004711`
+    pub fn failover(&self, id: i64) -> String {
+        format!("{}{id:020}", self.failover_prefix())
+    }
+
+    /// Where all of those are; by when they were written, their create revisions tell.
+    pub fn failover_prefix(&self) -> String {
+        format!("{}failover/", self.root)
+    }
+
+    /// The id of a `failover/` key.
+    pub fn failover_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.failover_prefix())?.parse().ok()
+    }
+
     /// The pack of a `pack/` key.
     pub fn pack_of(&self, key: &str) -> Option<PackId> {
         key.strip_prefix(&*self.pack_prefix())?.parse().ok()

@@ -7,6 +7,7 @@
 mod breakers;
 mod claims;
 mod common;
+mod failovers;
 mod forced;
 mod limits;
 mod outside;

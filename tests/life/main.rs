@@ -5,6 +5,7 @@ mod cancels;
 mod collecting;
 mod common;
 mod deaths;
+mod failovers;
 mod holds;
 mod leaders;
 mod leaving;
