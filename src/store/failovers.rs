@@ -204,11 +204,11 @@ pub struct FailoverSeen {
     pub seen: Seen<Failover>,
 }
 
-/// A wait as it is kept: to the millisecond up to 100 ms, to two digits above.
+/// A wait as it is kept: to the millisecond below a second, to three digits above.
 #[must_use]
 pub fn rounded(wait_ms: u64) -> u64 {
     let mut step = 1;
-    while wait_ms / step >= 100 {
+    while wait_ms / step >= 1_000 {
         step *= 10;
     }
     wait_ms / step * step
@@ -328,14 +328,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_are_kept_to_two_digits_above_a_hundred() {
+    fn waits_are_kept_to_three_digits_above_a_second() {
         let table = [
             (0, 0),
             (7, 7),
-            (99, 99),
-            (100, 100),
-            (129, 120),
-            (1_999, 1_900),
+            (999, 999),
+            (1_000, 1_000),
+            (12_999, 12_900),
+            (59_999, 59_900),
         ];
         for (wait, kept) in table {
             assert_eq!(rounded(wait), kept, "{wait}");

@@ -145,7 +145,7 @@ pub struct MovedTasks {
     pub open: u64,
     /// When the last claim was taken back, in milliseconds from `gone_at`.
     pub reclaimed_ms: Option<u64>,
-    /// The median wait, in milliseconds from `gone_at` to the new claim seen committed; to two digits above 100 ms.
+    /// The median wait, in milliseconds from `gone_at` to the new claim seen committed; to three digits above a second.
     pub wait_p50_ms: Option<u64>,
     /// The longest wait.
     pub wait_max_ms: Option<u64>,

@@ -170,7 +170,7 @@ fn tasks_are_followed_from_the_node_that_is_lost_to_where_they_start() {
         (told.moved.tasks, told.moved.started, told.moved.ended),
         (3, 3, 0)
     );
-    assert_eq!(told.moved.waits, [(220, 3)].into());
+    assert_eq!(told.moved.waits, [(225, 3)].into());
     let first: Vec<_> = told
         .moved
         .first

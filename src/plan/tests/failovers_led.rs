@@ -60,7 +60,7 @@ fn of_a_leader_that_died_one_story_tells_what_it_held_and_who_leads() {
         ..to()
     };
     assert_eq!(told.succession, Some(expected));
-    assert_eq!(told.moved.waits, [(250, 2)].into());
+    assert_eq!(told.moved.waits, [(255, 2)].into());
     assert!(told.complete_ms.is_some());
 }
 
