@@ -3,10 +3,11 @@
 use tenure_cluster::{KeyValue, Predecessor, Range, ReadError};
 
 use super::commit::Store;
+use super::deaths::Death;
 use super::failovers::{Evidence, Failover};
 use super::leaders::Candidacy;
 use super::locate::LookError;
-use super::records::{Death, EndedBy, NodeRecord, Seen, TermRecord, decode};
+use super::records::{EndedBy, NodeRecord, Seen, TermRecord, decode};
 use crate::task::Name;
 
 /// What etcd knows of an end.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use tenure_cluster::Range;
 
 use super::commit::Store;
+use super::deaths::{Death, EvidenceKind};
 use super::locate::LookError;
-use super::records::{Death, DeathEvidence, Seen, decode};
+use super::records::{Seen, decode};
 use crate::task::{Name, TaskId};
 
 /// 100 failovers are kept on record.
@@ -259,12 +260,12 @@ impl Evidence {
     }
 }
 
-impl From<DeathEvidence> for Evidence {
-    fn from(evidence: DeathEvidence) -> Self {
+impl From<EvidenceKind> for Evidence {
+    fn from(evidence: EvidenceKind) -> Self {
         match evidence {
-            DeathEvidence::Refused => Self::Refused,
-            DeathEvidence::Replaced => Self::Replaced,
-            DeathEvidence::Left => Self::Left,
+            EvidenceKind::Refused => Self::Refused,
+            EvidenceKind::Replaced => Self::Replaced,
+            EvidenceKind::Left => Self::Left,
         }
     }
 }

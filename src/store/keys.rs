@@ -147,6 +147,22 @@ impl Keys {
         format!("{}live/node/", self.root)
     }
 
+    /// `live/death/<S>` = [`super::Death`], no lease: on what evidence a node's session was ended, before its lease is revoked. Whoever
+    /// noticed writes it; it goes beyond a bounded number of them. `/tenure/default/live/death/00000000000000004711`
+    pub fn death(&self, session: i64) -> String {
+        format!("{}{session:020}", self.death_prefix())
+    }
+
+    /// Where all of those are, the oldest session first.
+    pub fn death_prefix(&self) -> String {
+        format!("{}live/death/", self.root)
+    }
+
+    /// The session of a `live/death/` key.
+    pub fn death_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.death_prefix())?.parse().ok()
+    }
+
     /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
     /// with its session. `/tenure/default/clock/n1`
     pub fn clock(&self, node: &Name) -> String {
@@ -514,22 +530,6 @@ impl Keys {
     /// The term of a history key.
     pub fn term_of(&self, key: &str) -> Option<i64> {
         key.strip_prefix(&*self.term_prefix())?.parse().ok()
-    }
-
-    /// `death/<S>` = [`super::Death`]: why the session S is about to be ended. Whoever noticed writes it before it revokes the lease; the
-    /// leader takes it away with what it puts on record of it. `/tenure/default/death/00000000000000004711`
-    pub fn death(&self, session: i64) -> String {
-        format!("{}{session:020}", self.death_prefix())
-    }
-
-    /// Where all of those are, the oldest session first.
-    pub fn death_prefix(&self) -> String {
-        format!("{}death/", self.root)
-    }
-
-    /// The session of a `death/` key.
-    pub fn death_of(&self, key: &str) -> Option<i64> {
-        key.strip_prefix(&*self.death_prefix())?.parse().ok()
     }
 
     /// `failover/<id>` = [`super::Failover`]: what became of a session that is over, under its create revision; of a term that is over

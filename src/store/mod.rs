@@ -8,6 +8,7 @@ mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod deaths;
 mod facts;
 mod failovers;
 mod force;
@@ -39,6 +40,7 @@ pub use change::{
     Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use deaths::{Death, EvidenceKind};
 pub use facts::{Facts, Former};
 pub use failovers::{
     Evidence, FAILOVERS_MAX, Failover, FailoverSeen, Gone, How, LastSeen, MOVED_LISTED_MAX, Moved,
@@ -57,8 +59,8 @@ pub use news::{Herald, News, news};
 pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
 pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
 pub use records::{
-    Adaptive, Attempt, Corrupt, Death, DeathEvidence, EndedBy, Idem, Next, NodeRecord, Outcomes,
-    Outside, Record, Released, Run, Seen, Stop, TermRecord, decode, encode,
+    Adaptive, Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
+    Released, Run, Seen, Stop, TermRecord, decode, encode,
 };
 pub use rulebook::{Rulebook, Unfit};
 pub use rules::{Importance, Limit, QueueRules, Rate};

@@ -334,41 +334,6 @@ pub enum EndedBy {
     Unknown,
 }
 
-/// Why a session is about to be ended by another node: the value of `death/<S>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Death {
-    /// The node.
-    pub node: Name,
-    /// The process that had the session.
-    pub instance: String,
-    /// The lease that is revoked.
-    pub lease: i64,
-    /// The term that it led, where it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub term: Option<i64>,
-    /// What tells of its end.
-    pub evidence: DeathEvidence,
-    /// Who noticed.
-    pub by: Name,
-    /// When the last word of it was heard over the link, in milliseconds since 1970 by the clock of who noticed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen_ms: Option<u64>,
-    /// When its end was noticed, by the same clock.
-    pub noticed_ms: u64,
-}
-
-/// What tells of the end of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeathEvidence {
-    /// The link broke, and connecting anew was refused: nobody listens there.
-    Refused,
-    /// Another process answers in its place.
-    Replaced,
-    /// It said goodbye.
-    Left,
-}
-
 impl Next {
     /// The number of the record it leads to.
     pub fn n(self) -> u32 {

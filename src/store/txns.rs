@@ -674,19 +674,16 @@ fn record(keys: &Keys, term: &Term) -> Txn {
 /// Puts on record what became of a session or a term that is over, or amends that. The leader's.
 ///
 /// Guards   `failover`: the record as it was seen; none where there was none.
-/// Writes   the record; what was noted of the session's death gone, and such notes that nobody needs; the oldest records gone.
+/// Writes   the record; notes of deaths that nobody needs any more gone; the oldest records gone.
 /// Refused  failover: an earlier copy was committed, or another leader's: read it, and amend that.
 fn tell(keys: &Keys, what: &Telling) -> Txn {
     let record = keys.failover(what.id);
     let seen = Guard::modified_at(GuardName::Failover.name(), &record, what.seen);
-    let txn = Txn::new()
-        .guard(seen)
-        .put(record, encode(&what.record))
-        .delete(keys.death(what.id));
+    let txn = Txn::new().guard(seen).put(record, encode(&what.record));
     // etcd refuses two writes of one key in one transaction.
     let forget = what.forget.iter().filter(|old| **old != what.id);
     let txn = forget.fold(txn, |txn, old| txn.delete(keys.failover(*old)));
-    let swept = what.swept.iter().filter(|old| **old != what.id);
+    let swept = what.swept.iter();
     swept.fold(txn, |txn, old| txn.delete(keys.death(*old)))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure::store::{
-    Change, Death, DeathEvidence, Evidence, Failover, Gone, GuardName, How, Moved, Teller, Telling,
+    Change, Death, Evidence, EvidenceKind, Failover, Gone, GuardName, How, Moved, Teller, Telling,
     Verdict, encode,
 };
 use tenure_cluster::Txn;
@@ -61,7 +61,7 @@ async fn noted(lab: &Lab, session: i64) -> String {
         instance: "i".to_owned(),
         lease: 7,
         term: None,
-        evidence: DeathEvidence::Refused,
+        evidence: EvidenceKind::Refused,
         by: name("b"),
         last_seen_ms: None,
         noticed_ms: NOW,
@@ -80,7 +80,7 @@ async fn tell_writes_the_record_and_what_nobody_needs_gone() {
     lab.must(&Txn::new().put(&old, encode(&record(1)))).await;
     let tell = Change::Tell(Telling {
         forget: vec![3],
-        swept: vec![5],
+        swept: vec![5, ID],
         ..telling(0, 1)
     });
 
@@ -93,13 +93,12 @@ async fn tell_writes_the_record_and_what_nobody_needs_gone() {
     assert_eq!(seen.value, record(1));
 }
 
-/// Also where the lists of what goes name it: etcd refuses two writes of one key.
+/// Also where the list of what goes names it: etcd refuses two writes of one key.
 #[tokio::test]
 async fn tell_writes_its_own_record_and_never_forgets_it() {
     let lab = Lab::start().await;
     let tell = Change::Tell(Telling {
         forget: vec![ID],
-        swept: vec![ID],
         ..telling(0, 1)
     });
     let record = lab.keys().failover(ID);

@@ -1,7 +1,7 @@
 //! What is on record after a node or a leader has left or died: the whole story, once, and bounded.
 
 use tenure::store::{
-    Death, DeathEvidence, Evidence, FAILOVERS_MAX, Failover, Gone, How, Leader, Moved, Sign, Store,
+    Death, Evidence, EvidenceKind, FAILOVERS_MAX, Failover, Gone, How, Leader, Moved, Sign, Store,
     encode,
 };
 use tenure::task::State;
@@ -108,7 +108,7 @@ async fn a_note_of_a_death_is_evidence_and_goes_with_its_record() {
         instance: "i".to_owned(),
         lease: session.lease,
         term: None,
-        evidence: DeathEvidence::Refused,
+        evidence: EvidenceKind::Refused,
         by: name("a"),
         last_seen_ms: Some(noticed_ms - 9),
         noticed_ms,

@@ -200,7 +200,7 @@ fn within(rest: &str) -> Option<Key> {
         "elect" => Key::Elect(rest.to_owned()),
         "pack" => Key::Pack(rest.parse().ok()?),
         "idem" => Key::Idem(rest.to_owned()),
-        "clock" | "breaker" | "reset" | "death" | "failover" => Key::Plain,
+        "clock" | "breaker" | "reset" | "failover" => Key::Plain,
         "term" => Key::Term(rest.parse().ok()?),
         "sched" => Key::Schedule(rest.to_owned()),
         "schedstate" => Key::Progress(rest.to_owned()),
@@ -239,6 +239,10 @@ fn live(rest: &str) -> Option<Key> {
         ["sem", name] => Key::Semaphore(name.to_owned()),
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
+        ["death", session] => {
+            let _session: i64 = session.parse().ok()?;
+            Key::Plain
+        }
         ["tick", ms, schedule] => Key::Tick {
             ms: ms.parse().ok()?,
             schedule: schedule.to_owned(),

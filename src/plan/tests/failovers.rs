@@ -3,7 +3,7 @@
 use super::world::{World, name};
 use super::{Book, Bounds, FOLLOWED, Job, Numbers, OPEN_MAX, Reserved, Wrote, assign, reclaim};
 use crate::store::{
-    Change, Death, DeathEvidence, Evidence, Facts, Failover, How, NodeRecord, Sign, Telling,
+    Change, Death, Evidence, EvidenceKind, Facts, Failover, How, NodeRecord, Sign, Telling,
 };
 use crate::task::ClaimId;
 
@@ -130,7 +130,7 @@ fn record(draining: bool) -> NodeRecord {
     }
 }
 
-fn death(evidence: DeathEvidence, term: Option<i64>) -> Death {
+fn death(evidence: EvidenceKind, term: Option<i64>) -> Death {
     Death {
         node: name("a"),
         instance: "i-a".to_owned(),
@@ -220,13 +220,13 @@ fn the_evidence_is_what_is_most_direct_and_none_where_nobody_saw() {
     };
     let (link, clock) = (Some((999_990, Sign::Link)), Some((7, Sign::Clock)));
     let table = [
-        (noted(DeathEvidence::Refused), Some(Evidence::Refused), link),
+        (noted(EvidenceKind::Refused), Some(Evidence::Refused), link),
         (
-            noted(DeathEvidence::Replaced),
+            noted(EvidenceKind::Replaced),
             Some(Evidence::Replaced),
             link,
         ),
-        (noted(DeathEvidence::Left), Some(Evidence::Left), link),
+        (noted(EvidenceKind::Left), Some(Evidence::Left), link),
         (lease(false, true), Some(Evidence::Left), clock),
         (lease(true, false), Some(Evidence::Key), clock),
         (lease(false, false), Some(Evidence::Lease), clock),
@@ -251,7 +251,7 @@ fn the_evidence_is_what_is_most_direct_and_none_where_nobody_saw() {
 fn a_note_of_a_session_that_lives_tells_nothing() {
     let mut world = two(0).led_by(LEADER);
     let (at, session) = (world.at(), world.session_of("a"));
-    let note = death(DeathEvidence::Refused, None);
+    let note = death(EvidenceKind::Refused, None);
     world.book().found(&[(session, note)], Vec::new(), at);
     assert!(world.jobs().is_empty());
 }
@@ -275,13 +275,31 @@ fn what_is_not_started_within_a_minute_is_told_as_open() {
 }
 
 #[test]
+fn a_note_stays_until_what_its_session_held_is_taken_back() {
+    let mut world = two(1).led_by(LEADER);
+    let session = world.session_of("a");
+    world.gone("a");
+    let facts = Facts {
+        death: Some(death(EvidenceKind::Refused, None)),
+        noted: vec![session],
+        ..Facts::default()
+    };
+    world.read(&facts);
+    assert_eq!(world.written().remove(0).swept, [0; 0]);
+    world.now_ms = 1_500;
+    world.reclaims();
+    assert_eq!(world.written().remove(0).swept, [session]);
+}
+
+#[test]
 fn records_and_notes_are_bounded() {
     let mut world = two(0).led_by(LEADER);
     let session = world.session_of("a");
     world.gone("a");
     let facts = Facts {
         kept: (1_001..=1_103).collect(),
-        noted: [1_050, 5_000, session].into(),
+        noted: (5_001..=5_102).chain([session]).collect(),
+        death: Some(death(EvidenceKind::Refused, None)),
         ..by_lease()
     };
     world.read(&facts);
@@ -289,7 +307,8 @@ fn records_and_notes_are_bounded() {
     let told = world.written().remove(0);
 
     assert_eq!(told.forget, [1_001, 1_002, 1_003, 1_004], "99 others stay");
-    assert_eq!(told.swept, [1_050], "what is on record needs no note");
+    let expected = [5_001, 5_002, session];
+    assert_eq!(told.swept, expected, "its own, and the oldest beyond 100");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_leader_whose_session_only_a_note_names_has_one_story() {
     let mut world = world.reloaded().led_by(LEADER);
     let (at, former) = (world.at(), former(None, Evidence::Lease));
     world.book().succeeds(former, at, Some(77), to());
-    let note = death(DeathEvidence::Refused, Some(600));
+    let note = death(EvidenceKind::Refused, Some(600));
 
     world
         .book()

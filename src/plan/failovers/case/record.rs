@@ -16,17 +16,17 @@ impl Case {
     pub(super) fn telling(&self, record: Failover) -> Telling {
         let others = || self.facts.kept.iter().filter(|id| **id != self.id);
         let beyond = (others().count() + 1).saturating_sub(FAILOVERS_MAX);
-        // A note is of use until its session is on record; of those that nobody told of, as many are kept as there are records.
-        let noted = &self.facts.noted;
-        let old = noted.len().saturating_sub(FAILOVERS_MAX);
-        let swept = noted.iter().enumerate();
-        let swept = swept.filter(|(nth, session)| *nth < old || self.facts.kept.contains(session));
+        // A note is of use until what its session held is taken back; of those that nobody told of, as many are kept as there are records.
+        let noted = self.facts.noted.iter().filter(|id| **id != self.id);
+        let old = noted.clone().count().saturating_sub(FAILOVERS_MAX);
+        let own = self.facts.death.iter().map(|_| self.id);
+        let own = own.filter(|_| self.claims.is_empty());
         Telling {
             id: self.id,
             record,
             seen: self.seen,
             forget: others().take(beyond).copied().collect(),
-            swept: swept.map(|(_, session)| *session).collect(),
+            swept: noted.take(old).copied().chain(own).collect(),
         }
     }
 
