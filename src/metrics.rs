@@ -294,6 +294,29 @@ pub fn false_death() {
     counter!("tenure_false_deaths_total").increment(1);
 }
 
+/// What became of a session or a term that is over is on record: whether it led, and how its end was known.
+pub fn failover(led: bool, evidence: &'static str) {
+    let of = if led { "leader" } else { "node" };
+    counter!("tenure_failovers_total", "of" => of, "evidence" => evidence).increment(1);
+}
+
+/// The end of a process was noticed so long after its last word over a link.
+pub fn failover_detection(evidence: &'static str, took: Duration) {
+    histogram!("tenure_failover_detection_seconds", "evidence" => evidence)
+        .record(took.as_secs_f64());
+}
+
+/// Nobody led for so long.
+pub fn failover_leaderless(gap: Duration) {
+    histogram!("tenure_failover_leaderless_seconds").record(gap.as_secs_f64());
+}
+
+/// So many tasks of a session that is over were started elsewhere, after such a wait.
+pub fn failover_waits(wait: Duration, tasks: u64) {
+    let waits = histogram!("tenure_failover_reclaim_wait_seconds");
+    (0..tasks).for_each(|_| waits.record(wait.as_secs_f64()));
+}
+
 /// How full etcd is, in bytes.
 pub fn etcd_size(db_size: u64, in_use: u64, quota: u64) {
     gauge!("tenure_etcd_db_size_bytes").set(float(db_size));

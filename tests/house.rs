@@ -36,7 +36,10 @@ const IMPORTS: &[(&str, &str)] = &[
         "api",
         "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
-    ("leader", "plan store metrics task planted tenure_cluster"),
+    (
+        "leader",
+        "plan store metrics task clock planted tenure_cluster",
+    ),
     ("worker", "plan store metrics task planted tenure_cluster"),
     // It ends leases through the store.
     ("peer", "store metrics task clock tenure_cluster"),
@@ -66,10 +69,10 @@ const TEST_LINES_MAX: usize = 500;
 const LONGER: &[(&str, usize, &str)] = &[
     (
         "src/store/txns.rs",
-        990,
+        1_040,
         "one file of transactions; half of it is what they guard, write and mean",
     ),
-    ("src/store/keys.rs", 790, "one file of keys"),
+    ("src/store/keys.rs", 810, "one file of keys"),
     (
         "tests/model/src/plan.rs",
         430,

@@ -31,18 +31,23 @@ pub(super) async fn leader(State(room): State<Arc<Room>>) -> Result<Answer<Leade
 pub(super) async fn history(
     State(room): State<Arc<Room>>,
 ) -> Result<Answer<LeaderHistory>, ApiError> {
-    let (terms, revision) = room.door.store.terms().await?;
+    let store = &room.door.store;
+    let (terms, revision) = store.terms().await?;
+    // Of another revision maybe: a failover is told of a little later than the term's end.
+    let (failovers, _) = store.failovers(0).await?;
+    let of_term = failovers.iter();
+    let of_term = of_term.filter_map(|one| Some((one.seen.value.term?, one.id)));
     Ok(Answer::at(
         revision,
         LeaderHistory {
-            items: told(terms),
+            items: told(terms, &of_term.collect()),
             revision,
         },
     ))
 }
 
-/// A record says how long nobody led before its term; users read it at the term that ended.
-fn told(terms: Vec<(i64, TermRecord)>) -> Vec<Term> {
+/// A record says how long nobody led before its term; users read it at the term that ended, with the id of the failover it ended by.
+fn told(terms: Vec<(i64, TermRecord)>, failovers: &BTreeMap<i64, i64>) -> Vec<Term> {
     let mut next_gap = None;
     let mut items = Vec::with_capacity(terms.len());
     for (term, record) in terms {
@@ -54,6 +59,7 @@ fn told(terms: Vec<(i64, TermRecord)>) -> Vec<Term> {
             until: record.until_ms.map(time),
             ended_by: record.ended_by.map(ended_by),
             gap_ms,
+            failover: failovers.get(&term).copied(),
         });
     }
     items
@@ -384,12 +390,19 @@ mod tests {
             ended_by: None,
             gap_ms,
         };
-        let items = told(vec![
+        let terms = vec![
             (9, record(3, Some(30))),
             (7, record(2, Some(20))),
             (5, record(1, None)),
-        ]);
-        let gaps: Vec<_> = items.iter().map(|term| (term.term, term.gap_ms)).collect();
-        assert_eq!(gaps, [(9, None), (7, Some(30)), (5, Some(20))]);
+        ];
+        let items = told(terms, &BTreeMap::from([(5, 4), (7, 7)]));
+        let told = |term: &Term| (term.term, term.gap_ms, term.failover);
+        let told: Vec<_> = items.iter().map(told).collect();
+        let expected = [
+            (9, None, None),
+            (7, Some(30), Some(7)),
+            (5, Some(20), Some(4)),
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -86,6 +86,11 @@ pub enum ApiError {
     /// No such node.
     #[error("no live node is named `{0}`")]
     NoNode(String),
+    /// No such failover.
+    #[error(
+        "no failover `{0}` is on record: a session or a term by its number, one of the last 100"
+    )]
+    NoFailover(String),
     /// The task's state forbids it.
     #[error(transparent)]
     WrongState(Illegal),
@@ -261,6 +266,7 @@ impl ApiError {
             | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
+            | Self::NoFailover(_)
             | Self::WrongState(_)
             | Self::Moving(_)
             | Self::LeaderChanged
@@ -311,6 +317,7 @@ impl ApiError {
             | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
+            | Self::NoFailover(_)
             | Self::WrongState(_)
             | Self::Moving(_)
             | Self::NoLeader { .. }

@@ -11,6 +11,7 @@ mod cluster;
 mod connections;
 mod drains;
 mod error;
+mod failovers;
 mod front;
 mod health;
 mod holds;

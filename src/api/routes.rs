@@ -90,6 +90,8 @@ pub(super) const TABLE: &[Route] = &[
     read("/v1/leader"),
     read("/v1/leader/history"),
     act("/v1/leader/resign", Role::Admin),
+    read("/v1/failovers"),
+    read("/v1/failovers/{id}"),
     read("/v1/nodes"),
     read("/v1/nodes/{id}"),
     act("/v1/nodes/{id}/drain", Role::Admin),

@@ -19,7 +19,9 @@ use super::origin::Ours;
 use super::schedules::{self, fires, list};
 use super::state::{Door, RequestIds, Room, WAITS_MAX};
 use super::why::Outside;
-use super::{breakers, cluster, drains, front, health, limits, openapi, submit, tasks};
+use super::{
+    breakers, cluster, drains, failovers, front, health, limits, openapi, submit, tasks,
+};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(cluster::leader))
         .routes(routes!(cluster::history))
         .routes(routes!(cluster::resign))
+        .routes(routes!(failovers::list))
+        .routes(routes!(failovers::get))
         .routes(routes!(cluster::nodes))
         .routes(routes!(cluster::node))
         .routes(routes!(cluster::queues))

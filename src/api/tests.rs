@@ -21,6 +21,7 @@ mod closed;
 mod cluster;
 mod drains;
 mod etcd;
+mod failovers;
 mod faults;
 mod forced;
 mod holds;

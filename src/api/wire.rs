@@ -18,6 +18,7 @@ mod breakers;
 mod canonical;
 pub mod check;
 mod cluster;
+mod failovers;
 pub mod holds;
 mod limits;
 mod problem;
@@ -33,6 +34,10 @@ pub use cluster::{
     AdaptiveSlots, Drain, DrainRequest, DrainedName, EtcdStats, Leader, LeaderHistory, Node,
     NodeDrain, NodePage, NodeState, Queue, QueuePage, Resigned, Service, Slots, Stats, TaskCounts,
     Term, TermEnd,
+};
+pub use failovers::{
+    Failover, FailoverEvidence, FailoverHow, FailoverOf, FailoverPage, FailoverSign,
+    FailoverTeller, MovedTask, MovedTasks, Succession,
 };
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,

@@ -21,6 +21,7 @@ mod cluster;
 mod dev;
 mod drain;
 mod exit;
+mod failovers;
 mod files;
 mod health;
 mod hold;
@@ -118,6 +119,8 @@ enum Command {
     /// Who leads, and who did
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
+    /// What became of nodes and leaders that left or died: how it was noticed, who took over when, where their tasks went
+    Failovers(failovers::Asked),
     /// Where tasks wait, and by which rules they start
     #[command(subcommand)]
     Queue(cluster::QueueCommand),
@@ -201,6 +204,7 @@ where
         Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Node(command) => cluster::node(&global, command).await,
         Command::Leader(command) => cluster::leader(&global, command).await,
+        Command::Failovers(asked) => failovers::run(&global, asked).await,
         Command::Queue(command) => cluster::queue(&global, command).await,
         Command::Lock(command) => hold::lock(&global, command).await,
         Command::Semaphore(command) => limits::semaphore(&global, command).await,

@@ -2,6 +2,7 @@
 //! decides (that is [`crate::plan`]) and never writes but through [`crate::store`].
 
 mod collect;
+mod failovers;
 mod fires;
 mod flight;
 mod hold;
@@ -24,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
 use crate::task::Name;
+use failovers::Failovers;
 use fires::Fires;
 use flight::Flights;
 use office::{Leading, tell_nodes};
@@ -91,11 +93,12 @@ pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationT
     let record = upkeep::opened(&post, term);
     // Before the upkeep, so that it outlives it: what that has told is what it takes back.
     let _leading = Leading::of(&post.node, term.revision());
-    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
+    let failovers = Failovers::new(&post, term);
+    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone(), failovers.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        () = schedule(&post, term, warm, &mut flights) => Over::TermLost,
+        () = schedule(&post, term, warm, (&mut flights, &failovers)) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
         () = stop.cancelled() => Over::Asked(record),
     };
@@ -119,17 +122,24 @@ pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationT
 
 /// Schedules on the view that was kept, or on one that is loaded, and on another where etcd compacted what the watch needed, until the
 /// term is lost.
-async fn schedule(post: &Post, term: &Term, mut warm: Warm, flights: &mut Flights) {
+async fn schedule(
+    post: &Post,
+    term: &Term,
+    mut warm: Warm,
+    (flights, failovers): (&mut Flights, &Failovers),
+) {
     let mut numbers = Numbers::of_term(term.revision());
     let since = Instant::now();
     loop {
         let Kept { view, watch } = warm.ready(term.activated(), post).await;
         tell_nodes(&view);
+        failovers.loaded(&view);
         let desk = Desk {
             post,
             view,
             watch,
             flights,
+            failovers,
             refills: Refills::new(post.store.clone()),
             fires: Fires::new(post.store.clone(), term.guard()),
             pause: None,
@@ -156,6 +166,7 @@ struct Desk<'a> {
     view: View,
     watch: Watch,
     flights: &'a mut Flights,
+    failovers: &'a Failovers,
     refills: Refills,
     fires: Fires,
     pause: Option<Instant>,
@@ -210,6 +221,7 @@ impl Desk<'_> {
     fn fold(&mut self, delivery: Delivery) -> bool {
         match delivery {
             Delivery::Events { revision, events } => {
+                self.failovers.folding(&self.view, &events);
                 let before = self.view.changes_of_nodes;
                 for problem in self.view.fold(&events, revision, self.post.store.now_ms()) {
                     error!(%problem, "left out of the view");

@@ -122,6 +122,30 @@ pub const TABLE: &[Metric] = &[
         "Cold again and again: the next in line loses its watch; look at etcd's latency. Warm for long: etcd's watches lag.",
     ),
     counter(
+        "tenure_failovers_total",
+        &["of", "evidence"],
+        "Ends of sessions and terms that are on record: of a leader or of another node, by evidence (refused, replaced, left, lease, key, unknown). The leader that ends the record counts it.",
+        "Other than left outside of restarts: `tenure failovers` tells each.",
+    ),
+    histogram(
+        "tenure_failover_detection_seconds",
+        &["evidence"],
+        "From the last word over a link to the node's key being seen gone, by two wall clocks where another node than the leader noticed. Only where a link told.",
+        "Seconds: etcd is slow to end leases, or the links are quiet for long.",
+    ),
+    histogram(
+        "tenure_failover_leaderless_seconds",
+        &[],
+        "How long nobody led: from the leader's key being seen gone to the next one's activation answered.",
+        "Grows: etcd is slow, or no candidate stands ready.",
+    ),
+    histogram(
+        "tenure_failover_reclaim_wait_seconds",
+        &[],
+        "For each task of a session that ended: from its key being seen gone to the task being claimed elsewhere.",
+        "Grows: no free slots elsewhere, or none for those kinds.",
+    ),
+    counter(
         "tenure_fencing_rejected_total",
         &["op"],
         "Writes refused because their author no longer held what it wrote under.",

@@ -47,6 +47,10 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         leader_changed(7);
         view_ready(true, Duration::from_millis(1));
         nodes(1, 0, 0);
+        failover(true, "lease");
+        failover_detection("refused", Duration::from_millis(1));
+        failover_leaderless(Duration::from_millis(1));
+        failover_waits(Duration::from_millis(1), 2);
         etcd_size(1, 1, 2);
         service_level(1);
         submits_shed("reduced");

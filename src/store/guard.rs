@@ -45,6 +45,8 @@ pub enum GuardName {
     Deleted,
     /// The record of a session's death.
     Death,
+    /// What is on record of a session's or a term's end.
+    Failover,
 }
 
 impl GuardName {
@@ -70,6 +72,7 @@ impl GuardName {
         Self::Progress,
         Self::Deleted,
         Self::Death,
+        Self::Failover,
     ];
 
     /// As it is sent, logged and documented.
@@ -95,6 +98,7 @@ impl GuardName {
             Self::Progress => "progress",
             Self::Deleted => "deleted",
             Self::Death => "death",
+            Self::Failover => "failover",
         }
     }
 

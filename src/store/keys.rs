@@ -547,6 +547,23 @@ impl Keys {
         key.strip_prefix(&*self.term_prefix())?.parse().ok()
     }
 
+    /// `failover/<id>` = [`super::Failover`]: what became of a session that is over, under its create revision; of a term that is over
+    /// while its session lives, under the term's. The leader writes it, and again as it learns more; beyond a bounded number it takes the
+    /// oldest away. `/tenure/default/failover/00000000000000004711`
+    pub fn failover(&self, id: i64) -> String {
+        format!("{}{id:020}", self.failover_prefix())
+    }
+
+    /// Where all of those are; by when they were written, their create revisions tell.
+    pub fn failover_prefix(&self) -> String {
+        format!("{}failover/", self.root)
+    }
+
+    /// The id of a `failover/` key.
+    pub fn failover_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.failover_prefix())?.parse().ok()
+    }
+
     /// The pack of a `pack/` key.
     pub fn pack_of(&self, key: &str) -> Option<PackId> {
         key.strip_prefix(&*self.pack_prefix())?.parse().ok()

@@ -87,6 +87,9 @@ proptest! {
         prop_assert_eq!(keys.result_of(&keys.result(pack, origin, n)), Some((pack, origin, n)));
         prop_assert_eq!(keys.gc_mark(&keys.gc(ms, pack)), Some((ms / 60_000 * 60_000, pack)));
         prop_assert_eq!(keys.pack_of(&keys.pack(pack)), Some(pack));
+        let session = i64::from(n);
+        prop_assert_eq!(keys.death_of(&keys.death(session)), Some(session));
+        prop_assert_eq!(keys.failover_of(&keys.failover(session)), Some(session));
     }
 }
 

@@ -10,6 +10,8 @@ mod claims;
 mod commit;
 mod deaths;
 mod drains;
+mod facts;
+mod failovers;
 mod force;
 mod gates;
 mod grants;
@@ -41,6 +43,11 @@ pub use change::{
 pub use commit::{Store, Verdict, batches};
 pub use deaths::{DEATHS_MAX, Death, EvidenceKind, Recorded};
 pub use drains::{DrainError, Drained, Drains};
+pub use facts::{Facts, Former};
+pub use failovers::{
+    Evidence, FAILOVERS_MAX, Failover, FailoverSeen, Gone, How, LastSeen, MOVED_LISTED_MAX, Moved,
+    Sign, Started, Succession, Teller, Telling, rounded,
+};
 pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};

@@ -13,6 +13,7 @@ use super::change::{
     Settled, StopRuns, Submit, Term, Waiting,
 };
 use super::deaths::Death;
+use super::failovers::Telling;
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::limits::Basis;
@@ -51,6 +52,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Postpone(mark) => postpone(keys, mark),
         Change::Record(term) => record(keys, term),
         Change::Fire(due) => fire(keys, due),
+        Change::Tell(what) => tell(keys, what),
     }
 }
 
@@ -708,7 +710,8 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
         | Change::Unmark(_)
         | Change::Postpone(_)
         | Change::Record(_)
-        | Change::Fire(_) => return None,
+        | Change::Fire(_)
+        | Change::Tell(_) => return None,
     };
     marks.then(|| keys.gc(now_ms, pack))
 }
@@ -726,6 +729,22 @@ fn record(keys: &Keys, term: &Term) -> Txn {
     term.forget
         .iter()
         .fold(txn, |txn, old| txn.delete(keys.term(*old)))
+}
+
+/// Puts on record what became of a session or a term that is over, or amends that. The leader's.
+///
+/// Guards   `failover`: the record as it was seen; none where there was none.
+/// Writes   the record; notes of deaths that nobody needs any more gone; the oldest records gone.
+/// Refused  failover: an earlier copy was committed, or another leader's: read it, and amend that.
+fn tell(keys: &Keys, what: &Telling) -> Txn {
+    let record = keys.failover(what.id);
+    let seen = Guard::modified_at(GuardName::Failover.name(), &record, what.seen);
+    let txn = Txn::new().guard(seen).put(record, encode(&what.record));
+    // etcd refuses two writes of one key in one transaction.
+    let forget = what.forget.iter().filter(|old| **old != what.id);
+    let txn = forget.fold(txn, |txn, old| txn.delete(keys.failover(*old)));
+    let swept = what.swept.iter();
+    swept.fold(txn, |txn, old| txn.delete(keys.death(*old)))
 }
 
 /// Declares a schedule that is not there. An admin's.

@@ -9,6 +9,7 @@ mod claims;
 mod common;
 mod deaths;
 mod drains;
+mod failovers;
 mod forced;
 mod limits;
 mod outside;

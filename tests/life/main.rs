@@ -6,6 +6,7 @@ mod collecting;
 mod common;
 mod deaths;
 mod drains;
+mod failovers;
 mod holds;
 mod leaders;
 mod leaving;

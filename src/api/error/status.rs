@@ -43,6 +43,11 @@ impl ApiError {
             Self::Foreign { .. } => (StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin"),
             Self::NoTask(_) => (StatusCode::NOT_FOUND, "no_such_task", "No such task"),
             Self::NoNode(_) => (StatusCode::NOT_FOUND, "no_such_node", "No such node"),
+            Self::NoFailover(_) => (
+                StatusCode::NOT_FOUND,
+                "no_such_failover",
+                "No such failover",
+            ),
             Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Wrong state"),
             Self::Moving(_) => (StatusCode::CONFLICT, "task_moving", "The task kept moving"),
             Self::NoLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_leader", "Nobody leads"),

@@ -230,7 +230,7 @@ fn upcoming(name: &Name, jitter_ms: u64, timing: &Timing, after_ms: u64, n: usiz
 }
 
 /// A number of a query, 1 to `max`.
-pub(super) fn number(
+pub(in crate::api) fn number(
     field: &str,
     text: Option<&str>,
     default: usize,

@@ -48,6 +48,9 @@ pub struct Term {
     /// How long nobody led after it, in milliseconds on one node's monotonic clock: from the loss
     /// being seen to the next activation answered. Null while it lasts, or where nobody saw the loss.
     pub gap_ms: Option<u64>,
+    /// The failover it ended by, as `/v1/failovers/{id}` names it; null while it lasts, or where none is on record.
+    #[serde(default)]
+    pub failover: Option<i64>,
 }
 
 /// Why a term ended.

@@ -1,10 +1,11 @@
 //! Builds views from the events that etcd would send, folded at time 0 unless a test moves it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
-use super::View;
+use super::{At, Book, View};
 use crate::store::{
     Assign, Drain, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
@@ -21,6 +22,8 @@ pub(super) struct World {
     pub(super) view: View,
     /// When what happens next is folded.
     pub(super) now_ms: u64,
+    /// What is told what the view is told.
+    pub(super) book: Option<Book>,
     live: BTreeMap<String, KeyValue>,
     revision: i64,
     claims: u64,
@@ -37,6 +40,7 @@ impl World {
         Self {
             view: empty(),
             now_ms: 0,
+            book: None,
             live: BTreeMap::new(),
             revision: 1,
             claims: 0,
@@ -51,6 +55,14 @@ impl World {
             view.put(kv, 0).unwrap();
         }
         Self { view, ..self }
+    }
+
+    /// Now, on clocks of which the one for people is 1,000 s ahead.
+    pub(super) fn at(&self) -> At {
+        At {
+            wall_ms: 1_000_000 + self.now_ms,
+            since: Duration::from_millis(self.now_ms),
+        }
     }
 
     fn put(&mut self, key: String, value: Vec<u8>) {
@@ -68,6 +80,10 @@ impl World {
             .into_iter()
             .map(|(key, to)| self.event(key, to))
             .collect();
+        let at = self.at();
+        if let Some(book) = &mut self.book {
+            book.folding(&self.view, &events, at);
+        }
         let corrupt = self.view.fold(&events, self.revision, self.now_ms);
         assert!(corrupt.is_empty(), "{corrupt:?}");
     }

@@ -67,7 +67,8 @@ fn refused(lost: &[GuardName], reads: Vec<Answer>, revision: i64) -> Fate {
             | GuardName::Schedule
             | GuardName::Progress
             | GuardName::Deleted
-            | GuardName::Death => fate = Fate::Failed(SubmitError::Refused(*guard)),
+            | GuardName::Death
+            | GuardName::Failover => fate = Fate::Failed(SubmitError::Refused(*guard)),
         }
     }
     fate
