@@ -51,7 +51,7 @@ pub enum GuardName {
 
 impl GuardName {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Term,
         Self::Horizon,
         Self::Lane,

@@ -127,6 +127,8 @@ fn record(draining: bool) -> NodeRecord {
         started_ms: 0,
         draining,
         adaptive: None,
+        peer: None,
+        network: None,
     }
 }
 
