@@ -4,6 +4,7 @@ mod address;
 mod breakers;
 mod built_in;
 mod embedded;
+mod hands;
 mod join;
 mod parts;
 pub mod signals;
@@ -12,6 +13,7 @@ mod told;
 mod watchman;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,6 +21,7 @@ use axum::Router;
 use tenure_cluster::{Connection, Outcome, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -31,7 +34,7 @@ use crate::task::Name;
 use crate::worker::breaker::Breakers;
 use crate::worker::kinds::{Builder, Kinds};
 use crate::worker::pool::Slots;
-use crate::worker::{self, Hands, Machine};
+use crate::worker::{self, Left, Machine};
 use address::advertised;
 use breakers::tell_breakers;
 use built_in::{breakers_of, built_in, slots};
@@ -82,6 +85,8 @@ struct Shared {
     ready: watch::Sender<Readiness>,
     /// Whether etcd has so little room left that no new work is taken.
     full: watch::Sender<bool>,
+    /// Runs that go on past lost sessions.
+    finishing: Arc<AtomicUsize>,
 }
 
 /// How a session ended.
@@ -157,6 +162,7 @@ impl Node {
         };
         let (mut parts, router, shared) = self.start(outside)?;
         parts.serve(listener, router);
+        parts.watch();
         Ok(Placed { parts, shared })
     }
 
@@ -203,6 +209,7 @@ impl Node {
             started_ms,
             ready: watch::Sender::default(),
             full: watch::Sender::new(false),
+            finishing: Arc::default(),
             config: Arc::new(config),
         })
     }
@@ -241,18 +248,27 @@ impl Shared {
             () = join::initialise(self) => {}
             () = stop.cancelled() => return Ok(()),
         }
+        // Runs that go on past the sessions they began in; ended with this.
+        let mut past = JoinSet::new();
         loop {
             let session = tokio::select! {
                 session = join::join(self) => session?,
                 () = stop.cancelled() => return Ok(()),
             };
-            let ended = tokio::select! {
+            let (ended, left) = tokio::select! {
                 ended = self.attend(&session, stop) => ended,
                 never = tell_clock(self, &session) => match never {},
                 never = tell_breakers(self, &session) => match never {},
             };
+            let waits = "lost or closed: what had ended is told, then another is opened";
             self.ready
-                .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
+                .send_modify(|ready| ready.session = Err(waits.to_owned()));
+            // Before the session is closed, after which the leader reclaims what it held.
+            if let Some(left) = left
+                && let Some(left) = left.tell(stop).await
+            {
+                past.spawn(left.finish(stop.clone()));
+            }
             session.close().await;
             match ended {
                 Ended::Stopped => return Ok(()),
@@ -262,33 +278,29 @@ impl Shared {
     }
 
     /// Works and stands for leadership as long as the session lives.
-    async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
+    async fn attend(
+        &self,
+        session: &Session,
+        stop: &CancellationToken,
+    ) -> (Ended, Option<Left>) {
         let id = session.revision();
         self.ready
             .send_modify(|ready| ready.session = Ok(format!("session {id}")));
         let (lost, drain) = (session.lost(), CancellationToken::new());
-        let hands = Hands {
-            store: self.store.clone(),
-            kinds: Arc::clone(&self.kinds),
-            breakers: self.breakers.clone(),
-            node: self.name.clone(),
-            session: session.revision(),
-            slots: self.slots.clone(),
-            deaths_max: self.config.death_budget,
-            grace: self.config.shutdown_grace,
-        };
         let until = worker::Until {
             lost: lost.clone(),
             drain: drain.clone(),
         };
         let mut teller = Teller::new(self, session);
-        let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
-        tokio::pin!(work, lead);
+        let work = worker::work(self.hands(session), until);
+        let mut lead = Box::pin(self.stand(session, stop));
+        tokio::pin!(work);
         tokio::select! {
-            () = &mut work => Ended::Lost,
+            left = &mut work => (Ended::Lost, left),
             () = lost.cancelled() => {
-                work.await;
-                Ended::Lost
+                // It leads no more while its runs end.
+                drop(lead);
+                (Ended::Lost, work.await)
             }
             never = teller.keep() => match never {},
             () = &mut lead => {
@@ -297,15 +309,15 @@ impl Shared {
                 // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
                 let told = tokio::select! {
                     told = teller.leaving() => told,
-                    () = &mut work => return Ended::Stopped,
+                    left = &mut work => return (Ended::Stopped, left),
                 };
                 drain.cancel();
                 // The grace bounds the worker, and so what is tried beside it.
-                tokio::select! {
+                let left = tokio::select! {
                     () = teller.repeat_leaving(), if !told => work.await,
-                    () = &mut work => {}
-                }
-                Ended::Stopped
+                    left = &mut work => left,
+                };
+                (Ended::Stopped, left)
             }
         }
     }

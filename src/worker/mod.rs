@@ -6,6 +6,8 @@
 pub mod breaker;
 mod held;
 pub mod kinds;
+mod lease;
+mod lost;
 mod machine;
 pub mod pool;
 mod report;
@@ -16,20 +18,21 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tenure_cluster::Watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
-
 use crate::metrics;
 use crate::store::{Seen, Stop, Store};
 use crate::task::{ClaimId, Name};
 use breaker::Breakers;
 use held::Held;
 use kinds::Kinds;
+pub use lease::{Lease, margin};
+pub use lost::Left;
 pub use machine::{Gauge, Machine, Reading};
 use pool::{Pool, Slots};
 
@@ -61,12 +64,16 @@ pub struct Hands {
     pub deaths_max: u32,
     /// How long runs may go on once the node is to stop.
     pub grace: Duration,
+    /// Until when they may where etcd is silent.
+    pub lease: Lease,
+    /// How many runs there are that go on past a lost session, of this worker and of those before it: they take slots.
+    pub finishing: Arc<AtomicUsize>,
 }
 
 /// When a worker ends.
 #[derive(Clone)]
 pub struct Until {
-    /// The session is lost: drop every run at once.
+    /// The session is lost: end every run before the lease can be given away.
     pub lost: CancellationToken,
     /// The node is to stop: hand back what has not started, finish the rest within the grace.
     pub drain: CancellationToken,
@@ -81,23 +88,34 @@ struct Worker {
     /// Claims with tasks to start, in the order they came.
     line: VecDeque<ClaimId>,
     runs: JoinSet<runs::Finished>,
+    /// Those that go on past a lost session.
+    finishing: JoinSet<runs::Finished>,
     pool: Pool,
     packs: runs::Packs,
     reports: JoinSet<report::Landed>,
     /// No report is sent before this.
     pause: Option<Instant>,
     draining: bool,
+    /// Its session is lost.
+    lost: bool,
 }
 
-/// Works until the session is lost or the drain is done. Dropping it drops every run, which kills their process groups.
-pub async fn work(hands: Hands, until: Until) {
-    let lost = until.lost.clone();
-    tokio::select! {
+/// Works until the session is lost or the drain is done. Where it is lost, every run but those that are to finish is gone when this
+/// returns, and what is left is to be told. Dropping it drops every run, which kills their process groups.
+pub async fn work(hands: Hands, until: Until) -> Option<Left> {
+    let mut lease = hands.lease.clone();
+    let mut worker = Worker::new(hands);
+    let lost = tokio::select! {
         biased;
-        () = lost.cancelled() => warn!("session lost: every run is dropped"),
-        () = Worker::new(hands).run(until.drain) => {}
+        () = until.lost.cancelled() => true,
+        never = lease.follow() => match never {},
+        () = worker.run(until.drain) => false,
+    };
+    if lost {
+        worker.fence(&lease).await;
     }
     metrics::worker_slots(0, 0);
+    if lost { worker.left() } else { None }
 }
 
 impl Worker {
@@ -109,14 +127,16 @@ impl Worker {
             early: BTreeMap::new(),
             line: VecDeque::new(),
             runs: JoinSet::new(),
+            finishing: JoinSet::new(),
             packs: runs::Packs::default(),
             reports: JoinSet::new(),
             pause: None,
             draining: false,
+            lost: false,
         }
     }
 
-    async fn run(mut self, drain: CancellationToken) {
+    async fn run(&mut self, drain: CancellationToken) {
         let (mut claims, mut stops) = self.sync().await;
         let mut ticks = interval_at(Instant::now() + LINGER, LINGER);
         let mut reconcile = interval_at(Instant::now() + RECONCILE, RECONCILE);
@@ -124,7 +144,7 @@ impl Worker {
         loop {
             self.start_runs();
             self.send_reports();
-            self.pool.runs(self.runs.len());
+            self.pool.runs(self.busy());
             if end.is_some() && self.claims.is_empty() {
                 return;
             }
@@ -148,6 +168,7 @@ impl Worker {
                     (claims, stops) = self.sync().await;
                 },
                 Some(finished) = self.runs.join_next(), if !self.runs.is_empty() => self.finished(finished),
+                Some(finished) = self.finishing.join_next(), if !self.finishing.is_empty() => self.finished(finished),
                 Some(fetched) = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
                 Some(landed) = self.reports.join_next(), if !self.reports.is_empty() => self.landed(landed),
                 _ = ticks.tick(), if wanted => self.hand_back_late(),
@@ -197,6 +218,7 @@ impl Worker {
     /// The grace is over: what still runs is given up and will run elsewhere.
     fn give_up(&mut self) {
         self.runs.abort_all();
+        self.finishing.abort_all();
         for held in self.claims.values_mut() {
             held.give_up(
                 "the node shut down before the run ended",

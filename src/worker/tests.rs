@@ -60,6 +60,8 @@ fn worker(store: Store) -> Worker {
         slots: Slots::fixed(4),
         deaths_max: 3,
         grace: Duration::ZERO,
+        lease: Lease::of_nobody(),
+        finishing: Arc::default(),
     })
 }
 
@@ -105,6 +107,7 @@ fn pack() -> Pack {
             max_attempts: 1,
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: crate::task::OnLost::Stop,
         },
         created_ms: 1,
         run_at_ms: None,

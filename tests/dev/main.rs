@@ -8,6 +8,7 @@
 mod crash;
 mod embedded;
 mod files;
+mod guard;
 mod holds;
 mod process;
 mod trying;

@@ -5,6 +5,7 @@ mod cancels;
 mod collecting;
 mod common;
 mod deaths;
+mod fencing;
 mod holds;
 mod leaders;
 mod leaving;
