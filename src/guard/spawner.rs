@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, Sender};
 
@@ -41,7 +42,11 @@ static ORDERS: LazyLock<Option<Sender<Order>>> = LazyLock::new(|| {
                 reply,
             } = order;
             let _inside = runtime.enter();
-            let child = guarded().and_then(|()| enter(command, leash));
+            let child = guarded().and_then(|()| {
+                // A runtime that is being shut down panics where it is given pipes: this thread is for others, too.
+                let entered = catch_unwind(AssertUnwindSafe(|| enter(command, leash)));
+                entered.unwrap_or_else(|_| Err(io::Error::other("the runtime is shutting down")))
+            });
             // Where nobody waits for it any more it is dropped, and ends without having become anything.
             let _given_up = reply.send(child);
         }
