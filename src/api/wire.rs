@@ -201,10 +201,7 @@ pub enum OnLost {
 }
 
 impl OnLost {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde gives a reference"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     fn is_stop(&self) -> bool {
         *self == Self::Stop
     }

@@ -77,7 +77,10 @@ fn watch() {
         std::thread::sleep(next.min(LOOK_EVERY));
         let cut = cut(Boot::now());
         if cut > 0 {
-            error!(commands = cut, "the session's time is over and its node has not ended them: killed by the watchdog");
+            error!(
+                commands = cut,
+                "the session's time is over and its node has not ended them: killed by the watchdog"
+            );
             metrics::watchdog_killed(cut as u64);
         }
         if able() && unguarded(look.is_multiple_of(PING_LOOKS)) {
@@ -110,7 +113,10 @@ impl Heart {
         let before = Duration::from_nanos(self.stalled.load(Ordering::Relaxed));
         if let Some(stall) = stalled(since) {
             if before.is_zero() {
-                warn!(?stall, "a runtime stands still: something blocks its threads");
+                warn!(
+                    ?stall,
+                    "a runtime stands still: something blocks its threads"
+                );
                 metrics::runtime_stalled();
             }
             metrics::runtime_stall(stall);
@@ -136,7 +142,13 @@ mod tests {
     #[test]
     fn a_stall_is_what_is_beyond_a_beat_and_the_threshold() {
         let ms = Duration::from_millis;
-        for (since, stall) in [(0, None), (100, None), (599, None), (600, Some(500)), (5_100, Some(5_000))] {
+        for (since, stall) in [
+            (0, None),
+            (100, None),
+            (599, None),
+            (600, Some(500)),
+            (5_100, Some(5_000)),
+        ] {
             assert_eq!(stalled(ms(since)), stall.map(ms), "{since}");
         }
     }

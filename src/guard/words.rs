@@ -82,7 +82,16 @@ mod tests {
         ] {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
-        for wrong in ["", "here", "here 4711", "here 0 3", "here 1 3", "here -1 3", "until 3 x", "kill 4711"] {
+        for wrong in [
+            "",
+            "here",
+            "here 4711",
+            "here 0 3",
+            "here 1 3",
+            "here -1 3",
+            "until 3 x",
+            "kill 4711",
+        ] {
             assert_eq!(wrong.parse::<Word>(), Err(()), "{wrong}");
         }
     }

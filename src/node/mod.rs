@@ -278,11 +278,7 @@ impl Shared {
     }
 
     /// Works and stands for leadership as long as the session lives.
-    async fn attend(
-        &self,
-        session: &Session,
-        stop: &CancellationToken,
-    ) -> (Ended, Option<Left>) {
+    async fn attend(&self, session: &Session, stop: &CancellationToken) -> (Ended, Option<Left>) {
         let id = session.revision();
         self.ready
             .send_modify(|ready| ready.session = Ok(format!("session {id}")));

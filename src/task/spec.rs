@@ -102,10 +102,7 @@ pub enum OnLost {
 
 impl OnLost {
     /// Whether it is the usual one, which is left out of what is stored.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde gives a reference"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
     pub fn is_stop(&self) -> bool {
         *self == Self::Stop
     }

@@ -24,8 +24,7 @@ const HAND_BACK: Duration = Duration::from_millis(500);
 const UNREADABLE: Duration = Duration::from_secs(5);
 
 /// What an ending says instead of what was taken out of it.
-const NOT_KEPT: &str =
-    "what the run left behind was not kept: etcd refused the report that held it, or was silent for long";
+const NOT_KEPT: &str = "what the run left behind was not kept: etcd refused the report that held it, or was silent for long";
 
 /// A claim and how far it is.
 pub(super) struct Held {

@@ -53,14 +53,22 @@ impl Worker {
         });
         if gone.await.is_err() {
             let runs = self.runs.len();
-            error!(runs, "runs of a lost session do not end: they block a thread, or the kernel holds them");
+            error!(
+                runs,
+                "runs of a lost session do not end: they block a thread, or the kernel holds them"
+            );
         }
         let (took, at) = (began.elapsed(), Instant::now());
         match ends.filter(|ends| began >= ends.ask && runs > 0) {
             Some(ends) => {
                 let margin = signed(at, ends.lease);
                 metrics::fencing_margin(margin);
-                warn!(runs, ?took, margin_secs = margin, "session lost: its runs are gone before its lease can be given away");
+                warn!(
+                    runs,
+                    ?took,
+                    margin_secs = margin,
+                    "session lost: its runs are gone before its lease can be given away"
+                );
             }
             None => warn!(runs, ?took, "session lost: its runs are gone"),
         }
@@ -150,7 +158,10 @@ impl Worker {
         }
         let news = |held: &&super::Held| held.has_news();
         let claims = self.claims.values().filter(news).count();
-        error!(claims, "outcomes of a lost session could not be told in time, dropped");
+        error!(
+            claims,
+            "outcomes of a lost session could not be told in time, dropped"
+        );
         metrics::outcomes_dropped("late", claims as u64);
         self.reports.abort_all();
         self.claims.retain(|_, held| !held.has_news());

@@ -21,10 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tenure_cluster::Watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at};
-use tokio_util::sync::CancellationToken;
 use crate::metrics;
 use crate::store::{Seen, Stop, Store};
 use crate::task::{ClaimId, Name};
@@ -35,6 +31,10 @@ pub use lease::{Lease, margin};
 pub use lost::Left;
 pub use machine::{Gauge, Machine, Reading};
 use pool::{Pool, Slots};
+use tenure_cluster::Watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
 
 /// 20 ms: how long an outcome waits for others of its claim before it is reported alone.
 const LINGER: Duration = Duration::from_millis(20);

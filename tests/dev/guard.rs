@@ -20,7 +20,13 @@ async fn server(home: &Path) -> (Process, String) {
     let listen = format!("127.0.0.1:{}", free_port());
     let words = [
         &["server", "--embedded=memory", "--listen", &listen][..],
-        &["--lease-ttl", "2s", "--log-format", "text", "--allow-command"],
+        &[
+            "--lease-ttl",
+            "2s",
+            "--log-format",
+            "text",
+            "--allow-command",
+        ],
     ];
     let mut server = Process::start(home, &words.concat());
     server.logs("joined").await;
@@ -79,7 +85,9 @@ fn guard_of(node: &Process) -> Pid {
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let (_, rest) = stat.rsplit_once(") ")?;
         let (state, parent) = (rest.split(' ').next()?, rest.split(' ').nth(1)?);
-        let guards = words.split(|byte| *byte == 0).any(|word| word == b"tenure-guard");
+        let guards = words
+            .split(|byte| *byte == 0)
+            .any(|word| word == b"tenure-guard");
         (guards && parent == node && state != "Z").then(|| Pid::from_raw(id))?
     });
     let guards: Vec<Pid> = guards.collect();
@@ -143,11 +151,12 @@ async fn a_guarded_command_is_given_what_it_asked_for_and_says_why_it_did_not_st
     let (_node, at) = server(home.path()).await;
     let done = async |payload: Value| {
         let payload = payload.to_string();
-        let words = ["-s", &at, "-o", "json", "task", "run", "-k", "command", "-p", &payload];
+        let words = [
+            "-s", &at, "-o", "json", "task", "run", "-k", "command", "-p", &payload,
+        ];
         let words = [&words[..], &["--max-attempts", "1"]].concat();
         let ended = run(home.path(), &words).await;
-        serde_json::from_slice::<Value>(&ended.stdout)
-            .unwrap_or_else(|_| panic!("{ended:?}"))
+        serde_json::from_slice::<Value>(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"))
     };
     let last = |task: &Value| task["attempts"][0].clone();
 
@@ -158,10 +167,24 @@ async fn a_guarded_command_is_given_what_it_asked_for_and_says_why_it_did_not_st
     let no_cwd = done(serde_json::json!({"argv": ["true"], "cwd": "/no/such/place"})).await;
 
     // `grep -c` that counts nothing fails.
-    assert_eq!(last(&fed)["output"]["stdout"], "fed\nzero one hello\n0\n", "{fed}");
-    assert_eq!(last(&empty)["output"]["stdout"].as_str().map(str::trim), Some("0"), "{empty}");
-    for (task, program) in [(missing, "/no/such/program: No such file"), (no_cwd, "true: No such file")] {
+    assert_eq!(
+        last(&fed)["output"]["stdout"],
+        "fed\nzero one hello\n0\n",
+        "{fed}"
+    );
+    assert_eq!(
+        last(&empty)["output"]["stdout"].as_str().map(str::trim),
+        Some("0"),
+        "{empty}"
+    );
+    for (task, program) in [
+        (missing, "/no/such/program: No such file"),
+        (no_cwd, "true: No such file"),
+    ] {
         let error = last(&task)["error"].as_str().unwrap_or_default().to_owned();
-        assert!(error.starts_with("cannot start /") && error.contains(program), "{task}");
+        assert!(
+            error.starts_with("cannot start /") && error.contains(program),
+            "{task}"
+        );
     }
 }

@@ -59,7 +59,8 @@ async fn an_outcome_of_a_run_that_ended_while_etcd_was_silent_past_the_lease_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_to_finish_does_past_its_session_and_is_committed_where_nobody_reclaimed_it() {
+async fn a_run_that_is_to_finish_does_past_its_session_and_is_committed_where_nobody_reclaimed_it()
+{
     let mut cluster = Cluster::start().await;
     let recorder = Recorder::closed();
     cluster.node("a", &[], recorder.on("a")).await;
@@ -108,7 +109,11 @@ fn runs(process: &str) -> bool {
 fn a_command_is_gone_before_its_lease_though_the_runtime_stands_still() {
     let runtime = |threads| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(threads).enable_all().build().unwrap()
+        builder
+            .worker_threads(threads)
+            .enable_all()
+            .build()
+            .unwrap()
     };
     let (tests, nodes) = (runtime(2), runtime(1));
     let dir = tempfile::tempdir().unwrap();
@@ -132,7 +137,10 @@ fn a_command_is_gone_before_its_lease_though_the_runtime_stands_still() {
     });
     let stop = CancellationToken::new();
     let life = nodes.spawn(node.run(stop.clone()));
-    let script = format!("echo $$ >{0}.new; mv {0}.new {0}; sleep 1000", file.display());
+    let script = format!(
+        "echo $$ >{0}.new; mv {0}.new {0}; sleep 1000",
+        file.display()
+    );
     let argv = serde_json::json!({"argv": ["sh", "-c", script]}).to_string();
     let key = cluster.store.keys().node(&name("a"));
     let process = tests.block_on(async {

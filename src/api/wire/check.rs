@@ -224,7 +224,9 @@ impl Faults {
             ("concurrency_key", asked.concurrency_key.is_some()),
         ];
         for (field, _) in held.into_iter().filter(|(_, held)| *held) {
-            let why = format!("`finish` excludes {field}: a run that goes on would hold it beside the next");
+            let why = format!(
+                "`finish` excludes {field}: a run that goes on would hold it beside the next"
+            );
             self.add("on_lost", why);
         }
     }
