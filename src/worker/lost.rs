@@ -32,7 +32,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What its own session's end has left of a worker: outcomes that are not confirmed, and runs that were to finish. Dropped, those are
 /// killed.
-pub struct Left(Worker);
+pub struct Left(pub(super) Worker);
 
 impl Worker {
     /// Ends every run but those that are to finish: asked and then killed, or killed at once, see [`Way`].
@@ -90,7 +90,7 @@ impl Worker {
     }
 
     /// One that ended because it was asked to has no outcome of its own; what ended by itself has.
-    fn ended_late(&mut self, finished: Result<Finished, JoinError>) {
+    pub(super) fn ended_late(&mut self, finished: Result<Finished, JoinError>) {
         let asked = finished.as_ref().is_ok_and(|run| {
             let held = self.claims.get(&run.claim);
             let by_user = held.is_some_and(|held| held.stop.1.contains(run.index));
