@@ -37,6 +37,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod guard;
 pub mod leader;
 pub mod metrics;
 pub mod node;

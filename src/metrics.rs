@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ static KINDS: LazyLock<Known> = LazyLock::new(Known::default);
 
 /// The labels of queues of which this node has told as the leader: some of [`QUEUES`]' and [`OTHER`].
 static COUNTED: LazyLock<Mutex<HashSet<SharedString>>> = LazyLock::new(Mutex::default);
+
+/// The longest that a runtime of this process has stood still, in milliseconds.
+static LONGEST_STALL_MS: AtomicU64 = AtomicU64::new(0);
 
 /// The values that a label has had.
 #[derive(Default)]
@@ -109,6 +113,40 @@ pub fn fencing_rejected(op: &'static str) {
 /// A transaction was refused because somebody else had been faster.
 pub fn txn_conflict(op: &'static str) {
     counter!("tenure_etcd_txn_conflicts_total", "op" => op).increment(1);
+}
+
+/// How long before its lease could be given away the last run of a lost session was gone, in seconds; negative for after.
+pub fn fencing_margin(secs: f64) {
+    gauge!("tenure_fencing_margin_seconds").set(secs);
+}
+
+/// The watchdog killed commands that the runtime had not.
+pub fn watchdog_killed(commands: u64) {
+    counter!("tenure_watchdog_kills_total").increment(commands);
+}
+
+/// The guard of the commands was gone or did not answer.
+pub fn guard_replaced() {
+    counter!("tenure_guard_replacements_total").increment(1);
+}
+
+/// A runtime began to stand still.
+pub fn runtime_stalled() {
+    counter!("tenure_runtime_stalls_total").increment(1);
+}
+
+/// A runtime has stood still for so long.
+pub fn runtime_stall(took: Duration) {
+    LONGEST_STALL_MS.fetch_max(millis(took), atomic::Ordering::Relaxed);
+    let longest = Duration::from_millis(LONGEST_STALL_MS.load(atomic::Ordering::Relaxed));
+    gauge!("tenure_runtime_stall_longest_seconds").set(longest.as_secs_f64());
+}
+
+/// Outcomes of tasks that ended were dropped: `reclaimed`, or `late`.
+pub fn outcomes_dropped(why: &'static str, tasks: u64) {
+    if tasks > 0 {
+        counter!("tenure_outcomes_dropped_total", "why" => why).increment(tasks);
+    }
 }
 
 /// A report was called invalid by etcd and is built anew, smaller.
@@ -352,6 +390,10 @@ pub fn http_request(
 pub fn build(commit: Option<&'static str>) {
     let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
     gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(

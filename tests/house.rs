@@ -17,14 +17,14 @@ use source::{manifests, sources};
 /// Who may import what: a room of `src/`, then path prefixes, each a room (or a part of it) or `tenure_cluster` (or an item of
 /// it). What is not listed is an arrow the other way; what is listed and not used has to leave. A room may always import itself.
 const IMPORTS: &[(&str, &str)] = &[
-    ("main", "cli dev node"),
+    ("main", "cli dev guard node"),
     (
         "cli",
-        "config api::wire telemetry store task clock tenure_cluster",
+        "config api::wire guard telemetry store task clock tenure_cluster",
     ),
     (
         "node",
-        "config api leader worker peer store telemetry metrics task clock tenure_cluster tenure_embedded",
+        "config api leader worker peer guard store telemetry metrics task clock tenure_cluster tenure_embedded",
     ),
     // Its nodes share an etcd, and what it prints goes through the one place.
     ("dev", "cli config node store tenure_cluster"),
@@ -40,7 +40,10 @@ const IMPORTS: &[(&str, &str)] = &[
         "leader",
         "plan store metrics task clock planted tenure_cluster",
     ),
-    ("worker", "plan store metrics task planted tenure_cluster"),
+    (
+        "worker",
+        "plan store guard metrics task planted tenure_cluster",
+    ),
     // It ends leases through the store.
     ("peer", "store metrics task clock tenure_cluster"),
     ("plan", "store task planted"),
@@ -52,6 +55,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("store", "metrics task clock planted tenure_cluster"),
     // Switches in the places where a bug would be; the simulation turns them.
     ("planted", "tenure_cluster"),
+    ("guard", "metrics"),
     ("telemetry", "config metrics"),
     // Counted where it happens, in any room above; knows the nouns of its labels.
     ("metrics", "task"),

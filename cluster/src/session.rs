@@ -43,6 +43,7 @@ pub struct Session {
     lease: i64,
     revision: i64,
     ttl: Duration,
+    margin: Duration,
     state: Arc<watch::Sender<State>>,
     lost: CancellationToken,
     stop: CancellationToken,
@@ -217,13 +218,15 @@ impl Session {
         for task in [sweeping.boxed(), keeping.boxed()] {
             tasks.spawn(unless_it_panics(task, Arc::clone(&state), lost.clone()));
         }
-        let (ttl, keys_used) = (lifetime.ttl, AtomicU64::new(0));
+        let Lifetime { ttl, margin } = lifetime;
+        let keys_used = AtomicU64::new(0);
         Self {
             connection,
             key,
             lease,
             revision,
             ttl,
+            margin,
             state,
             lost,
             stop,
@@ -251,6 +254,11 @@ impl Session {
     /// The TTL as granted, which may be longer than asked.
     pub fn ttl(&self) -> Duration {
         self.ttl
+    }
+
+    /// How much earlier than etcd it is taken for lost: its lease can be given away so long after `until` of its [`State`].
+    pub fn margin(&self) -> Duration {
+        self.margin
     }
 
     /// The guard that this session's key still exists: then its lease does too.

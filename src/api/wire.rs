@@ -126,6 +126,9 @@ pub struct SubmitRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub timeout_ms: Option<i64>,
+    /// What a run does when its node loses its session, and the task may be given to another.
+    #[serde(default, skip_serializing_if = "OnLost::is_stop")]
+    pub on_lost: OnLost,
     /// Short words to find it by: at most 32, keys up to 64 bytes, values up to 256.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -166,6 +169,7 @@ impl SubmitRequest {
             max_attempts: default_max_attempts(),
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: OnLost::Stop,
             labels: BTreeMap::new(),
             metadata: Map::new(),
             idempotency_key: None,
@@ -187,6 +191,26 @@ fn default_priority() -> i64 {
 
 fn default_max_attempts() -> i64 {
     5
+}
+
+/// What a run does when its node loses its session.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLost {
+    /// It is stopped before the task can be given to another node.
+    #[default]
+    Stop,
+    /// It goes on, beside the attempt that may follow. Not with permits, locks or a concurrency key.
+    Finish,
+}
+
+impl OnLost {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 /// The wait after failure n: `min(max_ms, initial_ms × factor^(n-1))`, less a random part of up to

@@ -403,6 +403,42 @@ pub const TABLE: &[Metric] = &[
         "Sessions lost, and why.",
         "Any outside of restarts: the node was paused, cut off, or its lease was revoked.",
     ),
+    gauge(
+        "tenure_fencing_margin_seconds",
+        &[],
+        "When this node last lost a session by its deadline with runs on it: how long before its lease could be given away the last of them was gone. Negative: after.",
+        "Near 0 or below: something holds runs up (a handler that blocks a thread, a machine short of CPU); raise `lease-ttl`.",
+    ),
+    counter(
+        "tenure_watchdog_kills_total",
+        &[],
+        "Commands that the watchdog killed because their session's time was over and the runtime had not ended them.",
+        "Any: the runtime stood still, see tenure_runtime_stalls_total.",
+    ),
+    counter(
+        "tenure_guard_replacements_total",
+        &[],
+        "Times the guard process of the commands was gone or did not answer, and another was started.",
+        "Any: somebody kills or stops processes called `tenure-guard`; the machine may be short of memory.",
+    ),
+    counter(
+        "tenure_outcomes_dropped_total",
+        &["why"],
+        "Tasks whose outcome was not taken: reclaimed, because another may have them; late, because etcd did not take it in time.",
+        "A few after a node or etcd was away; these tasks run again.",
+    ),
+    counter(
+        "tenure_runtime_stalls_total",
+        &[],
+        "Times a runtime of this process stood still for 500 ms or more.",
+        "Any: a handler blocks its threads, or the machine is short of CPU; sessions will be lost.",
+    ),
+    gauge(
+        "tenure_runtime_stall_longest_seconds",
+        &[],
+        "The longest that a runtime of this process has stood still, where that was 500 ms or more.",
+        "As tenure_runtime_stalls_total.",
+    ),
     counter(
         "tenure_http_requests_total",
         &["method", "route", "status"],

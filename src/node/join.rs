@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::{RETRY, Shared, links};
 use crate::store::{NodeRecord, encode, txns};
+use crate::worker;
 
 /// 1 s for the holder of our name to answer.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -44,11 +45,12 @@ pub(super) async fn initialise(node: &Shared) {
 pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
     let key = node.store.keys().node(&node.name);
     loop {
-        let options = SessionOptions::new(
-            key.clone(),
-            encode(&node.record(&node.slots.decided(), false)),
-            node.config.lease_ttl,
-        );
+        let ttl = node.config.lease_ttl;
+        let value = encode(&node.record(&node.slots.decided(), false));
+        let options = SessionOptions {
+            margin: worker::margin(ttl),
+            ..SessionOptions::new(key.clone(), value, ttl)
+        };
         match Session::open(node.store.connection(), options).await {
             Ok(session) => {
                 info!(session = session.revision(), "joined");

@@ -5,6 +5,7 @@ mod breakers;
 mod built_in;
 mod duty;
 mod embedded;
+mod hands;
 mod join;
 mod links;
 mod parts;
@@ -15,6 +16,7 @@ mod told;
 mod watchman;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,6 +24,7 @@ use axum::Router;
 use tenure_cluster::{Connection, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -33,7 +36,7 @@ use crate::task::Name;
 use crate::worker::breaker::Breakers;
 use crate::worker::kinds::{Builder, Kinds};
 use crate::worker::pool::Slots;
-use crate::worker::{self, Hands, Machine};
+use crate::worker::{self, Left, Machine};
 use address::advertised;
 use breakers::tell_breakers;
 use built_in::{breakers_of, built_in, slots};
@@ -87,6 +90,8 @@ struct Shared {
     full: watch::Sender<bool>,
     /// Its links to other nodes, where it has any.
     links: Option<Links>,
+    /// Runs that go on past lost sessions.
+    finishing: Arc<AtomicUsize>,
 }
 
 /// How a session ended.
@@ -163,6 +168,7 @@ impl Node {
         let links = links::bind(&self.config, bound)?;
         let (mut parts, router, shared) = self.start(outside, links)?;
         parts.serve(listener, router);
+        parts.watch();
         Ok(Placed { parts, shared })
     }
 
@@ -217,6 +223,7 @@ impl Node {
             ready: watch::Sender::default(),
             full: watch::Sender::new(false),
             links: None,
+            finishing: Arc::default(),
             config: Arc::new(config),
         })
     }
@@ -255,18 +262,27 @@ impl Shared {
             () = join::initialise(self) => {}
             () = stop.cancelled() => return Ok(()),
         }
+        // Runs that go on past the sessions they began in; ended with this.
+        let mut past = JoinSet::new();
         loop {
             let session = tokio::select! {
                 session = join::join(self) => session?,
                 () = stop.cancelled() => return Ok(()),
             };
-            let ended = tokio::select! {
+            let (ended, left) = tokio::select! {
                 ended = self.attend(&session, stop) => ended,
                 never = tell_clock(self, &session) => match never {},
                 never = tell_breakers(self, &session) => match never {},
             };
+            let waits = "lost or closed: what had ended is told, then another is opened";
             self.ready
-                .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
+                .send_modify(|ready| ready.session = Err(waits.to_owned()));
+            // Before the session is closed, after which the leader reclaims what it held.
+            if let Some(left) = left
+                && let Some(left) = left.tell(stop).await
+            {
+                past.spawn(left.finish(stop.clone()));
+            }
             let of = session.revision();
             session.close().await;
             match ended {
@@ -278,7 +294,7 @@ impl Shared {
     }
 
     /// Works and stands for leadership as long as the session lives, and as its duty is.
-    async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
+    async fn attend(&self, session: &Session, stop: &CancellationToken) -> (Ended, Option<Left>) {
         let id = session.revision();
         self.ready
             .send_modify(|ready| ready.session = Ok(format!("session {id}")));
@@ -286,18 +302,8 @@ impl Shared {
         let mut drains = self.store.drains(&self.name);
         let drained = tokio::select! {
             drained = drains.next() => drained,
-            () = lost.cancelled() => return Ended::Lost,
-            () = stop.cancelled() => return Ended::Stopped,
-        };
-        let hands = Hands {
-            store: self.store.clone(),
-            kinds: Arc::clone(&self.kinds),
-            breakers: self.breakers.clone(),
-            node: self.name.clone(),
-            session: session.revision(),
-            slots: self.slots.clone(),
-            deaths_max: self.config.death_budget,
-            grace: self.config.shutdown_grace,
+            () = lost.cancelled() => return (Ended::Lost, None),
+            () = stop.cancelled() => return (Ended::Stopped, None),
         };
         let duty = watch::Sender::new(duty_of(drained));
         let until = worker::Until {
@@ -305,26 +311,31 @@ impl Shared {
             duty: duty.subscribe(),
         };
         let emptied = CancellationToken::new();
-        let work = worker::work(hands, until);
-        let lead = self.stand(session, duty.subscribe(), emptied.clone());
+        let work = worker::work(self.hands(session), until);
+        let mut lead = Box::pin(self.stand(session, duty.subscribe(), emptied.clone()));
         let orders = self.orders(session, drains, &duty, stop);
-        tokio::pin!(work, lead, orders);
+        tokio::pin!(work, orders);
         let mut leads_no_more = false;
-        loop {
+        let left = loop {
             tokio::select! {
-                () = &mut work => break,
+                left = &mut work => break left,
+                () = lost.cancelled() => {
+                    // It leads no more while its runs end.
+                    drop(lead);
+                    return (Ended::Lost, work.await);
+                }
                 () = &mut lead, if !leads_no_more => leads_no_more = true,
                 never = &mut orders => match never {},
             }
-        }
+        };
         if lost.is_cancelled() {
-            return Ended::Lost;
+            return (Ended::Lost, left);
         }
         // Whoever takes it or not: leadership goes before the session does.
         emptied.cancel();
         if !leads_no_more {
             lead.await;
         }
-        Ended::Stopped
+        (Ended::Stopped, left)
     }
 }

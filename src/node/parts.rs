@@ -16,6 +16,7 @@ use tracing::{error, warn};
 
 use super::{Shared, watchman};
 use crate::api::{self, Door, Usage};
+use crate::guard;
 use crate::store;
 use crate::telemetry;
 
@@ -98,6 +99,12 @@ impl Parts {
     pub(super) fn serve(&mut self, listener: TcpListener, router: Router) {
         let served = api::serve(listener, router, self.closing.clone());
         self.spawn("the API", async { Ok(served.await?) });
+    }
+
+    /// Has the runtime watched from outside of it.
+    pub(super) fn watch(&mut self) {
+        let beat = guard::beat(self.closing.clone());
+        self.add("the beat of the watchdog", beat);
     }
 
     /// Runs another part.

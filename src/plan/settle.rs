@@ -122,6 +122,14 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
     if let Err(illegal) = State::Running.next(&event) {
         unreachable!("{illegal}");
     }
+    let killed = match (after, ending.outcome) {
+        (Some(After::Dead), Outcome::Lost) => Some(Ending {
+            error: Some(killer(tally)),
+            ..ending.clone()
+        }),
+        (Some(_) | None, _) => None,
+    };
+    let ending = killed.as_ref().unwrap_or(ending);
     let pieces = match after {
         Some(After::Again(_)) if ending.outcome == Outcome::Lost => {
             which.split(piece(which, of.split))
@@ -154,6 +162,12 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
             next,
         });
     }
+}
+
+/// What is said of a task that is dead by its death budget.
+fn killer(tally: Tally) -> String {
+    let Tally { deaths, .. } = tally;
+    format!("the task killed its nodes: {deaths} died while it ran there alone of its claim")
 }
 
 fn counted(before: Tally, outcome: Outcome, blame: bool) -> Tally {

@@ -26,7 +26,7 @@ pub use schedule::{
     SCHEDULE_NAME_CHARS_MAX, Schedule, Skipped, Step, TIMES_MAX, WINDOW_MS_MAX, backfilled, begun,
     edited, lock, pack_of, step, triggered,
 };
-pub use spec::{Json, Pack, Policy, Priority, Routing, Spec};
+pub use spec::{Json, OnLost, Pack, Policy, Priority, Routing, Spec};
 pub use state::{Event, Illegal, State};
 pub use timing::{Timing, TimingError, When};
 pub use which::{PACK_TASKS_MAX, Which, WhichError};

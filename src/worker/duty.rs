@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// 5 s for the last reports of a node that stops.
-const LAST_REPORTS: Duration = Duration::from_secs(5);
+pub(super) const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 /// What a node's hands are to do. What is further down weighs more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,8 @@ pub mod breaker;
 mod duty;
 mod held;
 pub mod kinds;
+mod lease;
+mod lost;
 mod machine;
 pub mod pool;
 mod report;
@@ -17,6 +19,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tenure_cluster::Watch;
@@ -34,6 +37,8 @@ pub use duty::Duty;
 use duty::{Due, Handover};
 use held::Held;
 use kinds::Kinds;
+pub use lease::{Lease, margin};
+pub use lost::Left;
 pub use machine::{Gauge, Machine, Reading};
 use pool::{Pool, Slots};
 
@@ -65,12 +70,16 @@ pub struct Hands {
     pub deaths_max: u32,
     /// How long runs may go on once the node is to stop.
     pub grace: Duration,
+    /// Until when they may where etcd is silent.
+    pub lease: Lease,
+    /// How many runs there are that go on past a lost session, of this worker and of those before it: they take slots.
+    pub finishing: Arc<AtomicUsize>,
 }
 
 /// What a worker is told while it works.
 #[derive(Clone)]
 pub struct Until {
-    /// The session is lost: drop every run at once.
+    /// The session is lost: end every run before the lease can be given away.
     pub lost: CancellationToken,
     /// What the hands are to do.
     pub duty: watch::Receiver<Duty>,
@@ -85,23 +94,34 @@ struct Worker {
     /// Claims with tasks to start, in the order they came.
     line: VecDeque<ClaimId>,
     runs: JoinSet<runs::Finished>,
+    /// Those that go on past a lost session.
+    finishing: JoinSet<runs::Finished>,
     pool: Pool,
     packs: runs::Packs,
     reports: JoinSet<report::Landed>,
     /// No report is sent before this.
     pause: Option<Instant>,
     handover: Handover,
+    /// Its session is lost.
+    lost: bool,
 }
 
-/// Works until the session is lost, or until it has handed over where it is to leave. Dropping it drops every run, which kills their process groups.
-pub async fn work(hands: Hands, until: Until) {
-    let lost = until.lost.clone();
-    tokio::select! {
+/// Works until the session is lost, or until it has handed over where it is to leave. Where it is lost, every run but those that are to
+/// finish is gone when this returns, and what is left is to be told. Dropping it drops every run, which kills their process groups.
+pub async fn work(hands: Hands, until: Until) -> Option<Left> {
+    let mut lease = hands.lease.clone();
+    let mut worker = Worker::new(hands);
+    let lost = tokio::select! {
         biased;
-        () = lost.cancelled() => warn!("session lost: every run is dropped"),
-        () = Worker::new(hands).run(until.duty) => {}
+        () = until.lost.cancelled() => true,
+        never = lease.follow() => match never {},
+        () = worker.run(until.duty) => false,
+    };
+    if lost {
+        worker.fence(&lease).await;
     }
     metrics::worker_slots(0, 0);
+    if lost { worker.left() } else { None }
 }
 
 impl Worker {
@@ -113,14 +133,16 @@ impl Worker {
             early: BTreeMap::new(),
             line: VecDeque::new(),
             runs: JoinSet::new(),
+            finishing: JoinSet::new(),
             packs: runs::Packs::default(),
             reports: JoinSet::new(),
             pause: None,
             handover: Handover::default(),
+            lost: false,
         }
     }
 
-    async fn run(mut self, mut duty: watch::Receiver<Duty>) {
+    async fn run(&mut self, mut duty: watch::Receiver<Duty>) {
         // Told before the first look, it takes that up after it.
         duty.mark_changed();
         let (mut claims, mut stops) = self.sync().await;
@@ -129,7 +151,7 @@ impl Worker {
         loop {
             self.start_runs();
             self.send_reports();
-            self.pool.runs(self.runs.len());
+            self.pool.runs(self.busy());
             if self.handover.ends_when_empty() && self.claims.is_empty() {
                 return;
             }
@@ -155,6 +177,7 @@ impl Worker {
                     (claims, stops) = self.sync().await;
                 },
                 Some(finished) = self.runs.join_next(), if !self.runs.is_empty() => self.finished(finished),
+                Some(finished) = self.finishing.join_next(), if !self.finishing.is_empty() => self.finished(finished),
                 Some(fetched) = self.packs.next(), if !self.packs.is_empty() => self.fetched(fetched),
                 Some(landed) = self.reports.join_next(), if !self.reports.is_empty() => self.landed(landed),
                 _ = ticks.tick(), if wanted => self.hand_back_late(),
@@ -222,6 +245,7 @@ impl Worker {
             self.finished(finished);
         }
         self.runs.abort_all();
+        self.finishing.abort_all();
         for held in self.claims.values_mut() {
             held.give_up(
                 "the node was drained or shut down before the run ended",

@@ -13,7 +13,7 @@ use super::{LINGER, RECONCILE, Worker};
 use crate::metrics;
 use crate::planted::{self, Bug};
 use crate::store::{Change, GuardName, Report, Seen, Verdict, batches};
-use crate::task::ClaimId;
+use crate::task::{ClaimId, Outcome};
 
 /// 4 batches of reports in flight.
 const FLIGHTS_MAX: usize = 4;
@@ -155,6 +155,7 @@ impl Worker {
         }
         let Some(run) = instead.run.and_then(|kv| Seen::of(&kv).ok()) else {
             info!(%claim, ?lost, "report refused: the claim was reclaimed, its outcomes are dropped");
+            metrics::outcomes_dropped("reclaimed", outcomes(report));
             return self.drop_claim(claim);
         };
         debug!(%claim, ?lost, "report refused, built anew");
@@ -188,6 +189,17 @@ fn report(change: Change) -> Option<Report> {
         return None;
     };
     Some(report)
+}
+
+/// Of how many tasks a report tells how a run ended by itself.
+fn outcomes(report: &Report) -> u64 {
+    let own = |outcome: Outcome| match outcome {
+        Outcome::Succeeded | Outcome::Failed | Outcome::Timeout | Outcome::Cancelled => true,
+        Outcome::Lost | Outcome::Returned | Outcome::Deferred | Outcome::Revived => false,
+    };
+    let attempts = report.settled.attempts.iter();
+    let of = attempts.filter(|attempt| own(attempt.outcome));
+    of.map(|attempt| attempt.which.len() as u64).sum()
 }
 
 /// A point in 0..1 for the jitter of a backoff.

@@ -188,11 +188,15 @@ impl Worker {
         }
     }
 
-    /// The claim is no longer ours: its runs are told to stop and what they say is no longer heard.
+    /// The claim is no longer ours: its runs are told to stop, unless they are to finish past a lost session, and what they say is no longer
+    /// heard.
     pub(super) fn drop_claim(&mut self, claim: ClaimId) {
         let Some(held) = self.forget(claim) else {
             return;
         };
+        if self.lost && held.finishes() {
+            return;
+        }
         if !held.running.is_empty() {
             info!(%claim, runs = held.running.len(), "claim gone, its runs are stopped");
         }

@@ -61,6 +61,8 @@ fn worker(store: Store) -> Worker {
         slots: Slots::fixed(4),
         deaths_max: 3,
         grace: Duration::ZERO,
+        lease: Lease::of_nobody(),
+        finishing: Arc::default(),
     })
 }
 
@@ -106,6 +108,7 @@ fn pack() -> Pack {
             max_attempts: 1,
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: crate::task::OnLost::Stop,
         },
         created_ms: 1,
         run_at_ms: None,
@@ -336,4 +339,53 @@ fn invalid() -> Failure {
         endpoint: "test".to_owned(),
         message: "request is too large".to_owned(),
     }
+}
+
+#[tokio::test]
+async fn outputs_are_forgotten_where_too_much_is_kept_and_outcomes_are_not() {
+    let mut held = all_ended(4);
+
+    held.forget_outputs();
+
+    let report = take(&mut held, CLAIM);
+    let [attempt] = &report.settled.attempts[..] else {
+        panic!("what no longer differs is told once: {report:?}");
+    };
+    assert_eq!((attempt.which.len(), &attempt.output), (4, &None));
+    assert!(attempt.error.as_deref().unwrap().contains("was not kept"));
+}
+
+#[tokio::test]
+async fn of_a_lost_session_what_ended_is_told_what_was_stopped_is_lost_and_the_rest_goes_back() {
+    let mut worker = worker(nowhere());
+    let mut held = Held::new(run(3, 1));
+    for index in [0, 1] {
+        held.waiting.remove(index);
+        held.running.insert(index, CancellationToken::new());
+    }
+    worker.claims.insert(CLAIM, held);
+    let finished = |index, outcome| runs::Finished {
+        claim: CLAIM,
+        index,
+        ending: Ending {
+            outcome,
+            started_ms: Some(1),
+            finished_ms: 2,
+            error: None,
+            output: None,
+            wait: None,
+        },
+    };
+
+    // One ended by itself, the other because it was asked to.
+    worker.ended_late(Ok(finished(0, Outcome::Succeeded)));
+    worker.ended_late(Ok(finished(1, Outcome::Cancelled)));
+    let mut left = worker.left().expect("there is something to tell").0;
+
+    let report = take(left.claims.get_mut(&CLAIM).unwrap(), CLAIM);
+    let mut told: Vec<_> = report.settled.attempts.iter().collect();
+    told.sort_by_key(|attempt| attempt.which.iter().next());
+    let told: Vec<_> = told.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(told, [Outcome::Succeeded, Outcome::Lost, Outcome::Returned]);
+    assert!(report.rest.is_none());
 }

@@ -9,6 +9,7 @@ mod crash;
 mod drains;
 mod embedded;
 mod files;
+mod guard;
 mod holds;
 mod links;
 mod process;

@@ -381,6 +381,7 @@ fn policy(max_attempts: u32) -> Policy {
         max_attempts,
         backoff,
         timeout_ms: None,
+        on_lost: tenure::task::OnLost::Stop,
     }
 }
 

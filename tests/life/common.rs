@@ -366,6 +366,7 @@ pub(crate) fn task(kind: &str, payload: &str) -> NewTask {
                 jitter: 0.0,
             },
             timeout_ms: None,
+            on_lost: tenure::task::OnLost::Stop,
         },
         run_at_ms: None,
         spec: Spec {

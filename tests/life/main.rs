@@ -7,6 +7,7 @@ mod common;
 mod deaths;
 mod drains;
 mod failovers;
+mod fencing;
 mod holds;
 mod leaders;
 mod leaving;

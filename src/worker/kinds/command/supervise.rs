@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use futures::future::{Either, MaybeDone, join3, maybe_done, select};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
@@ -43,6 +44,16 @@ pub(super) struct Seen {
     pub(super) status: io::Result<ExitStatus>,
     pub(super) stdout: Tail,
     pub(super) stderr: Tail,
+}
+
+impl Seen {
+    /// Whether somebody killed it who was not asked to here.
+    pub(super) fn was_killed(&self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self.status.as_ref().ok();
+        let signal = status.and_then(|status| status.signal());
+        self.stop.is_none() && signal == Some(Signal::KILL.as_raw())
+    }
 }
 
 pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limits: Limits) -> Seen {

@@ -1,0 +1,237 @@
+//! The process groups that this process has started, the leashes they are on, and the guard that is told of both. One for the whole
+//! process, since `kill -9` ends a whole process. Never holds its lock while it waits.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process_group};
+
+use super::boot::Boot;
+use super::link::Link;
+use super::ward::kill;
+use super::words::{Group, LeashId, Word};
+
+/// 2 ms between looks whether killed groups are gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+static ROSTER: Mutex<Roster> = Mutex::new(Roster {
+    groups: BTreeMap::new(),
+    leashes: BTreeMap::new(),
+    leash: 0,
+    link: None,
+});
+
+struct Roster {
+    groups: BTreeMap<Group, Entry>,
+    leashes: BTreeMap<LeashId, Held>,
+    /// The last one that was given out.
+    leash: LeashId,
+    link: Option<Link>,
+}
+
+/// A group that is there.
+struct Entry {
+    /// 0 for none.
+    leash: LeashId,
+    /// Whether it was killed from here.
+    cut: bool,
+}
+
+#[derive(Default)]
+struct Held {
+    until: Option<Boot>,
+    /// Groups that were killed and not waited for.
+    killed: Vec<Group>,
+}
+
+/// Locked for one look or change of the maps and a write to a pipe that does not block; a poisoned one still holds whole entries.
+fn roster() -> MutexGuard<'static, Roster> {
+    ROSTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Until when the runs of one session may go on, whoever has to end them. Clones are the same; with the last it is no more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Leash(Option<Arc<Owner>>);
+
+#[derive(Debug)]
+struct Owner(LeashId);
+
+impl Leash {
+    /// One without an end, until it is told one.
+    pub(crate) fn new() -> Self {
+        let mut roster = roster();
+        roster.leash += 1;
+        let id = roster.leash;
+        roster.leashes.insert(id, Held::default());
+        Self(Some(Arc::new(Owner(id))))
+    }
+
+    /// None: what is on it is ended with the process only.
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    fn id(&self) -> LeashId {
+        self.0.as_ref().map_or(0, |owner| owner.0)
+    }
+
+    /// It is good until then.
+    pub(crate) fn until(&self, until: Boot) {
+        let (mut roster, id) = (roster(), self.id());
+        if let Some(held) = roster.leashes.get_mut(&id) {
+            held.until = Some(until);
+            roster.tell(Word::Until(id, until));
+        }
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let roster = roster();
+        let until = roster.leashes.get(&self.id()).and_then(|held| held.until);
+        until.is_some_and(|until| until <= Boot::now())
+    }
+
+    /// Waits until nothing is left of the groups that were killed without anybody waiting for them.
+    pub(crate) async fn gone(&self) {
+        while self.leaves() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn leaves(&self) -> bool {
+        let mut roster = roster();
+        let Some(held) = roster.leashes.get_mut(&self.id()) else {
+            return false;
+        };
+        held.killed.retain(|group| is_there(*group));
+        !held.killed.is_empty()
+    }
+}
+
+fn is_there(group: Group) -> bool {
+    Pid::from_raw(group).is_some_and(|group| test_kill_process_group(group).is_ok())
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let mut roster = roster();
+        roster.leashes.remove(&self.0);
+        roster.tell(Word::Off(self.0));
+    }
+}
+
+/// A group's place in the roster. Dropped before its leader is reaped, which would give its number away.
+#[derive(Debug)]
+pub(crate) struct Member {
+    group: Group,
+    leash: Leash,
+}
+
+impl Member {
+    /// Enters a group, and tells the guard of it.
+    pub(super) fn enter(group: Group, leash: Leash) -> Self {
+        let mut roster = roster();
+        let entry = Entry {
+            leash: leash.id(),
+            cut: false,
+        };
+        roster.groups.insert(group, entry);
+        roster.tell(Word::Here(group, leash.id()));
+        drop(roster);
+        Self { group, leash }
+    }
+
+    /// Says that it was killed and nobody waits for its end, see [`Leash::gone`].
+    pub(crate) fn killed(&self) {
+        if let Some(held) = roster().leashes.get_mut(&self.leash.id()) {
+            held.killed.push(self.group);
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut roster = roster();
+        roster.groups.remove(&self.group);
+        roster.tell(Word::Over(self.group));
+    }
+}
+
+impl Roster {
+    /// A guard that cannot be told is of no use; the watchdog, or the next command, starts another.
+    fn tell(&mut self, word: Word) {
+        if let Some(link) = &mut self.link
+            && link.tell(word).is_err()
+        {
+            self.link = None;
+        }
+    }
+
+    /// Tells a new guard everything.
+    fn brief(&self, link: &mut Link) -> io::Result<()> {
+        for (leash, held) in &self.leashes {
+            if let Some(until) = held.until {
+                link.tell(Word::Until(*leash, until))?;
+            }
+        }
+        for (group, entry) in &self.groups {
+            link.tell(Word::Here(*group, entry.leash))?;
+        }
+        Ok(())
+    }
+}
+
+/// Has a guard started where there is none.
+///
+/// # Errors
+/// It cannot be started.
+pub(super) fn guarded() -> io::Result<()> {
+    if roster().link.is_some() {
+        return Ok(());
+    }
+    // It takes a moment, for which nobody else may have to wait.
+    let mut link = Link::start()?;
+    let mut roster = roster();
+    if roster.link.is_none() {
+        roster.brief(&mut link)?;
+        roster.link = Some(link);
+    }
+    Ok(())
+}
+
+/// Whether there are groups, and no guard of them that lives; asks it where `ask`.
+pub(super) fn unguarded(ask: bool) -> bool {
+    let mut roster = roster();
+    if roster.link.as_mut().is_some_and(|link| !link.lives(ask)) {
+        roster.link = None;
+    }
+    roster.link.is_none() && !roster.groups.is_empty()
+}
+
+/// Kills the groups whose leash has run out, each once; how many.
+pub(super) fn cut(now: Boot) -> usize {
+    let mut roster = roster();
+    let Roster {
+        groups, leashes, ..
+    } = &mut *roster;
+    let over = |entry: &Entry| {
+        let until = leashes.get(&entry.leash).and_then(|held| held.until);
+        !entry.cut && until.is_some_and(|until| until <= now)
+    };
+    let mut cut = 0;
+    for (group, entry) in groups.iter_mut().filter(|(_, entry)| over(entry)) {
+        kill(*group);
+        entry.cut = true;
+        cut += 1;
+    }
+    cut
+}
+
+/// When a leash runs out next.
+pub(super) fn next_cut(now: Boot) -> Option<Boot> {
+    let roster = roster();
+    let ends = roster.leashes.values().filter_map(|held| held.until);
+    ends.filter(|until| *until > now).min()
+}
