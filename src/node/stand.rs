@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{RETRY, Shared};
-use crate::leader::{self, Over, Post};
+use crate::leader::{self, Over, Post, Warm};
 use crate::store::{self, Candidacy, txns};
 use crate::worker::Duty;
 
@@ -176,15 +176,17 @@ impl Shared {
                 revision: candidate.revision(),
                 drained,
             };
+            let (mut warm, ahead) = (Warm::default(), candidate.ahead());
             let led = tokio::select! {
                 led = candidate.lead() => led,
+                never = warm.keep(&post, ahead) => match never {},
                 _ = line.step(&own) => {
                     candidate.withdraw().await;
                     continue;
                 }
             };
             match led {
-                Ok(term) => self.lead(&post, term, &mut line).await,
+                Ok(term) => self.lead(&post, term, warm, &mut line).await,
                 Err(problem) => warn!(%problem, "candidacy ended"),
             }
         }
@@ -224,11 +226,11 @@ impl Shared {
     }
 
     /// Leads until the term is lost, or until it is to be handed over.
-    async fn lead(&self, post: &Arc<Post>, term: Term, line: &mut Line<'_>) {
+    async fn lead(&self, post: &Arc<Post>, term: Term, warm: Warm, line: &mut Line<'_>) {
         let (asked, key) = (CancellationToken::new(), term.key().to_owned());
         let own = Own::Leads { key };
         let over = {
-            let leading = leader::lead(Arc::clone(post), &term, &asked);
+            let leading = leader::lead(Arc::clone(post), &term, warm, &asked);
             tokio::pin!(leading);
             tokio::select! {
                 over = &mut leading => over,
