@@ -314,7 +314,7 @@ pub fn peer_links(open: u64, missing: u64) {
 
 /// A link broke, and this was found out about the process at its other end.
 pub fn peer_link_broke(found: &'static str) {
-    counter!("tenure_peer_links_broken_total", "found" => found).increment(1);
+    counter!("tenure_peer_link_breaks_total", "found" => found).increment(1);
 }
 
 /// A process was seen to be gone.

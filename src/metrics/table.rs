@@ -164,7 +164,7 @@ pub const TABLE: &[Metric] = &[
         "Missing for long: open `peer-listen` between the nodes; a crash there is noticed by its lease only.",
     ),
     counter(
-        "tenure_peer_links_broken_total",
+        "tenure_peer_link_breaks_total",
         &["found"],
         "Links that broke, by what was found then: the process lives, is gone (refused, replaced, left), or unknown.",
         "lives: something between the nodes cuts connections. unknown: machines or networks fall silent.",

@@ -1,46 +1,49 @@
 //! How many leases one node may end: where half of a cluster seems to die at once, it is likelier that the one who sees it is wrong;
 //! pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::time::{Duration, Instant};
 
-/// 5 s: what was ended within it counts.
-pub const WINDOW: Duration = Duration::from_secs(5);
+use crate::task::Name;
 
-/// 2 in a window, however small the cluster: a machine that dies may have had so many.
-pub const ENDED_MIN: usize = 2;
+/// 2 s: what was ended within it was ended at once. What makes a node wrong about others, such as a rule of its firewall, does so for all
+/// of them within milliseconds.
+pub const WINDOW: Duration = Duration::from_secs(2);
 
-/// 64 in a window, however large it is: etcd's leases of ordinary clusters end at that pace without being felt.
-pub const ENDED_MAX: usize = 64;
+/// 2 nodes in a window, however small the cluster: a machine that dies may have had so many.
+pub const NODES_MIN: usize = 2;
+
+/// 64 nodes in a window, however large it is: etcd's leases of ordinary clusters end at that pace without being felt.
+pub const NODES_MAX: usize = 64;
 
 /// What was ended lately.
 #[derive(Debug, Default)]
 pub struct Allowance {
-    ended: VecDeque<Instant>,
+    ended: VecDeque<(Instant, Name)>,
 }
 
 impl Allowance {
-    /// Takes one of what is left, of a cluster that has so many nodes with those that are being ended: no more than half of them in a
-    /// window.
+    /// Takes one of what is left, for this node of a cluster that has so many: no more than half of them in a window. A node that
+    /// crashes again and again is one.
     ///
     /// # Errors
     /// When to ask again.
-    pub fn take(&mut self, now: Instant, nodes: usize) -> Result<(), Instant> {
-        while self
-            .ended
-            .front()
-            .is_some_and(|ended| *ended + WINDOW <= now)
+    pub fn take(&mut self, node: &Name, now: Instant, nodes: usize) -> Result<(), Instant> {
+        while let Some((ended, _)) = self.ended.front()
+            && *ended + WINDOW <= now
         {
             self.ended.pop_front();
         }
+        let names: BTreeSet<&Name> = self.ended.iter().map(|(_, name)| name).collect();
         // Those that were ended are gone from the count by now, or will be in a moment.
-        let all = nodes.max(self.ended.len());
-        let max = (all / 2).clamp(ENDED_MIN, ENDED_MAX);
+        let max = (nodes.max(names.len()) / 2).clamp(NODES_MIN, NODES_MAX);
         match self.ended.front() {
-            Some(first) if self.ended.len() >= max => Err(*first + WINDOW),
+            Some((first, _)) if !names.contains(node) && names.len() >= max => Err(*first + WINDOW),
             Some(_) | None => {
-                self.ended.push_back(now);
+                // Of one node only the last counts, so that what is kept is bounded.
+                self.ended.retain(|(_, name)| name != node);
+                self.ended.push_back((now, node.clone()));
                 Ok(())
             }
         }
@@ -51,9 +54,13 @@ impl Allowance {
 mod tests {
     use super::*;
 
+    fn name(nth: usize) -> Name {
+        format!("n{nth}").parse().unwrap()
+    }
+
     fn taken(nodes: usize, asked: usize) -> usize {
         let (mut allowance, now) = (Allowance::default(), Instant::now());
-        let take = |_: &usize| allowance.take(now, nodes).is_ok();
+        let take = |nth: &usize| allowance.take(&name(*nth), now, nodes).is_ok();
         (0..asked).take_while(take).count()
     }
 
@@ -65,13 +72,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_ended_long_ago_does_not_count() {
+    fn what_was_ended_long_ago_does_not_count_and_who_crashes_again_counts_once() {
         let (mut allowance, now) = (Allowance::default(), Instant::now());
         let second = now + Duration::from_secs(1);
-        assert_eq!(allowance.take(now, 3), Ok(()));
-        assert_eq!(allowance.take(second, 3), Ok(()));
-        assert_eq!(allowance.take(second, 3), Err(now + WINDOW));
-        assert_eq!(allowance.take(now + WINDOW, 3), Ok(()));
-        assert_eq!(allowance.take(now + WINDOW, 3), Err(second + WINDOW));
+        assert_eq!(allowance.take(&name(1), now, 3), Ok(()));
+        assert_eq!(allowance.take(&name(2), second, 3), Ok(()));
+        assert_eq!(allowance.take(&name(3), second, 3), Err(now + WINDOW));
+        assert_eq!(allowance.take(&name(2), second, 3), Ok(()));
+        assert_eq!(allowance.take(&name(3), now + WINDOW, 3), Ok(()));
+        assert_eq!(
+            allowance.take(&name(1), now + WINDOW, 3),
+            Err(second + WINDOW)
+        );
     }
 }

@@ -46,7 +46,7 @@ pub(super) struct Case {
 #[derive(Debug)]
 pub(super) enum Acted {
     /// The lease is ended, by us or at once before.
-    Ended(Revoked),
+    Ended,
     /// Somebody else put it on record and is about to end the lease.
     Theirs(Box<Death>),
     /// The session was over.
@@ -91,7 +91,7 @@ impl Case {
     pub(super) fn acted(&mut self, acted: &Acted, now: Instant) -> Next {
         self.busy = false;
         match acted {
-            Acted::Ended(_) | Acted::Over | Acted::Doubt => Next::Closed,
+            Acted::Ended | Acted::Over | Acted::Doubt => Next::Closed,
             Acted::Theirs(_) => {
                 self.finish = true;
                 self.next = now + PATIENCE;
@@ -138,7 +138,7 @@ impl Case {
             Ok(Recorded::Now | Recorded::Before(_)) => {}
         }
         match store.end_lease(member.lease).await {
-            Ok(revoked) => Acted::Ended(revoked),
+            Ok(Revoked::Done | Revoked::WasGone) => Acted::Ended,
             Err(failure) => Acted::Failed(failure),
         }
     }

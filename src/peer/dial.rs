@@ -110,6 +110,10 @@ impl Dialer {
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 return Err(DialError::Refused(at));
             }
+            // As a listener that is being closed does.
+            Ok(Err(error)) if is_break(&error) => {
+                return Err(DialError::Broke(at, error.to_string()));
+            }
             Ok(Err(error)) => return Err(silent(&error)),
             Err(late) => return Err(silent(&late)),
         };
@@ -135,6 +139,12 @@ impl Dialer {
         let who = call(&mut talk, &self.us, &self.secrets).await?;
         Ok((talk, who))
     }
+}
+
+/// Whether a connection was begun and broken.
+fn is_break(error: &std::io::Error) -> bool {
+    let kind = error.kind();
+    kind == std::io::ErrorKind::ConnectionReset || kind == std::io::ErrorKind::ConnectionAborted
 }
 
 /// The host of `host:port`, without the brackets of IPv6.

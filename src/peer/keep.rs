@@ -267,7 +267,7 @@ impl Keeper {
             }
             // An attempt that goes on is the same revoke.
             if case.tries == 0
-                && let Err(again) = self.allowance.take(now, roster.len())
+                && let Err(again) = self.allowance.take(&case.node, now, roster.len())
             {
                 case.next = again;
                 if !std::mem::replace(&mut case.withheld, true) {
@@ -295,7 +295,7 @@ impl Keeper {
         let (node, evidence) = (case.node.clone(), case.sign.kind.word());
         let took_ms = u64::try_from(case.sign.noticed.elapsed().as_millis()).unwrap_or(u64::MAX);
         let outcome = match acted {
-            Acted::Ended(_) => {
+            Acted::Ended => {
                 warn!(%node, evidence, took_ms, "a node is gone: its lease is ended");
                 self.ended.insert(instance.clone(), now);
                 let store = self.store.clone();

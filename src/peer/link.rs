@@ -23,6 +23,9 @@ const BEAT: Duration = Duration::from_secs(5);
 /// 100 ms before a link that could not be made is tried again, twice as long after each time.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// 1 s: after a link that lasted shorter there is a pause, so that whatever cuts links at once costs little.
+const LASTED: Duration = Duration::from_secs(1);
+
 /// 5 s, where the doubling ends.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -110,18 +113,24 @@ impl Link {
         let mut linked = linked;
         loop {
             self.tell(Told::Open).await;
+            let began = Instant::now();
             let (mut last_seen_ms, mut leaves) = (self.clock.now_ms(), false);
             hold(&mut linked.talk, BEAT, |word| {
                 last_seen_ms = self.clock.now_ms();
                 leaves |= word == Some(Word::Goodbye);
             })
             .await;
-            let at = linked.at;
+            let (at, lasted) = (linked.at, began.elapsed());
             drop(linked);
             let (fate, again) = self.look_for(at, leaves).await;
             self.tell(Told::Broke(fate)).await;
             match (fate, again) {
-                (Fate::Lives, Some(again)) => linked = again,
+                (Fate::Lives, Some(again)) => {
+                    linked = again;
+                    if lasted < LASTED {
+                        sleep(RETRY).await;
+                    }
+                }
                 (Fate::Gone(kind), _) => {
                     return Some(Sign {
                         kind,

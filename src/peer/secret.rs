@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
 /// 8 secrets: more than are in use while one is being replaced by another.
-pub const SECRETS_MAX: usize = 8;
+pub(super) const SECRETS_MAX: usize = 8;
 
 /// 64 bytes, SHA-256's block (RFC 2104).
 const BLOCK: usize = 64;
