@@ -6,6 +6,11 @@ use clap::Parser as _;
 use tenure::cli::{self, Cli, Start};
 use tenure::{dev, node};
 
+/// What samples allocations has to make them.
+#[cfg(feature = "profiling")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     Box::pin(cli::run(Cli::parse(), start)).await.into()

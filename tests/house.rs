@@ -24,27 +24,38 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "node",
-        "config api leader worker store telemetry metrics task clock tenure_cluster tenure_embedded",
+        "config api leader worker store telemetry metrics vitals task clock tenure_cluster tenure_embedded",
     ),
     // Its nodes share an etcd, and what it prints goes through the one place.
     ("dev", "cli config node store tenure_cluster"),
     ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
-    ("api", "config worker::kinds store telemetry metrics task"),
+    (
+        "api",
+        "config worker::kinds store telemetry metrics vitals task",
+    ),
     // It reads and waits; its writes go through the store.
     (
         "api",
         "tenure_cluster::Failure tenure_cluster::ReadError tenure_cluster::Room",
     ),
-    ("leader", "plan store metrics task planted tenure_cluster"),
-    ("worker", "plan store metrics task planted tenure_cluster"),
+    (
+        "leader",
+        "plan store metrics vitals task planted tenure_cluster",
+    ),
+    (
+        "worker",
+        "plan store metrics vitals task planted tenure_cluster",
+    ),
     ("plan", "store task planted"),
     // The view is folded from events; plan sends nothing.
     (
         "plan",
         "tenure_cluster::Event tenure_cluster::EventKind tenure_cluster::KeyValue",
     ),
-    ("store", "metrics task clock planted tenure_cluster"),
+    ("store", "metrics vitals task clock planted tenure_cluster"),
+    // A node looks at itself: what it sees is told by those who see it.
+    ("vitals", "metrics"),
     // Switches in the places where a bug would be; the simulation turns them.
     ("planted", "tenure_cluster"),
     ("telemetry", "config metrics"),

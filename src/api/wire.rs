@@ -18,6 +18,7 @@ mod breakers;
 mod canonical;
 pub mod check;
 mod cluster;
+mod debug;
 pub mod holds;
 mod limits;
 mod problem;
@@ -33,6 +34,7 @@ pub use cluster::{
     AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
     Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd,
 };
+pub use debug::{DebugDepth, DebugEtcd, DebugMember, DebugRuntime, DebugState, DebugWorker};
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,
     SemaphoreLimit, SemaphoreRequest,

@@ -248,6 +248,11 @@ impl Faults<'_> {
             "peer-listen",
             rule,
         );
+        self.unless(
+            self.config.debug_listen.is_none_or(open),
+            "debug-listen",
+            rule,
+        );
     }
 }
 

@@ -4,6 +4,7 @@ mod address;
 mod breakers;
 mod built_in;
 mod embedded;
+mod itself;
 mod join;
 mod parts;
 pub mod signals;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::api::Readiness;
+use crate::api::{self, Door, Readiness};
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
 use crate::leader::{self, Over, Post};
@@ -155,8 +156,12 @@ impl Node {
             clock: Clock::default(),
             address: advertised(&self.config.advertise, bound),
         };
-        let (mut parts, router, shared) = self.start(outside)?;
-        parts.serve(listener, router);
+        let debug = self.config.debug_listen.map(itself::bound).transpose()?;
+        let (mut parts, door, shared) = self.start(outside)?;
+        if let Some(debug) = debug {
+            parts.serve_debug(debug, api::debug_router(door.clone()));
+        }
+        parts.serve(listener, &shared, api::router(door));
         Ok(Placed { parts, shared })
     }
 
@@ -170,15 +175,15 @@ impl Node {
         outside: Outside,
         stop: CancellationToken,
     ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
-        let (parts, router, shared) = self.start(outside)?;
-        Ok((router, Placed { parts, shared }.run(stop)))
+        let (parts, door, shared) = self.start(outside)?;
+        Ok((api::router(door), Placed { parts, shared }.run(stop)))
     }
 
     /// Puts the node together and starts what runs beside its session.
-    fn start(self, outside: Outside) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
+    fn start(self, outside: Outside) -> anyhow::Result<(Parts, Door, Arc<Shared>)> {
         let shared = Arc::new(self.assemble(outside)?);
-        let (parts, router) = Parts::start(&shared)?;
-        Ok((parts, router, shared))
+        let (parts, door) = Parts::start(&shared)?;
+        Ok((parts, door, shared))
     }
 
     /// What the parts share, before any of them runs.

@@ -6,6 +6,7 @@
 pub mod breaker;
 mod held;
 pub mod kinds;
+mod levels;
 mod machine;
 pub mod pool;
 mod report;
@@ -30,6 +31,7 @@ use crate::task::{ClaimId, Name};
 use breaker::Breakers;
 use held::Held;
 use kinds::Kinds;
+use levels::Levels;
 pub use machine::{Gauge, Machine, Reading};
 use pool::{Pool, Slots};
 
@@ -87,6 +89,7 @@ struct Worker {
     /// No report is sent before this.
     pause: Option<Instant>,
     draining: bool,
+    levels: Levels,
 }
 
 /// Works until the session is lost or the drain is done. Dropping it drops every run, which kills their process groups.
@@ -104,6 +107,7 @@ impl Worker {
     fn new(hands: Hands) -> Self {
         Self {
             pool: Pool::new(hands.slots.clone()),
+            levels: Levels::of(hands.store.vitals()),
             hands,
             claims: BTreeMap::new(),
             early: BTreeMap::new(),
@@ -125,6 +129,7 @@ impl Worker {
             self.start_runs();
             self.send_reports();
             self.pool.runs(self.runs.len());
+            self.tell_levels();
             if end.is_some() && self.claims.is_empty() {
                 return;
             }

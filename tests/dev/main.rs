@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod debugging;
 mod embedded;
 mod files;
 mod holds;
