@@ -12,11 +12,13 @@ use metrics::{SharedString, counter, gauge, histogram};
 
 use crate::task::{Outcome, State};
 
+mod metric;
 mod page;
 mod table;
 
+pub use metric::{Kind, Metric};
 pub use page::page;
-pub use table::{Kind, Metric, TABLE};
+pub use table::TABLE;
 
 /// 200 queues and 200 kinds have series of their own: more would outgrow what one scrape should carry.
 pub const VALUES_MAX: usize = 200;
