@@ -47,4 +47,5 @@ pub mod planted;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod vitals;
 pub mod worker;

@@ -11,6 +11,11 @@ fn main() -> ExitCode {
     run()
 }
 
+/// What samples allocations has to make them.
+#[cfg(feature = "profiling")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn run() -> ExitCode {
     Box::pin(cli::run(Cli::parse(), start)).await.into()

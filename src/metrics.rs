@@ -13,11 +13,13 @@ use metrics::{SharedString, counter, gauge, histogram};
 
 use crate::task::{Outcome, State};
 
+mod metric;
 mod page;
 mod table;
 
+pub use metric::{Kind, Metric};
 pub use page::page;
-pub use table::{Kind, Metric, TABLE};
+pub use table::TABLE;
 
 /// 200 queues and 200 kinds have series of their own: more would outgrow what one scrape should carry.
 pub const VALUES_MAX: usize = 200;
@@ -224,6 +226,47 @@ pub fn left_office() {
 pub fn worker_slots(busy: u64, free: u64) {
     gauge!("tenure_worker_slots", "state" => "busy").set(float(busy));
     gauge!("tenure_worker_slots", "state" => "free").set(float(free));
+}
+
+/// A beat of the runtime was so late.
+pub fn runtime_late(late: Duration) {
+    histogram!("tenure_runtime_lateness_seconds").record(late.as_secs_f64());
+}
+
+/// One was so late that it was a stall.
+pub fn runtime_stalled() {
+    counter!("tenure_runtime_stalls_total").increment(1);
+}
+
+/// The longest that a beat was late in the last minute.
+pub fn runtime_longest(late: Duration) {
+    gauge!("tenure_runtime_lateness_longest_seconds").set(late.as_secs_f64());
+}
+
+/// How deep something is that takes so much at most. What it is of is from a fixed set, as for [`growing`].
+pub fn depth(of: &'static str, depth: usize, bound: Option<usize>) {
+    gauge!("tenure_depth", "of" => of).set(float(depth as u64));
+    if let Some(bound) = bound {
+        gauge!("tenure_depth_bound", "of" => of).set(float(bound as u64));
+    }
+}
+
+/// Whether something only grows.
+pub fn growing(of: &'static str, grows: Grows) {
+    let value = match grows {
+        Grows::Only => 1.0,
+        Grows::AndShrinks => 0.0,
+    };
+    gauge!("tenure_growing", "of" => of).set(value);
+}
+
+/// Whether a depth comes back to where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grows {
+    /// It does not.
+    Only,
+    /// It does.
+    AndShrinks,
 }
 
 /// So many who waited for a lock or permits outside were woken.

@@ -24,13 +24,16 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "node",
-        "config api leader worker peer guard store telemetry metrics task clock tenure_cluster tenure_embedded",
+        "config api leader worker peer guard store telemetry metrics vitals task clock tenure_cluster tenure_embedded",
     ),
     // Its nodes share an etcd, and what it prints goes through the one place.
     ("dev", "cli config node store tenure_cluster"),
     ("config", "worker::kinds task tenure_cluster"),
     // It shows the configuration, knows the roles of its tokens, and checks payloads before they are accepted.
-    ("api", "config worker::kinds store telemetry metrics task"),
+    (
+        "api",
+        "config worker::kinds store telemetry metrics vitals task",
+    ),
     // It reads and waits; its writes go through the store.
     (
         "api",
@@ -38,11 +41,11 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "leader",
-        "plan store metrics task clock planted tenure_cluster",
+        "plan store metrics vitals task clock planted tenure_cluster",
     ),
     (
         "worker",
-        "plan store guard metrics task planted tenure_cluster",
+        "plan store guard metrics vitals task planted tenure_cluster",
     ),
     // It ends leases through the store.
     ("peer", "store metrics task clock tenure_cluster"),
@@ -52,7 +55,9 @@ const IMPORTS: &[(&str, &str)] = &[
         "plan",
         "tenure_cluster::Event tenure_cluster::EventKind tenure_cluster::KeyValue",
     ),
-    ("store", "metrics task clock planted tenure_cluster"),
+    ("store", "metrics vitals task clock planted tenure_cluster"),
+    // A node looks at itself: what it sees is told by those who see it.
+    ("vitals", "metrics"),
     // Switches in the places where a bug would be; the simulation turns them.
     ("planted", "tenure_cluster"),
     ("guard", "metrics"),

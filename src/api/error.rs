@@ -7,6 +7,7 @@ use super::level::{Cause, Level};
 use super::wire::FieldError;
 use crate::config::Role;
 use crate::task::{Illegal, Name, TaskId};
+use crate::telemetry::profile::Unable;
 
 mod causes;
 mod status;
@@ -235,6 +236,9 @@ pub enum ApiError {
     /// What is stored is not what it should be.
     #[error("{0}")]
     Corrupt(String),
+    /// A profile cannot be taken.
+    #[error("{0}")]
+    Profile(Unable),
     /// A panic.
     #[error("the node failed to answer; its log says more")]
     Panicked,
@@ -286,6 +290,7 @@ impl ApiError {
             | Self::LimitDiffers { .. }
             | Self::ClockBehind
             | Self::Corrupt(_)
+            | Self::Profile(_)
             | Self::Panicked => None,
         }
     }
@@ -345,6 +350,7 @@ impl ApiError {
             | Self::ClockBehind
             | Self::Closing
             | Self::Corrupt(_)
+            | Self::Profile(_)
             | Self::Panicked => Vec::new(),
         }
     }

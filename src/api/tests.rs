@@ -19,6 +19,7 @@ use crate::store::{
 
 mod closed;
 mod cluster;
+mod debug;
 mod drains;
 mod etcd;
 mod failovers;

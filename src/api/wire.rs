@@ -18,6 +18,7 @@ mod breakers;
 mod canonical;
 pub mod check;
 mod cluster;
+mod debug;
 mod failovers;
 pub mod holds;
 mod limits;
@@ -39,6 +40,7 @@ pub use failovers::{
     Failover, FailoverEvidence, FailoverHow, FailoverOf, FailoverPage, FailoverSign,
     FailoverTeller, MovedTask, MovedTasks, Succession,
 };
+pub use debug::{DebugDepth, DebugEtcd, DebugMember, DebugRuntime, DebugState, DebugWorker};
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,
     SemaphoreLimit, SemaphoreRequest,

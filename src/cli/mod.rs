@@ -18,6 +18,7 @@ mod breakers;
 mod check;
 mod client;
 mod cluster;
+mod debug;
 mod dev;
 mod drain;
 mod exit;
@@ -145,6 +146,9 @@ enum Command {
     Healthcheck(health::Healthcheck),
     /// Look at etcd itself before a node is started: version, latency, room, alarms, clocks
     Check(Box<Flags>),
+    /// Look into a node, and gather what helps to find a fault
+    #[command(subcommand)]
+    Debug(debug::DebugCommand),
     /// The settings of a node
     #[command(subcommand)]
     Config(settings::Command),
@@ -215,6 +219,7 @@ where
         Command::Status => health::status(&global).await,
         Command::Healthcheck(asked) => health::check(&global, asked).await,
         Command::Check(flags) => check::run(&global, &flags).await,
+        Command::Debug(command) => debug::run(&global, command).await,
         Command::Config(command) => settings::run(&global, command),
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),

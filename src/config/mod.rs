@@ -118,6 +118,9 @@ table::settings! {
         peer_cert: Option<PathBuf> = "";
         /// PEM file of the private key of `peer-cert`.
         peer_key: Option<PathBuf> = "";
+        /// Address and port of the debug listener: state, runtime numbers and profiles of this node, for tokens
+        /// with the role admin; none where nobody may look. Any that is not loopback needs a token.
+        debug_listen: Option<SocketAddr> = "";
         /// One token with the role admin.
         token: Option<Secret> = "";
         /// File of tokens, a line each: `role token`, the role one of read, submit, admin; a token

@@ -259,6 +259,11 @@ impl Faults<'_> {
         if let Err(fault) = self.config.peer_pem() {
             self.found.push(fault);
         }
+        self.unless(
+            self.config.debug_listen.is_none_or(open),
+            "debug-listen",
+            "is not loopback and there is no token: set TENURE_TOKEN or --token-file",
+        );
     }
 }
 

@@ -6,6 +6,7 @@ mod failovers;
 mod fires;
 mod flight;
 mod hold;
+mod levels;
 mod load;
 mod look;
 mod office;
@@ -187,6 +188,7 @@ impl Desk<'_> {
             if self.may_fire() {
                 self.fires.start(&self.view, self.flights.reserved());
             }
+            self.flights.tell(&self.refills, &self.fires);
             let idle = self.idle(&numbers.turns);
             tokio::select! {
                 delivery = self.watch.next() => {

@@ -1,86 +1,6 @@
 //! The names of all metrics with what they mean and what to do about them; never records anything.
 
-/// What kind of metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by size, in buckets.
-    Histogram,
-}
-
-/// One metric.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// Its name, with unit and `_total` as Prometheus names things.
-    pub name: &'static str,
-    /// What kind.
-    pub kind: Kind,
-    /// Its labels.
-    pub labels: &'static [&'static str],
-    /// What it counts.
-    pub help: &'static str,
-    /// What to do when it is unusual.
-    pub act: &'static str,
-}
-
-impl Kind {
-    /// Prometheus' word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Counter,
-        labels,
-        help,
-        act,
-    }
-}
-
-const fn gauge(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Gauge,
-        labels,
-        help,
-        act,
-    }
-}
-
-const fn histogram(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Histogram,
-        labels,
-        help,
-        act,
-    }
-}
+use super::metric::{Metric, counter, gauge, histogram};
 
 /// All metrics, in the order of the page.
 pub const TABLE: &[Metric] = &[
@@ -450,5 +370,41 @@ pub const TABLE: &[Metric] = &[
         &["method", "route"],
         "How long answers take; waits for a task's end are as long as was asked.",
         "Submits grow: see tenure_etcd_request_duration_seconds.",
+    ),
+    histogram(
+        "tenure_runtime_lateness_seconds",
+        &[],
+        "How late the node's runtime wakes a task that asked for it, every 100 ms.",
+        "Its p99 is some milliseconds: the machine is short of processors, or work blocks a thread of the runtime.",
+    ),
+    counter(
+        "tenure_runtime_stalls_total",
+        &[],
+        "Times that was late by 200 ms or more.",
+        "Grows: leases and deadlines of this node are late too; see docs/debugging.md.",
+    ),
+    gauge(
+        "tenure_runtime_lateness_longest_seconds",
+        &[],
+        "The longest that it was late in the last minute.",
+        "A good part of the lease TTL: sessions will be lost.",
+    ),
+    gauge(
+        "tenure_depth",
+        &["of"],
+        "How deep the node's queues are, and what it holds (docs/debugging.md lists them); looked at every 5 s.",
+        "Near tenure_depth_bound: something will be refused or wait. `flights`, `refills`, `fires`, `reports`, `runs` and `packs_kept` are meant to be full.",
+    ),
+    gauge(
+        "tenure_depth_bound",
+        &["of"],
+        "What it cannot pass, where something bounds it.",
+        "Only for comparison with tenure_depth.",
+    ),
+    gauge(
+        "tenure_growing",
+        &["of"],
+        "1 while something only grows: the least of each of six windows in a row, of 5 min or of 1 h, was above the one before.",
+        "1: a leak, or load that only grows; see docs/debugging.md.",
     ),
 ];

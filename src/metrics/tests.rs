@@ -59,6 +59,11 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         txn_conflict("assign");
         hold_wakeups(1);
         report_shrunk();
+        runtime_late(Duration::from_millis(1));
+        runtime_stalled();
+        runtime_longest(Duration::from_millis(1));
+        depth("submits", 1, Some(2));
+        growing("runtime_tasks", Grows::Only);
         pack_collected();
         pack_skipped();
         task_deferred("k");

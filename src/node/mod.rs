@@ -6,6 +6,7 @@ mod built_in;
 mod duty;
 mod embedded;
 mod hands;
+mod itself;
 mod join;
 mod links;
 mod parts;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::Readiness;
+use crate::api::{self, Door, Readiness};
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
 use crate::store::{Keys, Store};
@@ -166,8 +167,12 @@ impl Node {
             address: advertised(&self.config.advertise, bound),
         };
         let links = links::bind(&self.config, bound)?;
-        let (mut parts, router, shared) = self.start(outside, links)?;
-        parts.serve(listener, router);
+        let debug = self.config.debug_listen.map(itself::bound).transpose()?;
+        let (mut parts, door, shared) = self.start(outside, links)?;
+        if let Some(debug) = debug {
+            parts.serve_debug(debug, api::debug_router(door.clone()));
+        }
+        parts.serve(listener, &shared, api::router(door));
         parts.watch();
         Ok(Placed { parts, shared })
     }
@@ -182,8 +187,8 @@ impl Node {
         outside: Outside,
         stop: CancellationToken,
     ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
-        let (parts, router, shared) = self.start(outside, None)?;
-        Ok((router, Placed { parts, shared }.run(stop)))
+        let (parts, door, shared) = self.start(outside, None)?;
+        Ok((api::router(door), Placed { parts, shared }.run(stop)))
     }
 
     /// Puts the node together and starts what runs beside its session.
@@ -191,13 +196,13 @@ impl Node {
         self,
         outside: Outside,
         place: Option<links::Place>,
-    ) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
+    ) -> anyhow::Result<(Parts, Door, Arc<Shared>)> {
         let mut shared = self.assemble(outside)?;
         let listener = links::give(&mut shared, place)?;
         let shared = Arc::new(shared);
-        let (mut parts, router) = Parts::start(&shared)?;
+        let (mut parts, door) = Parts::start(&shared)?;
         links::add(&mut parts, &shared, listener);
-        Ok((parts, router, shared))
+        Ok((parts, door, shared))
     }
 
     /// What the parts share, before any of them runs.

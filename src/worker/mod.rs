@@ -7,6 +7,7 @@ pub mod breaker;
 mod duty;
 mod held;
 pub mod kinds;
+mod levels;
 mod lease;
 mod lost;
 mod machine;
@@ -37,6 +38,7 @@ pub use duty::Duty;
 use duty::{Due, Handover};
 use held::Held;
 use kinds::Kinds;
+use levels::Levels;
 pub use lease::{Lease, margin};
 pub use lost::Left;
 pub use machine::{Gauge, Machine, Reading};
@@ -104,6 +106,7 @@ struct Worker {
     handover: Handover,
     /// Its session is lost.
     lost: bool,
+    levels: Levels,
 }
 
 /// Works until the session is lost, or until it has handed over where it is to leave. Where it is lost, every run but those that are to
@@ -128,6 +131,7 @@ impl Worker {
     fn new(hands: Hands) -> Self {
         Self {
             pool: Pool::new(hands.slots.clone()),
+            levels: Levels::of(hands.store.vitals()),
             hands,
             claims: BTreeMap::new(),
             early: BTreeMap::new(),
@@ -152,6 +156,7 @@ impl Worker {
             self.start_runs();
             self.send_reports();
             self.pool.runs(self.busy());
+            self.tell_levels();
             if self.handover.ends_when_empty() && self.claims.is_empty() {
                 return;
             }

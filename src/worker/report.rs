@@ -16,7 +16,7 @@ use crate::store::{Change, GuardName, Report, Seen, Verdict, batches};
 use crate::task::{ClaimId, Outcome};
 
 /// 4 batches of reports in flight.
-const FLIGHTS_MAX: usize = 4;
+pub(super) const FLIGHTS_MAX: usize = 4;
 
 /// 200 ms before a report of unknown outcome is sent again.
 const PAUSE: Duration = Duration::from_millis(200);

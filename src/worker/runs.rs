@@ -18,7 +18,7 @@ use crate::store::{LookError, Run, Seen, Store, decode};
 use crate::task::{ClaimId, Output, Pack, PackId, Which};
 
 /// 64 packs are kept: a pack is claimed in pieces, one after the other.
-const PACKS_KEPT: usize = 64;
+pub(super) const PACKS_KEPT: usize = 64;
 
 /// 100 ms between attempts to read a pack.
 const RETRY: Duration = Duration::from_millis(100);
@@ -49,6 +49,11 @@ pub(super) struct Packs {
 impl Packs {
     pub(super) fn is_empty(&self) -> bool {
         self.reads.is_empty()
+    }
+
+    /// How many are being read, and how many are kept.
+    pub(super) fn depths(&self) -> (usize, usize) {
+        (self.reads.len(), self.kept.len())
     }
 
     /// The pack of a claim, where it is kept; else it is read, from whichever member answers, if its answer is as new as the claim.

@@ -6,6 +6,7 @@
 )]
 
 mod crash;
+mod debugging;
 mod drains;
 mod embedded;
 mod files;

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::ApiError;
 use crate::api::level::Cause;
+use crate::telemetry::profile::Unable;
 
 impl ApiError {
     /// Status, stable code, title.
@@ -126,12 +127,30 @@ impl ApiError {
                 "corrupt_record",
                 "Corrupt record",
             ),
+            Self::Profile(why) => profile(why),
             Self::Panicked => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
             ),
         }
+    }
+}
+
+fn profile(why: &Unable) -> (StatusCode, &'static str, &'static str) {
+    match why {
+        Unable::NotBuilt => (
+            StatusCode::NOT_IMPLEMENTED,
+            "no_profiler",
+            "No profiler in this build",
+        ),
+        Unable::NotSampled => (StatusCode::CONFLICT, "not_sampled", "Not sampled"),
+        Unable::Busy => (StatusCode::CONFLICT, "profile_running", "Profile running"),
+        Unable::Failed(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "profiler_failed",
+            "Profiler failed",
+        ),
     }
 }
 

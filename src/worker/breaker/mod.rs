@@ -19,11 +19,12 @@ use super::kinds::{Ended, Health, cut};
 use crate::metrics;
 use crate::store::{BREAKERS_TOLD_MAX, BreakerRecord, BreakerState, Reset};
 use crate::task::Name;
+use crate::vitals::{Of, Vitals};
 
 pub use machine::{Breaker, Rules, State};
 pub use table::{Deferral, Target};
 
-use table::{Entry, Table};
+use table::{BREAKERS_MAX, Entry, Table};
 
 /// 200 bytes of how the last run failed: it is written with each deferral.
 const REASON_BYTES_MAX: usize = 200;
@@ -69,6 +70,13 @@ impl Breakers {
             origin: Instant::now(),
             changed: Notify::new(),
         }))
+    }
+
+    /// Has the number of those that are kept watched.
+    pub fn watched(&self, vitals: &Vitals) {
+        let breakers = self.clone();
+        let kept = move || breakers.table().kept();
+        vitals.watch(Of::Breakers, Some(BREAKERS_MAX), kept);
     }
 
     /// Lets a run of this kind in, or says for how long to defer it. `host` is asked only where hosts have breakers.
