@@ -40,7 +40,7 @@ pub struct Pulse(Arc<Beats>);
 #[derive(Debug)]
 struct Beats {
     origin: Instant,
-    /// When it beat last, in microseconds from `origin`, and one more; 0 before the first.
+    /// When it beat last or began to, in microseconds from `origin`, and one more; 0 before that.
     last_us: AtomicU64,
     /// The longest that one was late, in microseconds, since somebody asked.
     longest_us: AtomicU64,
@@ -62,6 +62,8 @@ impl Pulse {
     /// Beats until told to stop.
     pub async fn beat(&self, stop: CancellationToken) {
         let mut lines = Seldom::new(SAY);
+        // From here on a silence counts.
+        self.mark();
         loop {
             let due = tokio::time::Instant::now() + BEAT;
             tokio::select! {
@@ -86,8 +88,7 @@ impl Pulse {
 
     /// Notes a beat; whether it was so late that it was a stall.
     fn felt(&self, late: Duration) -> bool {
-        let now = micros(self.0.origin.elapsed()).saturating_add(1);
-        self.0.last_us.store(now, Ordering::Relaxed);
+        self.mark();
         self.0.longest_us.fetch_max(micros(late), Ordering::Relaxed);
         let stalled = late >= STALL;
         if stalled {
@@ -95,6 +96,11 @@ impl Pulse {
             metrics::runtime_stalled();
         }
         stalled
+    }
+
+    fn mark(&self) {
+        let now_us = micros(self.0.origin.elapsed()).saturating_add(1);
+        self.0.last_us.store(now_us, Ordering::Relaxed);
     }
 
     /// How long ago the last beat was; none where there is no beat. For who is outside of the runtime.
