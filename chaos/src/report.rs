@@ -133,7 +133,7 @@ impl Report<'_> {
                     .entry(&run.task)
                     .or_default()
                     .push((run.fence, *at_us)),
-                Note::Ended { .. } => {}
+                Note::Ended { .. } | Note::Acted { .. } => {}
             }
         }
         let wait = |task: &str, lost: &Attempt| {
