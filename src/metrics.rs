@@ -5,7 +5,6 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,9 +31,6 @@ static KINDS: LazyLock<Known> = LazyLock::new(Known::default);
 
 /// The labels of queues of which this node has told as the leader: some of [`QUEUES`]' and [`OTHER`].
 static COUNTED: LazyLock<Mutex<HashSet<SharedString>>> = LazyLock::new(Mutex::default);
-
-/// The longest that a runtime of this process has stood still, in milliseconds.
-static LONGEST_STALL_MS: AtomicU64 = AtomicU64::new(0);
 
 /// The values that a label has had.
 #[derive(Default)]
@@ -130,18 +126,6 @@ pub fn watchdog_killed(commands: u64) {
 /// The guard of the commands was gone or did not answer.
 pub fn guard_replaced() {
     counter!("tenure_guard_replacements_total").increment(1);
-}
-
-/// A runtime began to stand still.
-pub fn runtime_stalled() {
-    counter!("tenure_runtime_stalls_total").increment(1);
-}
-
-/// A runtime has stood still for so long.
-pub fn runtime_stall(took: Duration) {
-    LONGEST_STALL_MS.fetch_max(millis(took), atomic::Ordering::Relaxed);
-    let longest = Duration::from_millis(LONGEST_STALL_MS.load(atomic::Ordering::Relaxed));
-    gauge!("tenure_runtime_stall_longest_seconds").set(longest.as_secs_f64());
 }
 
 /// Outcomes of tasks that ended were dropped: `reclaimed`, or `late`.
@@ -433,10 +417,6 @@ pub fn http_request(
 pub fn build(commit: Option<&'static str>) {
     let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or("unknown"));
     gauge!("tenure_build_info", "version" => version, "revision" => commit).set(1.0);
-}
-
-fn millis(took: Duration) -> u64 {
-    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[expect(

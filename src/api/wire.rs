@@ -36,11 +36,11 @@ pub use cluster::{
     NodeDrain, NodePage, NodeState, Queue, QueuePage, Resigned, Service, Slots, Stats, TaskCounts,
     Term, TermEnd,
 };
+pub use debug::{DebugDepth, DebugEtcd, DebugMember, DebugRuntime, DebugState, DebugWorker};
 pub use failovers::{
     Failover, FailoverEvidence, FailoverHow, FailoverOf, FailoverPage, FailoverSign,
     FailoverTeller, MovedTask, MovedTasks, Succession,
 };
-pub use debug::{DebugDepth, DebugEtcd, DebugMember, DebugRuntime, DebugState, DebugWorker};
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,
     SemaphoreLimit, SemaphoreRequest,

@@ -37,11 +37,6 @@ impl Boot {
         self.0.saturating_sub(Self::now().0)
     }
 
-    /// How long it is past.
-    pub(super) fn ago(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
-    }
-
     /// Waits for this time.
     pub(crate) async fn come(self) {
         while !self.left().is_zero() {

@@ -29,7 +29,6 @@ pub(crate) use roster::{Leash, Member};
 pub(crate) use spawner::{command, start};
 pub(crate) use stage::{bind_to, not_started};
 pub(crate) use ward::{Heard, hear, outlive};
-pub(crate) use watchdog::beat;
 
 /// This program, also where its file was replaced since.
 pub(crate) const SELF: &str = "/proc/self/exe";

@@ -348,18 +348,6 @@ pub const TABLE: &[Metric] = &[
         "A few after a node or etcd was away; these tasks run again.",
     ),
     counter(
-        "tenure_runtime_stalls_total",
-        &[],
-        "Times a runtime of this process stood still for 500 ms or more.",
-        "Any: a handler blocks its threads, or the machine is short of CPU; sessions will be lost.",
-    ),
-    gauge(
-        "tenure_runtime_stall_longest_seconds",
-        &[],
-        "The longest that a runtime of this process has stood still, where that was 500 ms or more.",
-        "As tenure_runtime_stalls_total.",
-    ),
-    counter(
         "tenure_http_requests_total",
         &["method", "route", "status"],
         "Requests answered.",

@@ -173,7 +173,6 @@ impl Node {
             parts.serve_debug(debug, api::debug_router(door.clone()));
         }
         parts.serve(listener, &shared, api::router(door));
-        parts.watch();
         Ok(Placed { parts, shared })
     }
 

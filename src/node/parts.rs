@@ -16,7 +16,6 @@ use tracing::{error, warn};
 
 use super::{Shared, watchman};
 use crate::api::{self, Door, Usage};
-use crate::guard;
 use crate::store;
 use crate::telemetry;
 
@@ -109,12 +108,6 @@ impl Parts {
     pub(super) fn serve_debug(&mut self, listener: TcpListener, router: Router) {
         let served = api::serve_debug(listener, router, self.closing.clone());
         self.spawn("the debug listener", async { Ok(served.await?) });
-    }
-
-    /// Has the runtime watched from outside of it.
-    pub(super) fn watch(&mut self) {
-        let beat = guard::beat(self.closing.clone());
-        self.add("the beat of the watchdog", beat);
     }
 
     /// Runs another part.

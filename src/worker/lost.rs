@@ -9,9 +9,9 @@ use tokio::time::{Instant, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::duty::{Duty, LAST_REPORTS};
 use super::lease::{Lease, Way};
 use super::runs::Finished;
-use super::duty::{Duty, LAST_REPORTS};
 use super::{LINGER, Worker};
 use crate::metrics;
 use crate::task::Outcome;
@@ -105,7 +105,8 @@ impl Worker {
     /// What is left of it once its runs have ended.
     pub(super) fn left(mut self) -> Option<Left> {
         self.lost = true;
-        self.handover.take(Duty::Leave, Instant::now(), Duration::ZERO);
+        self.handover
+            .take(Duty::Leave, Instant::now(), Duration::ZERO);
         let now_ms = self.hands.store.now_ms();
         let mut bytes = 0;
         for held in self.claims.values_mut() {

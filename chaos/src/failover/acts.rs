@@ -120,7 +120,12 @@ impl Acts<'_> {
     async fn choose(&mut self, show: Show) -> anyhow::Result<Hit> {
         let of_the_leader = matches!(
             show,
-            Show::LeaderKill | Show::LeaderTerm | Show::LeaderStop | Show::LeaderCut | Show::BothLeaders | Show::LinkCut
+            Show::LeaderKill
+                | Show::LeaderTerm
+                | Show::LeaderStop
+                | Show::LeaderCut
+                | Show::BothLeaders
+                | Show::LinkCut
         );
         let leader = self.reaper.leader().await?;
         let until = Instant::now() + FOUND_WITHIN;

@@ -58,7 +58,11 @@ impl Paper {
 
     /// A command that takes so long, and acts on a resource where it has a lock.
     fn command(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
-        let beat_ms = if lock.is_some() { BEAT_LOCKED_MS } else { BEAT_MS };
+        let beat_ms = if lock.is_some() {
+            BEAT_LOCKED_MS
+        } else {
+            BEAT_MS
+        };
         let mut words: Vec<String> = vec![
             self.witness.display().to_string(),
             "witness-run".to_owned(),
@@ -69,7 +73,12 @@ impl Paper {
         ];
         if let Some(lock) = lock {
             let guards = self.guards.display().to_string();
-            words.extend(["--gate".to_owned(), lock.to_owned(), "--guards".to_owned(), guards]);
+            words.extend([
+                "--gate".to_owned(),
+                lock.to_owned(),
+                "--guards".to_owned(),
+                guards,
+            ]);
         }
         let secs = format!("{}.{:03}", run_ms / 1_000, run_ms % 1_000);
         words.extend(["--".to_owned(), "sleep".to_owned(), secs]);
@@ -79,7 +88,10 @@ impl Paper {
     /// The same as a grandchild of its node: behind a shell that does not make way for it.
     fn behind_a_shell(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
         let shell = ["sh", "-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
-        shell.into_iter().chain(self.command(run_ms, lock)).collect()
+        shell
+            .into_iter()
+            .chain(self.command(run_ms, lock))
+            .collect()
     }
 }
 
@@ -144,7 +156,10 @@ pub(super) fn spans(paper: &Paper, outage: Duration) -> Vec<Batch> {
     let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
     let lengths = [1_500, 2_500, outage_ms / 2, outage_ms + 3_000];
     let one = |run_ms: u64| Batch::command("spans", paper.command(run_ms, None));
-    lengths.into_iter().flat_map(|ms| [one(ms), one(ms)]).collect()
+    lengths
+        .into_iter()
+        .flat_map(|ms| [one(ms), one(ms)])
+        .collect()
 }
 
 /// A task that kills whoever runs it.
@@ -172,7 +187,8 @@ impl Load {
         let names: Vec<String> = cluster.node_names().map(str::to_owned).collect();
         let mut clients = JoinSet::new();
         for number in 0..=names.len() {
-            let submitter = Submitter::new(cluster, chronicle, number, &format!("client-{number}"))?;
+            let submitter =
+                Submitter::new(cluster, chronicle, number, &format!("client-{number}"))?;
             let (paper, dice, stopped) = (paper.clone(), dice.split(), stopped.clone());
             clients.spawn(submitter.goes_on(dice, paper, stopped));
         }
@@ -241,7 +257,9 @@ impl Submitter {
                 kind: batch.kind.to_owned(),
                 ..Submit::default()
             }));
-            let heard = self.caller.ask(Method::POST, "/v1/tasks/batch", Some(&body));
+            let heard = self
+                .caller
+                .ask(Method::POST, "/v1/tasks/batch", Some(&body));
             let why = match heard.await {
                 Heard::Done(answer) => {
                     let answer = calls::accepted(&answer);

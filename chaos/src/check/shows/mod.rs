@@ -72,7 +72,12 @@ pub fn shown(history: &History) -> Option<Vec<Shown>> {
     let (facts, _) = Facts::of(history, history.setup()?);
     let fenced = fenced(&facts);
     let windows = windows(&facts);
-    Some(windows.iter().map(|window| one(&facts, window, &fenced)).collect())
+    Some(
+        windows
+            .iter()
+            .map(|window| one(&facts, window, &fenced))
+            .collect(),
+    )
 }
 
 /// A trial's time.
@@ -114,7 +119,9 @@ fn windows<'h>(facts: &'h Facts<'h>) -> Vec<Window<'h>> {
         let to_ms = begins.get(nth + 1).map_or(facts.end_ms + 1, |next| next.0);
         let own = faults(facts.history, facts.end_ms)
             .filter(|(_, from_ms, _)| *begun_ms <= *from_ms && *from_ms < to_ms);
-        let own: Vec<(u64, u64)> = own.map(|(_, from_ms, until_ms)| (from_ms, until_ms)).collect();
+        let own: Vec<(u64, u64)> = own
+            .map(|(_, from_ms, until_ms)| (from_ms, until_ms))
+            .collect();
         let at_ms = own.first().map_or(*begun_ms, |first| first.0);
         let healed_ms = own.iter().map(|one| one.1).max().unwrap_or(at_ms);
         let leads = |reign: &&Reign| {
@@ -144,11 +151,16 @@ fn one(facts: &Facts<'_>, window: &Window<'_>, fenced: &Fenced) -> Shown {
     measure(&mut shown, facts, window);
     let refused = fenced.refused.iter().filter(|at_ms| window.has(**at_ms));
     shown.figure("stale_acts_refused", count(refused.count()));
-    let own = fenced.failures.iter().filter(|(at_ms, _)| window.has(*at_ms));
+    let own = fenced
+        .failures
+        .iter()
+        .filter(|(at_ms, _)| window.has(*at_ms));
     shown.failures.extend(own.map(|(_, what)| what.clone()));
     let measure = window.trial.show.measure().figure;
     if shown.failures.is_empty() && !shown.figures.contains_key(measure) {
-        shown.nothing.get_or_insert_with(|| format!("{measure} could not be measured"));
+        shown
+            .nothing
+            .get_or_insert_with(|| format!("{measure} could not be measured"));
     }
     shown
 }

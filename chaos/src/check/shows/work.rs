@@ -75,7 +75,8 @@ pub(super) fn nothing_failed(shown: &mut Shown, facts: &Facts<'_>, window: &Wind
     let mut failed = Vec::new();
     for (task, life) in &facts.lives.tasks {
         for one in life.moves.iter().filter(|one| window.has(one.at_ms)) {
-            let bad = |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Lost);
+            let bad =
+                |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Lost);
             let own = one.said.iter().filter(|said| bad(said.outcome));
             failed.extend(own.map(|said| format!("a run of {task} ended {:?}", said.outcome)));
         }
@@ -100,7 +101,10 @@ pub(super) fn nothing_failed(shown: &mut Shown, facts: &Facts<'_>, window: &Wind
 
 /// Whether a client knows from this that it may try again: nobody listened, or 429 or 503 was said.
 fn is_clear(why: &str) -> bool {
-    let status = why.split(' ').next().and_then(|word| word.parse::<u16>().ok());
+    let status = why
+        .split(' ')
+        .next()
+        .and_then(|word| word.parse::<u16>().ok());
     status.is_none_or(|status| [429, 503].contains(&status))
 }
 
@@ -140,16 +144,18 @@ pub(super) fn outlived(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>
     let (mut committed, mut again, mut wrong) = (0, 0, Vec::new());
     for ran in &facts.runs {
         let meanwhile = |at_ms: u64| window.at_ms <= at_ms && at_ms < window.healed_ms;
-        let Some(task) = ran.task.filter(|_| ran.well && ran.to_ms.is_some_and(meanwhile)) else {
+        let Some(task) = ran
+            .task
+            .filter(|_| ran.well && ran.to_ms.is_some_and(meanwhile))
+        else {
             continue;
         };
         let Some(life) = facts.lives.tasks.get(&task) else {
             continue;
         };
         let mut said = life.moves.iter().flat_map(|one| &one.said);
-        let kept = said.any(|said| {
-            said.fence == ran.run.fence && said.outcome == Outcome::Succeeded
-        });
+        let kept =
+            said.any(|said| said.fence == ran.run.fence && said.outcome == Outcome::Succeeded);
         let mut spots = life.moves.iter().flat_map(|one| &one.entered);
         let session = spots.find_map(|spot| match &spot.place {
             Place::Run(of) if of.fence == ran.run.fence => facts.sessions.get(&of.session),
@@ -190,7 +196,12 @@ pub(super) fn poisoned(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>
         shown.nothing = Some("the task was never accepted".to_owned());
         return;
     };
-    let mut moves = facts.lives.tasks.get(&pack.task(0)).into_iter().flat_map(|task| &task.moves);
+    let mut moves = facts
+        .lives
+        .tasks
+        .get(&pack.task(0))
+        .into_iter()
+        .flat_map(|task| &task.moves);
     let dead = moves.find(|one| one.entered.iter().any(|spot| spot.place == Place::Dead));
     match dead {
         Some(one) => shown.figure("dead_ms", one.at_ms.saturating_sub(life.created.1)),

@@ -127,7 +127,10 @@ fn taken(show: Show, kind: FaultKind, after_ms: u64) -> (Story, Claim) {
 fn what_a_dead_node_had_begins_elsewhere() {
     let killed = |after_ms| taken(Show::NodeKill, FaultKind::Crash, after_ms).0;
     measures(&killed(100), "elsewhere_ms", 104);
-    breaks(&killed(1_997), "started elsewhere after 2001 ms, 2000 are allowed");
+    breaks(
+        &killed(1_997),
+        "started elsewhere after 2001 ms, 2000 are allowed",
+    );
 
     let mut waits = Story::led();
     waits.submit(1);
@@ -382,11 +385,17 @@ fn one_acts_on_a_resource_at_a_time_and_late_acts_are_refused() {
     };
     assert_eq!(failures(&two(false, None)), Vec::<String>::new());
     let beside = failures(&two(false, Some(false)));
-    assert!(beside[0].contains("two had door at once for 1 ms"), "{beside:?}");
+    assert!(
+        beside[0].contains("two had door at once for 1 ms"),
+        "{beside:?}"
+    );
     // A process that stands still cannot end its run, and its fence is what holds.
     let paused = two(true, Some(false));
     assert_eq!(failures(&paused), Vec::<String>::new());
     assert_eq!(only(&paused).figures["stale_acts_refused"], 1);
     let taken = failures(&two(true, Some(true)));
-    assert!(taken[0].contains("door took an act under fence"), "{taken:?}");
+    assert!(
+        taken[0].contains("door took an act under fence"),
+        "{taken:?}"
+    );
 }
