@@ -99,8 +99,7 @@ impl Cluster {
             };
             (format!("n{}", nth + 1), site)
         };
-        let sites: BTreeMap<String, Site> =
-            node_ports.chunks(2).enumerate().map(site).collect();
+        let sites: BTreeMap<String, Site> = node_ports.chunks(2).enumerate().map(site).collect();
         let bases = sites.values().map(|site| url(site.host, site.port));
         let mut cluster = Self {
             layout: layout.clone(),
@@ -218,7 +217,8 @@ impl Cluster {
                 fallen.push(node.name().to_owned());
             }
         }
-        self.nodes.retain(|node| !fallen.contains(&node.name().to_owned()));
+        self.nodes
+            .retain(|node| !fallen.contains(&node.name().to_owned()));
         Ok(fallen)
     }
 
@@ -351,7 +351,9 @@ pub(crate) async fn answers(
         .build()?;
     let until = Instant::now() + READY;
     loop {
-        processes.iter_mut().try_for_each(|one| one.ensure_alive())?;
+        processes
+            .iter_mut()
+            .try_for_each(|one| one.ensure_alive())?;
         match http.get(address).send().await {
             Ok(answer) if answer.status().is_success() => return Ok(()),
             Ok(answer) if Instant::now() > until => {

@@ -124,7 +124,10 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
     let tenure = tenure.with_context(|| options.tenure.display().to_string())?;
     let dir = new_dir(&options.work)?;
     let mut machine = Machine::start(tenure, dir).await?;
-    let client = Arc::new(Client::new(vec![url(Ipv4Addr::LOCALHOST, machine.port)], &machine.token)?);
+    let client = Arc::new(Client::new(
+        vec![url(Ipv4Addr::LOCALHOST, machine.port)],
+        &machine.token,
+    )?);
     let (kills, ids) = submit_and_kill(options, &mut machine, &client).await?;
     say("submits have ended, waiting for the ends of the tasks")?;
     let ended = read_all(&client, &ids).await?;

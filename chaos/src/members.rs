@@ -1,7 +1,7 @@
 //! The members of an etcd on disk, as processes of this machine: each can be killed, and started again on what it had.
 
-use crate::process::Process;
 use crate::cluster::url;
+use crate::process::Process;
 use anyhow::Context as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -110,15 +110,28 @@ impl Members {
 
     fn command(&self, member: &Member) -> Command {
         let peer = |one: &Member| url(self.host, one.ports.1);
-        let peers = self.all.iter().map(|one| format!("{}={}", one.name, peer(one)));
+        let peers = self
+            .all
+            .iter()
+            .map(|one| format!("{}={}", one.name, peer(one)));
         let peers: Vec<String> = peers.collect();
         let (clients, own) = (url(self.host, member.ports.0), peer(member));
         let mut command = within(&self.within, &self.etcd.join("etcd"));
         command
             .args(["--name", &member.name, "--data-dir"])
             .arg(self.dir.join(&member.name));
-        command.args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
-        command.args(["--listen-peer-urls", &own, "--initial-advertise-peer-urls", &own]);
+        command.args([
+            "--listen-client-urls",
+            &clients,
+            "--advertise-client-urls",
+            &clients,
+        ]);
+        command.args([
+            "--listen-peer-urls",
+            &own,
+            "--initial-advertise-peer-urls",
+            &own,
+        ]);
         command.args(["--initial-cluster", &peers.join(",")]);
         command.args(["--initial-cluster-state", "new", "--log-level", "error"]);
         command
@@ -140,6 +153,9 @@ pub(crate) fn within(words: &[String], program: &Path) -> Command {
 async fn leads(endpoint: &str) -> anyhow::Result<bool> {
     let mut client = etcd_client::Client::connect([endpoint], None).await?;
     let status = client.status().await?;
-    let own = status.header().context("an answer without a header")?.member_id();
+    let own = status
+        .header()
+        .context("an answer without a header")?
+        .member_id();
     Ok(status.leader() == own)
 }

@@ -60,7 +60,11 @@ impl Networks {
     /// Cuts a node off, or lets it back.
     pub(crate) fn set(&self, nth: usize, reachable: bool) -> anyhow::Result<()> {
         let state = if reachable { "up" } else { "down" };
-        ip(&format!("-n {} link set {} {state}", self.hub_name(), port(nth)))
+        ip(&format!(
+            "-n {} link set {} {state}",
+            self.hub_name(),
+            port(nth)
+        ))
     }
 
     fn address(&self, last: u8) -> Ipv4Addr {
@@ -84,10 +88,15 @@ impl Networks {
         let (hub, root) = (self.hub_name(), self.root_name());
         ip(&format!("netns add {hub}"))?;
         ip(&format!("-n {hub} link add br0 type bridge"))?;
-        ip(&format!("-n {hub} addr add {}/24 dev br0", self.hub_address()))?;
+        ip(&format!(
+            "-n {hub} addr add {}/24 dev br0",
+            self.hub_address()
+        ))?;
         ip(&format!("-n {hub} link set br0 up"))?;
         ip(&format!("-n {hub} link set lo up"))?;
-        ip(&format!("link add {root} type veth peer name root0 netns {hub}"))?;
+        ip(&format!(
+            "link add {root} type veth peer name root0 netns {hub}"
+        ))?;
         ip(&format!("-n {hub} link set root0 master br0 up"))?;
         ip(&format!("addr add {}/24 dev {root}", self.own_address()))?;
         ip(&format!("link set {root} up"))
@@ -96,9 +105,14 @@ impl Networks {
     fn join(&self, nth: usize) -> anyhow::Result<()> {
         let (hub, node, port) = (self.hub_name(), self.node_name(nth), port(nth));
         ip(&format!("netns add {node}"))?;
-        ip(&format!("-n {node} link add eth0 type veth peer name {port} netns {hub}"))?;
+        ip(&format!(
+            "-n {node} link add eth0 type veth peer name {port} netns {hub}"
+        ))?;
         ip(&format!("-n {hub} link set {port} master br0 up"))?;
-        ip(&format!("-n {node} addr add {}/24 dev eth0", self.node_address(nth)))?;
+        ip(&format!(
+            "-n {node} addr add {}/24 dev eth0",
+            self.node_address(nth)
+        ))?;
         ip(&format!("-n {node} link set lo up"))?;
         ip(&format!("-n {node} link set eth0 up"))
     }
@@ -124,7 +138,10 @@ fn into(namespace: &str) -> Vec<String> {
 }
 
 fn ip(words: &str) -> anyhow::Result<()> {
-    let ran = Command::new("ip").args(words.split(' ')).output().context("ip")?;
+    let ran = Command::new("ip")
+        .args(words.split(' '))
+        .output()
+        .context("ip")?;
     let said = String::from_utf8_lossy(&ran.stderr);
     anyhow::ensure!(ran.status.success(), "ip {words}: {}", said.trim());
     Ok(())

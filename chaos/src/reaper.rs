@@ -102,7 +102,12 @@ impl<'a> Reaper<'a> {
     }
 
     /// A fault of a link begins where it has another end; its number.
-    pub(crate) fn begins_between(&mut self, kind: FaultKind, of: Option<&str>, to: Option<&str>) -> u64 {
+    pub(crate) fn begins_between(
+        &mut self,
+        kind: FaultKind,
+        of: Option<&str>,
+        to: Option<&str>,
+    ) -> u64 {
         self.faults += 1;
         let (of, to) = (of.map(str::to_owned), to.map(str::to_owned));
         let (target, from) = if to.is_some() { (None, of) } else { (of, None) };

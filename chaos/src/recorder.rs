@@ -85,7 +85,14 @@ impl Recorder {
         for endpoints in streams {
             let log = Arc::clone(&log);
             let root = root.to_owned();
-            recording.spawn(Stream { endpoints, root, log }.record());
+            recording.spawn(
+                Stream {
+                    endpoints,
+                    root,
+                    log,
+                }
+                .record(),
+            );
         }
         Self {
             endpoints: endpoints.to_vec(),

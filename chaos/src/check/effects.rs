@@ -42,7 +42,8 @@ pub(super) fn fenced(facts: &Facts<'_>) -> Fenced {
         let runs = gates.entry(gate).or_default();
         if !done {
             fenced.refused.push(record.at_ms);
-        } else if let Some((highest, _)) = runs.last_key_value().filter(|last| *last.0 > run.fence) {
+        } else if let Some((highest, _)) = runs.last_key_value().filter(|last| *last.0 > run.fence)
+        {
             let what = format!(
                 "{gate} took an act under fence {} after one under {highest}",
                 run.fence

@@ -58,7 +58,9 @@ impl Chapter<'_> {
         let paper = Paper::lay_out(&layout.dir)?;
         let mut log = Log::create(paper.log())?;
         let mut processes = Processes::new();
-        let ran = self.record(&layout, &chronicle, &paper, &mut processes).await;
+        let ran = self
+            .record(&layout, &chronicle, &paper, &mut processes)
+            .await;
         log.catch_up()?;
         let history = chronicle.close();
         let epoch_ms = history.setup().map_or(0, |setup| setup.epoch_ms);
@@ -162,5 +164,9 @@ fn tell_failovers(layout: &Layout, cluster: &Cluster) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&told.stdout).into_owned();
     let path = layout.dir.join("failovers.txt");
     std::fs::write(&path, &said).with_context(|| path.display().to_string())?;
-    say(&format!("tenure {words}, kept in {}\n{}", path.display(), said.trim_end()))
+    say(&format!(
+        "tenure {words}, kept in {}\n{}",
+        path.display(),
+        said.trim_end()
+    ))
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tenure_chaos::check::shows::POISON;
+use tenure_chaos::check::shows::{LONG, POISON};
 use tenure_chaos::history::{Op, Submit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,6 +22,9 @@ use tokio::time::sleep;
 pub(super) const SEMAPHORE: (&str, u64) = ("narrow", 4);
 /// 4 locks: each is asked for often enough that the end of a hold is followed by the next.
 const LOCKS: usize = 4;
+/// 9 s: longer than a lease and the pause that follows it, so that a run that nobody ends is found alive.
+const LONG_MS: u64 = 9_000;
+const LONG_RUNS: usize = 6;
 /// 3 s for a call: a node that stands still does not hold its client up for long.
 const CALL: Duration = Duration::from_secs(3);
 /// 20 ms before a call is made again.
@@ -58,7 +61,11 @@ impl Paper {
 
     /// A command that takes so long, and acts on a resource where it has a lock.
     fn command(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
-        let beat_ms = if lock.is_some() { BEAT_LOCKED_MS } else { BEAT_MS };
+        let beat_ms = if lock.is_some() {
+            BEAT_LOCKED_MS
+        } else {
+            BEAT_MS
+        };
         let mut words: Vec<String> = vec![
             self.witness.display().to_string(),
             "witness-run".to_owned(),
@@ -69,7 +76,12 @@ impl Paper {
         ];
         if let Some(lock) = lock {
             let guards = self.guards.display().to_string();
-            words.extend(["--gate".to_owned(), lock.to_owned(), "--guards".to_owned(), guards]);
+            words.extend([
+                "--gate".to_owned(),
+                lock.to_owned(),
+                "--guards".to_owned(),
+                guards,
+            ]);
         }
         let secs = format!("{}.{:03}", run_ms / 1_000, run_ms % 1_000);
         words.extend(["--".to_owned(), "sleep".to_owned(), secs]);
@@ -79,7 +91,10 @@ impl Paper {
     /// The same as a grandchild of its node: behind a shell that does not make way for it.
     fn behind_a_shell(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
         let shell = ["sh", "-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
-        shell.into_iter().chain(self.command(run_ms, lock)).collect()
+        shell
+            .into_iter()
+            .chain(self.command(run_ms, lock))
+            .collect()
     }
 }
 
@@ -143,8 +158,30 @@ fn some(dice: &mut SplitMix, paper: &Paper) -> Batch {
 pub(super) fn spans(paper: &Paper, outage: Duration) -> Vec<Batch> {
     let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
     let lengths = [1_500, 2_500, outage_ms / 2, outage_ms + 3_000];
-    let one = |run_ms: u64| Batch::command("spans", paper.command(run_ms, None));
-    lengths.into_iter().flat_map(|ms| [one(ms), one(ms)]).collect()
+    let one = |run_ms: u64| Batch::command(LONG, paper.command(run_ms, None));
+    lengths
+        .into_iter()
+        .flat_map(|ms| [one(ms), one(ms)])
+        .collect()
+}
+
+/// Runs that outlive every lease, if nobody ends them: two for each node, every other under a lock or behind a shell.
+pub(super) fn long(dice: &mut SplitMix, paper: &Paper) -> Vec<Batch> {
+    let one = |number: usize, dice: &mut SplitMix| {
+        let lock = format!("gate-{}", dice.below(LOCKS));
+        let lock = number.is_multiple_of(2).then_some(lock);
+        let argv = if number.is_multiple_of(3) {
+            paper.behind_a_shell(LONG_MS, lock.as_deref())
+        } else {
+            paper.command(LONG_MS, lock.as_deref())
+        };
+        let batch = Batch::command(LONG, argv);
+        match lock {
+            Some(lock) => batch.needs("locks", json!([lock])),
+            None => batch,
+        }
+    };
+    (0..LONG_RUNS).map(|number| one(number, dice)).collect()
 }
 
 /// A task that kills whoever runs it.
@@ -172,7 +209,8 @@ impl Load {
         let names: Vec<String> = cluster.node_names().map(str::to_owned).collect();
         let mut clients = JoinSet::new();
         for number in 0..=names.len() {
-            let submitter = Submitter::new(cluster, chronicle, number, &format!("client-{number}"))?;
+            let submitter =
+                Submitter::new(cluster, chronicle, number, &format!("client-{number}"))?;
             let (paper, dice, stopped) = (paper.clone(), dice.split(), stopped.clone());
             clients.spawn(submitter.goes_on(dice, paper, stopped));
         }
@@ -241,7 +279,9 @@ impl Submitter {
                 kind: batch.kind.to_owned(),
                 ..Submit::default()
             }));
-            let heard = self.caller.ask(Method::POST, "/v1/tasks/batch", Some(&body));
+            let heard = self
+                .caller
+                .ask(Method::POST, "/v1/tasks/batch", Some(&body));
             let why = match heard.await {
                 Heard::Done(answer) => {
                     let answer = calls::accepted(&answer);

@@ -74,7 +74,9 @@ impl<'a> Owners<'a> {
             {
                 owners.claims.insert(event.create_revision, node);
             } else if let Entry::Node(NodeEvent::Started { node, incarnation }) = &record.entry {
-                owners.begun.push((node.clone(), record.at_ms, *incarnation));
+                owners
+                    .begun
+                    .push((node.clone(), record.at_ms, *incarnation));
             }
         }
         owners
@@ -118,7 +120,13 @@ mod tests {
     #[test]
     fn a_note_comes_where_its_instant_is_with_the_node_whose_process_was_above() {
         let mut history = History::new("/t/", Limits::default());
-        history.push(1, NodeEvent::Started { node: "n2".to_owned(), incarnation: 3 });
+        history.push(
+            1,
+            NodeEvent::Started {
+                node: "n2".to_owned(),
+                incarnation: 3,
+            },
+        );
         let claim = StoreEvent {
             revision: 9,
             create_revision: 9,
@@ -130,9 +138,22 @@ mod tests {
         history.push(5, claim);
         history.push(20, Entry::AllHealed);
         let notes = [
-            Note::Started { run: noted(9), parent: 77, at_us: 1_010_000 },
-            Note::Started { run: noted(8), parent: 78, at_us: 1_012_000 },
-            Note::Acted { run: noted(9), gate: None, done: true, at_us: 1_030_000 },
+            Note::Started {
+                run: noted(9),
+                parent: 77,
+                at_us: 1_010_000,
+            },
+            Note::Started {
+                run: noted(8),
+                parent: 78,
+                at_us: 1_012_000,
+            },
+            Note::Acted {
+                run: noted(9),
+                gate: None,
+                done: true,
+                at_us: 1_030_000,
+            },
         ];
         let processes = Processes::from([(78, ("n1".to_owned(), 2))]);
 

@@ -36,19 +36,22 @@ pub(super) fn wanted(show: Show, repeat: u64) -> u64 {
 }
 
 /// The trials that are not done, with their numbers: one of each show, then the next of each.
-pub(super) fn missing(
-    shows: &[Show],
-    repeat: u64,
-    done: &BTreeMap<Show, u64>,
-) -> Vec<(Show, u64)> {
+pub(super) fn missing(shows: &[Show], repeat: u64, done: &BTreeMap<Show, u64>) -> Vec<(Show, u64)> {
     let mut missing: Vec<(u64, Show, u64)> = Vec::new();
     for show in shows {
         let done = done.get(show).copied().unwrap_or_default();
         let numbers = done + 1..=wanted(*show, repeat);
-        missing.extend(numbers.zip(0..).map(|(number, round)| (round, *show, number)));
+        missing.extend(
+            numbers
+                .zip(0..)
+                .map(|(number, round)| (round, *show, number)),
+        );
     }
     missing.sort_unstable();
-    missing.into_iter().map(|(_, show, number)| (show, number)).collect()
+    missing
+        .into_iter()
+        .map(|(_, show, number)| (show, number))
+        .collect()
 }
 
 #[cfg(test)]

@@ -59,7 +59,10 @@ impl Record {
             text += &serde_json::to_string(line)?;
             text.push('\n');
         }
-        let file = OpenOptions::new().append(true).create(true).open(&self.path);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.path);
         let mut file = file.with_context(|| self.path.display().to_string())?;
         // One write: an interrupted test has all of a chapter or nothing of it.
         file.write_all(text.as_bytes())?;

@@ -78,7 +78,9 @@ impl Report<'_> {
                 Line::Chapter {
                     chapter, failures, ..
                 } => {
-                    let told = failures.iter().map(|what| format!("chapter {chapter}: {what}"));
+                    let told = failures
+                        .iter()
+                        .map(|what| format!("chapter {chapter}: {what}"));
                     broken.extend(told);
                 }
             }
@@ -215,7 +217,18 @@ mod tests {
         assert_eq!(ending, Some(Ending::Pass), "{text}");
         let row = text.lines().nth(1).unwrap();
         let words: Vec<&str> = row.split_whitespace().collect();
-        assert_eq!(words[..7], ["leader-kill", "assigned_ms", "100", "500", "990", "1000", "500"]);
+        assert_eq!(
+            words[..7],
+            [
+                "leader-kill",
+                "assigned_ms",
+                "100",
+                "500",
+                "990",
+                "1000",
+                "500"
+            ]
+        );
         assert!(text.contains("link-cut      skipped: no links"), "{text}");
     }
 
@@ -223,9 +236,21 @@ mod tests {
     fn one_broken_promise_fails_all_and_one_that_shows_nothing_proves_nothing() {
         let good = line(1, Some(9), &[]);
         let rows = [
-            (line(2, Some(9), &["two had it"]), Some(Ending::Violated), "two had it"),
-            (line(2, None, &[]), Some(Ending::NotExercised), "leader-kill 2: nobody led"),
-            (chapter(&["heals: left"], None), Some(Ending::Violated), "heals: left"),
+            (
+                line(2, Some(9), &["two had it"]),
+                Some(Ending::Violated),
+                "two had it",
+            ),
+            (
+                line(2, None, &[]),
+                Some(Ending::NotExercised),
+                "leader-kill 2: nobody led",
+            ),
+            (
+                chapter(&["heals: left"], None),
+                Some(Ending::Violated),
+                "heals: left",
+            ),
             (chapter(&[], Some("missed some")), None, "UNKNOWN"),
         ];
         for (other, expected, words) in rows {
@@ -240,6 +265,9 @@ mod tests {
     fn ranks_are_values_that_were_measured() {
         assert_eq!(rank(&[], 50), None);
         assert_eq!(rank(&[7], 99), Some(7));
-        assert_eq!([50, 99, 100].map(|of| rank(&[1, 2, 3], of)), [Some(2), Some(3), Some(3)]);
+        assert_eq!(
+            [50, 99, 100].map(|of| rank(&[1, 2, 3], of)),
+            [Some(2), Some(3), Some(3)]
+        );
     }
 }

@@ -27,7 +27,10 @@ fn event(key: &str, value: Option<&str>, version: i64) -> StoreEvent {
 
 /// An etcd of its own, which goes with the value.
 fn etcd(dir: &Path, ports: &[u16]) -> Process {
-    let (clients, peer) = (url(Ipv4Addr::LOCALHOST, ports[0]), url(Ipv4Addr::LOCALHOST, ports[1]));
+    let (clients, peer) = (
+        url(Ipv4Addr::LOCALHOST, ports[0]),
+        url(Ipv4Addr::LOCALHOST, ports[1]),
+    );
     let mut command = Command::new("etcd");
     command
         .args(["--name", "e", "--data-dir"])

@@ -33,7 +33,9 @@ pub(super) fn assigned(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>
         changes.any(|one| later(&one.key, one.was.is_some(), one.is.as_deref()))
     });
     let acted = facts.reigns.iter().filter(|next| next.term > reign.term);
-    let acted = acted.filter_map(|next| next.acted).find(|acted| window.has(acted.1));
+    let acted = acted
+        .filter_map(|next| next.acted)
+        .find(|acted| window.has(acted.1));
     if let Some((_, acted_ms)) = acted {
         shown.figure("led_ms", acted_ms - window.at_ms);
     }
@@ -142,7 +144,9 @@ pub(super) fn leaderless(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'
     }
     let limit_ms = facts.setup.limits.failover_ms;
     if longest_ms > limit_ms {
-        shown.fails(format!("nobody led for {longest_ms} ms, {limit_ms} are allowed"));
+        shown.fails(format!(
+            "nobody led for {longest_ms} ms, {limit_ms} are allowed"
+        ));
     }
     shown.figure("leaderless_ms", longest_ms);
 }
@@ -160,7 +164,10 @@ fn lost<'h>(facts: &'h Facts<'_>, window: &Window<'_>) -> Vec<Lost<'h>> {
 /// What became of a task, where the target had it when the fault began and it did not end there.
 fn had<'h>(task: TaskId, life: &'h Life, target: &str, window: &Window<'_>) -> Option<Lost<'h>> {
     let mut held: Option<&ClaimOf> = None;
-    let mut before = life.moves.iter().take_while(|one| one.at_ms <= window.at_ms);
+    let mut before = life
+        .moves
+        .iter()
+        .take_while(|one| one.at_ms <= window.at_ms);
     for spot in before.by_ref().flat_map(|one| &one.entered) {
         held = match &spot.place {
             Place::Run(of) => Some(of),

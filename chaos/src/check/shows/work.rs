@@ -14,6 +14,9 @@ use crate::history::{FaultKind, Op};
 /// The queue of the tasks that kill their nodes.
 pub const POISON: &str = "poison";
 
+/// The queue of runs that are longer than the grace that nodes give: they may be begun again.
+pub const LONG: &str = "long";
+
 /// 5 failures of one sort are told; all are counted.
 const TOLD_MAX: usize = 5;
 
@@ -52,7 +55,13 @@ pub(super) fn left_in_order(shown: &mut Shown, facts: &Facts<'_>, window: &Windo
     tell(shown, again);
 }
 
-/// Tasks that the witness saw begin once more in this time, in words.
+/// Whether nodes give a task's run the time to end.
+fn is_short(facts: &Facts<'_>, task: TaskId) -> bool {
+    let pack = facts.lives.packs.get(&task.pack());
+    pack.is_some_and(|pack| pack.pack.routing.queue != LONG)
+}
+
+/// Short tasks that the witness saw begin once more in this time, in words.
 fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
     let mut before: BTreeMap<TaskId, i64> = BTreeMap::new();
     let mut again = Vec::new();
@@ -60,6 +69,7 @@ fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
         let Some(task) = ran.task else { continue };
         if let Some(fence) = before.insert(task, ran.run.fence)
             && window.has(ran.from_ms)
+            && is_short(facts, task)
         {
             again.push(format!(
                 "{task} began again under fence {}, after {fence}",
@@ -70,12 +80,14 @@ fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
     again
 }
 
-/// No run failed or was lost, and clients heard only what a client that tries again can live with.
+/// No short run failed or was lost, and clients heard only what a client that tries again can live with.
 pub(super) fn nothing_failed(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>) {
     let mut failed = Vec::new();
-    for (task, life) in &facts.lives.tasks {
+    let short = |task: &TaskId| is_short(facts, *task);
+    for (task, life) in facts.lives.tasks.iter().filter(|(task, _)| short(task)) {
         for one in life.moves.iter().filter(|one| window.has(one.at_ms)) {
-            let bad = |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Lost);
+            let bad =
+                |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Lost);
             let own = one.said.iter().filter(|said| bad(said.outcome));
             failed.extend(own.map(|said| format!("a run of {task} ended {:?}", said.outcome)));
         }
@@ -100,7 +112,10 @@ pub(super) fn nothing_failed(shown: &mut Shown, facts: &Facts<'_>, window: &Wind
 
 /// Whether a client knows from this that it may try again: nobody listened, or 429 or 503 was said.
 fn is_clear(why: &str) -> bool {
-    let status = why.split(' ').next().and_then(|word| word.parse::<u16>().ok());
+    let status = why
+        .split(' ')
+        .next()
+        .and_then(|word| word.parse::<u16>().ok());
     status.is_none_or(|status| [429, 503].contains(&status))
 }
 
@@ -140,16 +155,18 @@ pub(super) fn outlived(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>
     let (mut committed, mut again, mut wrong) = (0, 0, Vec::new());
     for ran in &facts.runs {
         let meanwhile = |at_ms: u64| window.at_ms <= at_ms && at_ms < window.healed_ms;
-        let Some(task) = ran.task.filter(|_| ran.well && ran.to_ms.is_some_and(meanwhile)) else {
+        let Some(task) = ran
+            .task
+            .filter(|_| ran.well && ran.to_ms.is_some_and(meanwhile))
+        else {
             continue;
         };
         let Some(life) = facts.lives.tasks.get(&task) else {
             continue;
         };
         let mut said = life.moves.iter().flat_map(|one| &one.said);
-        let kept = said.any(|said| {
-            said.fence == ran.run.fence && said.outcome == Outcome::Succeeded
-        });
+        let kept =
+            said.any(|said| said.fence == ran.run.fence && said.outcome == Outcome::Succeeded);
         let mut spots = life.moves.iter().flat_map(|one| &one.entered);
         let session = spots.find_map(|spot| match &spot.place {
             Place::Run(of) if of.fence == ran.run.fence => facts.sessions.get(&of.session),
@@ -190,7 +207,12 @@ pub(super) fn poisoned(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>
         shown.nothing = Some("the task was never accepted".to_owned());
         return;
     };
-    let mut moves = facts.lives.tasks.get(&pack.task(0)).into_iter().flat_map(|task| &task.moves);
+    let mut moves = facts
+        .lives
+        .tasks
+        .get(&pack.task(0))
+        .into_iter()
+        .flat_map(|task| &task.moves);
     let dead = moves.find(|one| one.entered.iter().any(|spot| spot.place == Place::Dead));
     match dead {
         Some(one) => shown.figure("dead_ms", one.at_ms.saturating_sub(life.created.1)),

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::build::{Claim, Story, born, pack, packed, record};
-use crate::check::shows::{POISON, Shown, shown};
-use crate::history::{Effect, Entry, Fault, FaultKind, NodeEvent, Show, Trial};
+use crate::check::shows::{LONG, POISON, Shown, shown};
+use crate::history::{Effect, Entry, Fault, FaultKind, Marker, NodeEvent, Show, Trial};
 
 impl Story {
     /// A trial begins with its fault.
@@ -127,7 +127,10 @@ fn taken(show: Show, kind: FaultKind, after_ms: u64) -> (Story, Claim) {
 fn what_a_dead_node_had_begins_elsewhere() {
     let killed = |after_ms| taken(Show::NodeKill, FaultKind::Crash, after_ms).0;
     measures(&killed(100), "elsewhere_ms", 104);
-    breaks(&killed(1_997), "started elsewhere after 2001 ms, 2000 are allowed");
+    breaks(
+        &killed(1_997),
+        "started elsewhere after 2001 ms, 2000 are allowed",
+    );
 
     let mut waits = Story::led();
     waits.submit(1);
@@ -252,6 +255,45 @@ fn a_rolling_restart_fails_nothing_and_clients_hear_only_what_they_can_live_with
     failed.tries(Show::Rolling, FaultKind::Leave, Some("b"));
     failed.ends(&claim, "failed", Some("due"));
     breaks(&failed, "ended Failed");
+}
+
+#[test]
+fn etcds_own_election_is_given_its_time() {
+    let both = |elected: bool| {
+        let mut story = Story::led();
+        story.submit(1);
+        story.tries(Show::BothLeaders, FaultKind::Crash, Some("a"));
+        story.wait(1_000);
+        if elected {
+            let member = "m".to_owned();
+            story.saw(Marker::LeaderChanged { member });
+        }
+        story.wait(2_500).gone("a");
+        story.succeeds_to(5);
+        story.claim(1, "b");
+        story
+    };
+    measures(&both(true), "assigned_ms", 3_503);
+    breaks(&both(false), "for 3503 ms, 3000 are allowed");
+}
+
+#[test]
+fn a_run_longer_than_the_grace_may_begin_again() {
+    let mut story = Story::led();
+    let mut spec = packed(5, &[0]);
+    spec["routing"]["queue"] = json!(LONG);
+    let ready = format!("live/ready/{LONG}/k/-/-/4/{}", born(1));
+    story.txn(vec![
+        (format!("pack/{}", pack(1)), Some(spec)),
+        (ready, Some(record(5, "0", [0; 3]))),
+    ]);
+    let claim = story.claim(1, "b");
+    story.starts(&claim);
+    story.tries(Show::Rolling, FaultKind::Leave, Some("b"));
+    story.ends(&claim, "lost", Some("ready"));
+    let second = story.again(&claim, "lost", "a");
+    story.starts(&second);
+    measures(&story, "reruns", 0);
 }
 
 #[test]
@@ -382,11 +424,17 @@ fn one_acts_on_a_resource_at_a_time_and_late_acts_are_refused() {
     };
     assert_eq!(failures(&two(false, None)), Vec::<String>::new());
     let beside = failures(&two(false, Some(false)));
-    assert!(beside[0].contains("two had door at once for 1 ms"), "{beside:?}");
+    assert!(
+        beside[0].contains("two had door at once for 1 ms"),
+        "{beside:?}"
+    );
     // A process that stands still cannot end its run, and its fence is what holds.
     let paused = two(true, Some(false));
     assert_eq!(failures(&paused), Vec::<String>::new());
     assert_eq!(only(&paused).figures["stale_acts_refused"], 1);
     let taken = failures(&two(true, Some(true)));
-    assert!(taken[0].contains("door took an act under fence"), "{taken:?}");
+    assert!(
+        taken[0].contains("door took an act under fence"),
+        "{taken:?}"
+    );
 }
