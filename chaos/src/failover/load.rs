@@ -22,7 +22,7 @@ use tokio::time::sleep;
 pub(super) const SEMAPHORE: (&str, u64) = ("narrow", 4);
 /// 4 locks: each is asked for often enough that the end of a hold is followed by the next.
 const LOCKS: usize = 4;
-/// 9 s: longer than a lease and the pause that follows it, so that a run that nobody ends is found alive.
+/// 9 s: longer than a lease and the pause that follows it, so that a run that nobody ends is found alive; 6, two for each node.
 const LONG_MS: u64 = 9_000;
 const LONG_RUNS: usize = 6;
 /// 3 s for a call: a node that stands still does not hold its client up for long.
