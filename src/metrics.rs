@@ -255,6 +255,12 @@ pub fn leader_changed(term: i64) {
     gauge!("tenure_leader_term").set(float(u64::try_from(term).unwrap_or(0)));
 }
 
+/// A new leader has its view: kept while another led, or loaded.
+pub fn view_ready(warm: bool, took: Duration) {
+    let view = if warm { "warm" } else { "cold" };
+    histogram!("tenure_leader_view_ready_seconds", "view" => view).record(took);
+}
+
 /// The nodes of the cluster, as the leader sees them.
 pub fn nodes(live: u64, draining: u64) {
     gauge!("tenure_nodes", "state" => "live").set(float(live));

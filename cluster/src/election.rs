@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ pub struct Candidate {
     session_lost: CancellationToken,
     seat: Option<Seat>,
     mirror: Mirror,
+    ahead: watch::Sender<Option<usize>>,
     lapse: Option<Lapse>,
 }
 
@@ -96,6 +98,7 @@ impl Candidate {
             session_lost,
             seat: Some(seat),
             mirror: Mirror::new(connection, prefix),
+            ahead: watch::Sender::default(),
             lapse: None,
         })
     }
@@ -111,6 +114,12 @@ impl Candidate {
             .as_ref()
             .and_then(|seat| seat.created)
             .unwrap_or(0)
+    }
+
+    /// How many come before it, the leader included, as far as was seen; none before anything was. It moves while [`lead`](Self::lead)
+    /// is awaited. A hint: only a term leads.
+    pub fn ahead(&self) -> watch::Receiver<Option<usize>> {
+        self.ahead.subscribe()
     }
 
     /// Waits its turn and begins the term. May be dropped and called again.
@@ -144,6 +153,7 @@ impl Candidate {
                 self.step().await;
                 continue;
             }
+            self.tell_ahead(created);
             match self.mirror.oldest() {
                 Some(oldest) if oldest.key == key || planted::is(OUT_OF_TURN) => {
                     if let Some(term) = self.activate(&key, created).await? {
@@ -154,6 +164,13 @@ impl Candidate {
                 Some(_) | None => return Err(LeadError::CandidateGone),
             }
         }
+    }
+
+    fn tell_ahead(&self, created: i64) {
+        let before = |kv: &&KeyValue| kv.create_revision < created;
+        let ahead = Some(self.mirror.kvs().values().filter(before).count());
+        self.ahead
+            .send_if_modified(|told| std::mem::replace(told, ahead) != ahead);
     }
 
     /// Takes in one change, and remembers a leader that went.

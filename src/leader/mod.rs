@@ -9,11 +9,12 @@ mod load;
 mod look;
 mod refill;
 mod upkeep;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Delivery, Term, Watch, WatchSpec};
+use tenure_cluster::{Delivery, Term, Watch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ use crate::task::Name;
 use fires::Fires;
 use flight::Flights;
 use refill::{Compacted, Refills};
+use warm::Kept;
+pub use warm::Warm;
 
 /// 60 records to one round of assignments: what fits one batch.
 const ROUND: Bounds = Bounds {
@@ -80,8 +83,9 @@ pub enum Over {
     Asked(TermRecord),
 }
 
-/// Leads until the term is lost or the node asks to stop. What is in flight then is left to its fence.
-pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
+/// Leads until the term is lost or the node asks to stop, with the view that the candidate kept. What is in flight then is left to its
+/// fence.
+pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationToken) -> Over {
     let lost = term.lost();
     let record = upkeep::opened(&post, term);
     // Before the upkeep, so that it outlives it: what that has told is what it takes back.
@@ -90,7 +94,7 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        () = schedule(&post, term, &mut flights) => Over::TermLost,
+        () = schedule(&post, term, warm, &mut flights) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
         () = stop.cancelled() => Over::Asked(record),
     };
@@ -140,30 +144,14 @@ fn tell_nodes(view: &View) {
     metrics::nodes(view.nodes.len() as u64, draining.count() as u64);
 }
 
-/// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
-async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
+/// Schedules on the view that was kept, or on one that is loaded, and on another where etcd compacted what the watch needed, until the
+/// term is lost.
+async fn schedule(post: &Post, term: &Term, mut warm: Warm, flights: &mut Flights) {
     let mut numbers = Numbers::of_term(term.revision());
     let since = Instant::now();
     loop {
-        let began = Instant::now();
-        let view = match load::load(&post.store, term.activated(), post.window).await {
-            Ok(view) => view,
-            Err(problem) => {
-                warn!(%problem, "the view could not be loaded, trying again");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        info!(
-            revision = view.revision,
-            took_ms,
-            claims = view.claims.len(),
-            "view loaded"
-        );
+        let Kept { view, watch } = warm.ready(term.activated(), post).await;
         tell_nodes(&view);
-        let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
-        let watch = post.store.connection().watch(spec);
         let desk = Desk {
             post,
             view,

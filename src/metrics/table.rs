@@ -114,6 +114,13 @@ pub const TABLE: &[Metric] = &[
         "This node's last term: the create revision of its election key when it led.",
         "The greatest of all nodes is the present term, once that has begun; a node whose own is lower leads no more.",
     ),
+    histogram(
+        "tenure_leader_view_ready_seconds",
+        &["view"],
+        "How long a new leader of this node took to have its view: `warm` where it had kept one as the next in line, `cold` where it \
+         was loaded.",
+        "Cold again and again: the next in line loses its watch; look at etcd's latency. Warm for long: etcd's watches lag.",
+    ),
     counter(
         "tenure_fencing_rejected_total",
         &["op"],

@@ -40,6 +40,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         schedules(1, 0);
         leader_status(Leads::Yes);
         leader_changed(7);
+        view_ready(true, Duration::from_millis(1));
         nodes(1, 0);
         etcd_size(1, 1, 2);
         service_level(1);

@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use crate::api::Readiness;
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
-use crate::leader::{self, Over, Post};
+use crate::leader::{self, Over, Post, Warm};
 use crate::store::{self, Candidacy, Keys, Store, txns};
 use crate::task::Name;
 use crate::worker::breaker::Breakers;
@@ -331,13 +331,15 @@ impl Shared {
                     continue;
                 }
             };
+            let (mut warm, ahead) = (Warm::default(), candidate.ahead());
             let led = tokio::select! {
                 led = candidate.lead() => led,
+                never = warm.keep(&post, ahead) => match never {},
                 () = stop.cancelled() => return candidate.withdraw().await,
             };
             match led {
                 Ok(term) => {
-                    if let Over::Asked(_) = self.lead(&post, term, stop).await {
+                    if let Over::Asked(_) = self.lead(&post, term, warm, stop).await {
                         return;
                     }
                 }
@@ -350,9 +352,10 @@ impl Shared {
         &self,
         post: &Arc<Post>,
         term: tenure_cluster::Term,
+        warm: Warm,
         stop: &CancellationToken,
     ) -> Over {
-        let over = leader::lead(Arc::clone(post), &term, stop).await;
+        let over = leader::lead(Arc::clone(post), &term, warm, stop).await;
         if let Over::Asked(record) = &over {
             let line = txns::history(self.store.keys(), term.revision(), record);
             match term.resign(vec![line]).await {
