@@ -33,6 +33,8 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// 60 s for a task that kills its nodes to be dead.
 const DEAD_WITHIN: Duration = Duration::from_mins(1);
+/// 30 s for etcd to elect another leader.
+const ELECTED_WITHIN: Duration = Duration::from_secs(30);
 /// 3 s for which a link is cut.
 const CUT: Duration = Duration::from_secs(3);
 /// What a node's link is cut from, as a fault's other end.
@@ -63,6 +65,11 @@ impl Acts<'_> {
     /// One trial, from a calm cluster to a calm cluster.
     pub(super) async fn trial(&mut self, show: Show, number: u64) -> anyhow::Result<()> {
         self.all_are_back().await?;
+        if outlives_runs(show) {
+            for batch in load::long(&mut self.dice, &self.paper) {
+                self.submitter.submit(&batch).await?;
+            }
+        }
         sleep(Duration::from_millis(self.dice.within(CALM_MS))).await;
         let hit = self.choose(show).await?;
         let hits_all = matches!(show, Show::StoreDown | Show::Rolling | Show::Poison);
@@ -199,11 +206,18 @@ impl Acts<'_> {
         let id = self.reaper.begins(FaultKind::StoreLeader, None);
         self.reaper.cluster.members().kill(member)?;
         self.reaper.kill(&hit.node)?;
-        let name = self.reaper.cluster.members().name(member).to_owned();
-        self.chronicle.saw(Marker::LeaderChanged {
-            member: name.clone(),
-        });
+        let until = Instant::now() + ELECTED_WITHIN;
+        let elected = loop {
+            let found = self.reaper.cluster.members().leader().await;
+            if found.is_some() || Instant::now() > until {
+                break found.context("etcd has no leader")?;
+            }
+            sleep(LOOK_EVERY).await;
+        };
+        let name = self.reaper.cluster.members().name(elected).to_owned();
+        self.chronicle.saw(Marker::LeaderChanged { member: name });
         self.others_go_on(hit).await;
+        let name = self.reaper.cluster.members().name(member).to_owned();
         self.reaper.cluster.members().revive(member)?;
         self.reaper.over(id);
         self.chronicle.saw(Marker::Restarted { member: name });
@@ -281,4 +295,17 @@ impl Acts<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether there has to be a run that goes on for longer than the fault lasts.
+fn outlives_runs(show: Show) -> bool {
+    matches!(
+        show,
+        Show::LeaderKill
+            | Show::NodeKill
+            | Show::LeaderStop
+            | Show::NodeStop
+            | Show::LeaderCut
+            | Show::NodeCut
+    )
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tenure_chaos::check::shows::POISON;
+use tenure_chaos::check::shows::{LONG, POISON};
 use tenure_chaos::history::{Op, Submit};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,6 +22,9 @@ use tokio::time::sleep;
 pub(super) const SEMAPHORE: (&str, u64) = ("narrow", 4);
 /// 4 locks: each is asked for often enough that the end of a hold is followed by the next.
 const LOCKS: usize = 4;
+/// 9 s: longer than a lease and the pause that follows it, so that a run that nobody ends is found alive; 6, two for each node.
+const LONG_MS: u64 = 9_000;
+const LONG_RUNS: usize = 6;
 /// 3 s for a call: a node that stands still does not hold its client up for long.
 const CALL: Duration = Duration::from_secs(3);
 /// 20 ms before a call is made again.
@@ -155,11 +158,30 @@ fn some(dice: &mut SplitMix, paper: &Paper) -> Batch {
 pub(super) fn spans(paper: &Paper, outage: Duration) -> Vec<Batch> {
     let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
     let lengths = [1_500, 2_500, outage_ms / 2, outage_ms + 3_000];
-    let one = |run_ms: u64| Batch::command("spans", paper.command(run_ms, None));
+    let one = |run_ms: u64| Batch::command(LONG, paper.command(run_ms, None));
     lengths
         .into_iter()
         .flat_map(|ms| [one(ms), one(ms)])
         .collect()
+}
+
+/// Runs that outlive every lease, if nobody ends them: two for each node, every other under a lock or behind a shell.
+pub(super) fn long(dice: &mut SplitMix, paper: &Paper) -> Vec<Batch> {
+    let one = |number: usize, dice: &mut SplitMix| {
+        let lock = format!("gate-{}", dice.below(LOCKS));
+        let lock = number.is_multiple_of(2).then_some(lock);
+        let argv = if number.is_multiple_of(3) {
+            paper.behind_a_shell(LONG_MS, lock.as_deref())
+        } else {
+            paper.command(LONG_MS, lock.as_deref())
+        };
+        let batch = Batch::command(LONG, argv);
+        match lock {
+            Some(lock) => batch.needs("locks", json!([lock])),
+            None => batch,
+        }
+    };
+    (0..LONG_RUNS).map(|number| one(number, dice)).collect()
 }
 
 /// A task that kills whoever runs it.

@@ -14,6 +14,9 @@ use crate::history::{FaultKind, Op};
 /// The queue of the tasks that kill their nodes.
 pub const POISON: &str = "poison";
 
+/// The queue of runs that are longer than the grace that nodes give: they may be begun again.
+pub const LONG: &str = "long";
+
 /// 5 failures of one sort are told; all are counted.
 const TOLD_MAX: usize = 5;
 
@@ -52,7 +55,13 @@ pub(super) fn left_in_order(shown: &mut Shown, facts: &Facts<'_>, window: &Windo
     tell(shown, again);
 }
 
-/// Tasks that the witness saw begin once more in this time, in words.
+/// Whether nodes give a task's run the time to end.
+fn is_short(facts: &Facts<'_>, task: TaskId) -> bool {
+    let pack = facts.lives.packs.get(&task.pack());
+    pack.is_some_and(|pack| pack.pack.routing.queue != LONG)
+}
+
+/// Short tasks that the witness saw begin once more in this time, in words.
 fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
     let mut before: BTreeMap<TaskId, i64> = BTreeMap::new();
     let mut again = Vec::new();
@@ -60,6 +69,7 @@ fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
         let Some(task) = ran.task else { continue };
         if let Some(fence) = before.insert(task, ran.run.fence)
             && window.has(ran.from_ms)
+            && is_short(facts, task)
         {
             again.push(format!(
                 "{task} began again under fence {}, after {fence}",
@@ -70,10 +80,11 @@ fn again(facts: &Facts<'_>, window: &Window<'_>) -> Vec<String> {
     again
 }
 
-/// No run failed or was lost, and clients heard only what a client that tries again can live with.
+/// No short run failed or was lost, and clients heard only what a client that tries again can live with.
 pub(super) fn nothing_failed(shown: &mut Shown, facts: &Facts<'_>, window: &Window<'_>) {
     let mut failed = Vec::new();
-    for (task, life) in &facts.lives.tasks {
+    let short = |task: &TaskId| is_short(facts, *task);
+    for (task, life) in facts.lives.tasks.iter().filter(|(task, _)| short(task)) {
         for one in life.moves.iter().filter(|one| window.has(one.at_ms)) {
             let bad =
                 |outcome| matches!(outcome, Outcome::Failed | Outcome::Timeout | Outcome::Lost);

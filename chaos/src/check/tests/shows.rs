@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::build::{Claim, Story, born, pack, packed, record};
-use crate::check::shows::{POISON, Shown, shown};
-use crate::history::{Effect, Entry, Fault, FaultKind, NodeEvent, Show, Trial};
+use crate::check::shows::{LONG, POISON, Shown, shown};
+use crate::history::{Effect, Entry, Fault, FaultKind, Marker, NodeEvent, Show, Trial};
 
 impl Story {
     /// A trial begins with its fault.
@@ -255,6 +255,45 @@ fn a_rolling_restart_fails_nothing_and_clients_hear_only_what_they_can_live_with
     failed.tries(Show::Rolling, FaultKind::Leave, Some("b"));
     failed.ends(&claim, "failed", Some("due"));
     breaks(&failed, "ended Failed");
+}
+
+#[test]
+fn etcds_own_election_is_given_its_time() {
+    let both = |elected: bool| {
+        let mut story = Story::led();
+        story.submit(1);
+        story.tries(Show::BothLeaders, FaultKind::Crash, Some("a"));
+        story.wait(1_000);
+        if elected {
+            let member = "m".to_owned();
+            story.saw(Marker::LeaderChanged { member });
+        }
+        story.wait(2_500).gone("a");
+        story.succeeds_to(5);
+        story.claim(1, "b");
+        story
+    };
+    measures(&both(true), "assigned_ms", 3_503);
+    breaks(&both(false), "for 3503 ms, 3000 are allowed");
+}
+
+#[test]
+fn a_run_longer_than_the_grace_may_begin_again() {
+    let mut story = Story::led();
+    let mut spec = packed(5, &[0]);
+    spec["routing"]["queue"] = json!(LONG);
+    let ready = format!("live/ready/{LONG}/k/-/-/4/{}", born(1));
+    story.txn(vec![
+        (format!("pack/{}", pack(1)), Some(spec)),
+        (ready, Some(record(5, "0", [0; 3]))),
+    ]);
+    let claim = story.claim(1, "b");
+    story.starts(&claim);
+    story.tries(Show::Rolling, FaultKind::Leave, Some("b"));
+    story.ends(&claim, "lost", Some("ready"));
+    let second = story.again(&claim, "lost", "a");
+    story.starts(&second);
+    measures(&story, "reruns", 0);
 }
 
 #[test]
