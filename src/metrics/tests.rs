@@ -50,6 +50,12 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         txn_conflict("assign");
         hold_wakeups(1);
         report_shrunk();
+        fencing_margin(0.5);
+        watchdog_killed(1);
+        guard_replaced();
+        runtime_stalled();
+        runtime_stall(Duration::from_secs(1));
+        outcomes_dropped("late", 1);
         pack_collected();
         pack_skipped();
         task_deferred("k");
