@@ -35,7 +35,7 @@ struct Roster {
 struct Entry {
     /// 0 for none.
     leash: LeashId,
-    /// Whether it was killed from here.
+    /// Whether its leash has run out, once.
     cut: bool,
 }
 
@@ -77,20 +77,16 @@ impl Leash {
         self.0.as_ref().map_or(0, |owner| owner.0)
     }
 
-    /// It is good until then.
+    /// It is good until then. Where it had run out before, what was on it has been killed, or is about to be.
     pub(crate) fn until(&self, until: Boot) {
         let (mut roster, id) = (roster(), self.id());
+        let over = roster.is_over(id, Boot::now());
+        let on_it = roster.groups.values_mut().filter(|entry| entry.leash == id);
+        on_it.for_each(|entry| entry.cut |= over);
         if let Some(held) = roster.leashes.get_mut(&id) {
             held.until = Some(until);
             roster.tell(Word::Until(id, until));
         }
-    }
-
-    /// Whether its time is over.
-    pub(crate) fn is_over(&self) -> bool {
-        let roster = roster();
-        let until = roster.leashes.get(&self.id()).and_then(|held| held.until);
-        until.is_some_and(|until| until <= Boot::now())
     }
 
     /// Waits until nothing is left of the groups that were killed without anybody waiting for them.
@@ -143,6 +139,13 @@ impl Member {
         Self { group, leash }
     }
 
+    /// Whether its time was over, so that it may have been killed from outside.
+    pub(crate) fn was_cut(&self) -> bool {
+        let roster = roster();
+        let entry = roster.groups.get(&self.group);
+        entry.is_some_and(|entry| entry.cut || roster.is_over(entry.leash, Boot::now()))
+    }
+
     /// Says that it was killed and nobody waits for its end, see [`Leash::gone`].
     pub(crate) fn killed(&self) {
         if let Some(held) = roster().leashes.get_mut(&self.leash.id()) {
@@ -160,6 +163,11 @@ impl Drop for Member {
 }
 
 impl Roster {
+    fn is_over(&self, leash: LeashId, now: Boot) -> bool {
+        let until = self.leashes.get(&leash).and_then(|held| held.until);
+        until.is_some_and(|until| until <= now)
+    }
+
     /// A guard that cannot be told is of no use; the watchdog, or the next command, starts another.
     fn tell(&mut self, word: Word) {
         if let Some(link) = &mut self.link

@@ -64,6 +64,10 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         runtime_longest(Duration::from_millis(1));
         depth("submits", 1, Some(2));
         growing("runtime_tasks", Grows::Only);
+        fencing_margin(0.5);
+        watchdog_killed(1);
+        guard_replaced();
+        outcomes_dropped("late", 1);
         pack_collected();
         pack_skipped();
         task_deferred("k");

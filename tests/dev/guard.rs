@@ -35,6 +35,10 @@ async fn server(home: &Path) -> (Process, String) {
 
 /// A command with a child of its own, both of which would run on whatever they are asked.
 struct Stubborn {
+    /// The task.
+    id: String,
+    /// The pipe.
+    pipe: PathBuf,
     /// What they hold open.
     held: Lines<BufReader<Receiver>>,
 }
@@ -57,7 +61,10 @@ impl Stubborn {
         let line = timeout(SOON, first.next_line()).await.expect("it begins");
         assert_eq!(line.unwrap().as_deref(), Some("both"));
         let held = OpenOptions::new().open_receiver(&pipe).unwrap();
+        let id = String::from_utf8(submitted.stdout).unwrap();
         Self {
+            id: id.trim().to_owned(),
+            pipe,
             held: BufReader::new(held).lines(),
         }
     }
@@ -134,15 +141,25 @@ async fn a_guard_that_is_killed_or_stopped_is_replaced_by_one_that_knows_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_a_node_that_is_stopped_end_with_their_session_s_time() {
     let home = tempfile::tempdir().unwrap();
-    let (mut node, at) = server(home.path()).await;
+    let (node, at) = server(home.path()).await;
     let mut command = Stubborn::start(home.path(), &at, "command").await;
     assert!(command.runs().await);
 
     node.signal(Signal::STOP);
 
+    let (id, pipe) = (command.id.clone(), command.pipe.clone());
     command.gone().await;
+    let again = OpenOptions::new().read_write(true).open_receiver(&pipe);
+    let mut again = BufReader::new(again.unwrap()).lines();
     node.signal(Signal::CONT);
-    node.logs("joined").await;
+    let line = timeout(SOON, again.next_line())
+        .await
+        .expect("it runs again");
+    assert_eq!(line.unwrap().as_deref(), Some("both"));
+    let task = ["-s", &at, "-o", "json", "task", "get", &id];
+    let task: Value = serde_json::from_slice(&run(home.path(), &task).await.stdout).unwrap();
+    assert_eq!(task["attempts"][0]["outcome"], "lost", "{task}");
+    assert_eq!(task["failures"], 0, "{task}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

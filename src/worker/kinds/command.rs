@@ -113,7 +113,7 @@ impl Command {
         };
         let input = asked.stdin.unwrap_or_default();
         let seen = supervise::supervise(&mut group, input, run, self.limits).await;
-        if seen.was_killed() && run.leash.is_over() {
+        if seen.was_cut() {
             return Ended::lost();
         }
         let ended = judge(seen);
@@ -164,6 +164,7 @@ fn judge(seen: Seen) -> Ended {
         status,
         stdout,
         stderr,
+        ..
     } = seen;
     let ended = match (stop, &status) {
         (Some(stop), _) => Ended::stopped(stop),

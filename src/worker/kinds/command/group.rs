@@ -72,6 +72,11 @@ impl Group {
         self.signal(Signal::KILL);
     }
 
+    /// Whether it may have been killed because its session's time was over; not after [`reap`](Self::reap).
+    pub(super) fn was_cut(&self) -> bool {
+        self.member.as_ref().is_some_and(Member::was_cut)
+    }
+
     /// Takes the leader's status. The group can no longer be signalled.
     pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
         self.member = None;

@@ -42,17 +42,19 @@ pub(super) struct Seen {
     /// Why it was stopped, if it was.
     pub(super) stop: Option<Stop>,
     pub(super) status: io::Result<ExitStatus>,
+    /// Whether its session's time was over.
+    cut: bool,
     pub(super) stdout: Tail,
     pub(super) stderr: Tail,
 }
 
 impl Seen {
-    /// Whether somebody killed it who was not asked to here.
-    pub(super) fn was_killed(&self) -> bool {
+    /// Whether watchdog or guard have killed it, as far as can be told.
+    pub(super) fn was_cut(&self) -> bool {
         use std::os::unix::process::ExitStatusExt as _;
         let status = self.status.as_ref().ok();
         let signal = status.and_then(|status| status.signal());
-        self.stop.is_none() && signal == Some(Signal::KILL.as_raw())
+        self.cut && self.stop.is_none() && signal == Some(Signal::KILL.as_raw())
     }
 }
 
@@ -83,6 +85,7 @@ pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limit
     }
     group.kill();
     let _outside_the_group = timeout(LINGER, pipes.as_mut()).await;
+    let cut = group.was_cut();
     let status = timeout(REAP, group.reap())
         .await
         .unwrap_or_else(|late| Err(late.into()));
@@ -90,6 +93,7 @@ pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limit
     Seen {
         stop,
         status,
+        cut,
         stdout,
         stderr,
     }
