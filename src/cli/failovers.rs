@@ -285,15 +285,16 @@ fn tasks(one: &Failover) -> Vec<Line> {
             open,
             ..
         } = tasks;
-        let mut what = format!("it held {held} tasks: {started} started elsewhere");
-        if *ended > 0 {
-            what += &format!(", {ended} ended or wait for a time or a decision");
-        }
-        match (*open, one.complete_at) {
-            (0, _) => {}
-            (open, None) => what += &format!(", {open} wait"),
-            (open, Some(_)) => what += &format!(", of {open} nobody saw when"),
-        }
+        let ended = match ended {
+            0 => String::new(),
+            ended => format!(", {ended} ended or wait for a time or a decision"),
+        };
+        let open = match (*open, one.complete_at) {
+            (0, _) => String::new(),
+            (open, None) => format!(", {open} wait"),
+            (open, Some(_)) => format!(", of {open} nobody saw when"),
+        };
+        let what = format!("it held {held} tasks: {started} started elsewhere{ended}{open}");
         lines.push((None, None, what));
     }
     let done = one

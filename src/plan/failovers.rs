@@ -237,7 +237,7 @@ impl Book {
                 case.written(revision, at.since);
                 if told.record.complete_ms.is_some() {
                     self.cases.remove(&told.id);
-                    return Some(told.record.clone());
+                    return Some(*told.record.clone());
                 }
             }
         }

@@ -64,7 +64,7 @@ impl World {
     fn story(&mut self) -> Failover {
         let mut told = self.written();
         assert_eq!(told.len(), 1, "{told:?}");
-        told.remove(0).record
+        *told.remove(0).record
     }
 
     fn session_of(&self, id: &str) -> i64 {
