@@ -123,7 +123,10 @@ pub(super) async fn pause(
     let make = |was: Option<&Schedule>| {
         let was = was?;
         let since_ms = was.paused.as_ref().map_or(now_ms, |paused| paused.since_ms);
-        let reason = asked.reason.clone();
+        let reason = match &was.paused {
+            Some(paused) if asked.reason.is_empty() => paused.reason.clone(),
+            Some(_) | None => asked.reason.clone(),
+        };
         Some(Schedule {
             paused: Some(Paused { since_ms, reason }),
             ..was.clone()
@@ -216,8 +219,12 @@ fn examined(
     }
     let mut faults = asked.check(payload_max);
     if let Some(task) = &task {
-        // It has no time of its own, so that it does not matter when it is looked at.
-        let late = spec::late(task, 0).into_iter();
+        // It may have no time of its own, which is said already, so that it does not matter when it is looked at.
+        let untimed = SubmitRequest {
+            run_at: None,
+            ..task.clone()
+        };
+        let late = spec::late(&untimed, 0).into_iter();
         faults.extend(late.map(|fault| fault.under("/task")));
     }
     Ok((task, faults))

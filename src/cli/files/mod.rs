@@ -11,6 +11,7 @@ use super::{Exit, Failure, Global, Output, out, task};
 mod compare;
 mod fields;
 mod read;
+mod source;
 mod stored;
 mod write;
 

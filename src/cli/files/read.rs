@@ -12,6 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::compare::{Id, Sort};
 use super::fields::Fields;
+use super::source::{Source, unplaced};
 use crate::api::wire::check::PAYLOAD_BYTES_MAX;
 use crate::api::wire::{
     FieldError, QueueRulesRequest, ScheduleRequest, SemaphoreRequest, schedule_name,
@@ -81,6 +82,7 @@ impl Declared {
     fn add(&mut self, file: &Path, text: &str) {
         let is_json = file.extension().is_some_and(|end| end == "json");
         let read = if is_json { json(text) } else { toml(text) };
+        let source = Source::of(text, is_json);
         let sections = match read {
             Ok(sections) => sections,
             Err(problem) => return self.faults.push(format!("{}: {problem}", file.display())),
@@ -94,12 +96,12 @@ impl Declared {
             };
             self.sections.insert(sort);
             for (name, thing) in things.0 {
-                self.thing(file, Id { sort, name }, &thing);
+                self.thing(file, &source, Id { sort, name }, &thing);
             }
         }
     }
 
-    fn thing(&mut self, file: &Path, id: Id, thing: &RawValue) {
+    fn thing(&mut self, file: &Path, source: &Source<'_>, id: Id, thing: &RawValue) {
         let table = format!("{}: {}.{}", file.display(), id.sort.section(), id.name);
         if let Some(other) = self.files.get(&id) {
             let fault = format!("{table}: {} has it too", other.display());
@@ -111,7 +113,12 @@ impl Declared {
                 self.bodies.insert(id.clone(), body);
             }
             Err(faults) => {
-                let lines = faults.iter().map(|fault| format!("{table}{}", told(fault)));
+                let lines = faults.into_iter().map(|fault| {
+                    let (fault, at) = unplaced(fault);
+                    let line = source.line(&id, &fault.pointer, thing, at);
+                    let line = line.map_or(String::new(), |line| format!(" (line {line})"));
+                    format!("{table}{}{line}", told(&fault))
+                });
                 self.faults.extend(lines);
             }
         }

@@ -38,17 +38,25 @@ pub(super) enum Command {
         name: String,
     },
     /// Fire nothing more of a schedule; what has begun goes on
+    #[command(disable_version_flag = true)]
     Pause {
         /// Its name
         name: String,
-        /// For those who ask why nothing runs
+        /// For those who ask why nothing runs; one that is paused keeps its reason where none is given
         #[arg(long, default_value = "")]
         reason: String,
+        /// Only where it is at this version, see `get`
+        #[arg(long)]
+        version: Option<i64>,
     },
     /// Let a paused schedule go on with its next due time
+    #[command(disable_version_flag = true)]
     Resume {
         /// Its name
         name: String,
+        /// Only where it is at this version, see `get`
+        #[arg(long)]
+        version: Option<i64>,
     },
     /// Make tasks of the due times of some time that is past, each once
     Backfill(Span),
@@ -124,15 +132,24 @@ pub(super) async fn run(global: &Global, command: Command) -> Result<Exit, Failu
             answer.show(global.output, |next: &Preview| show::dues(next))?;
         }
         Command::Trigger { name } => return trigger(global, &client, &name).await,
-        Command::Pause { name, reason } => {
+        Command::Pause {
+            name,
+            reason,
+            version,
+        } => {
             let asked = PauseRequest { reason };
-            let sent = body(&asked, &asked.check())?;
+            let mut sent = body(&asked, &asked.check())?;
+            sent.if_match = version;
             let answer = client.post(&path(&name, "/pause"), sent).await?;
             answer.show(global.output, |schedule: &Schedule| show::rows([schedule]))?;
         }
-        Command::Resume { name } => {
+        Command::Resume { name, version } => {
             let path = path(&name, "/resume");
-            let answer = client.post(&path, Sent::default()).await?;
+            let sent = Sent {
+                if_match: version,
+                ..Sent::default()
+            };
+            let answer = client.post(&path, sent).await?;
             answer.show(global.output, |schedule: &Schedule| show::rows([schedule]))?;
         }
         Command::Backfill(asked) => return backfill(global, &client, asked).await,
