@@ -22,18 +22,15 @@ pub(super) struct Asked {
 
 pub(super) async fn run(global: &Global, asked: Asked) -> Result<Exit, Failure> {
     let client = Client::new(global)?;
-    match asked.id {
-        Some(id) => {
-            let answer = client.get(&format!("/v1/failovers/{id}")).await?;
-            answer.show(global.output, one)?;
-        }
-        None => {
-            let limit = asked.limit.to_string();
-            let path = query("/v1/failovers", &[("limit", Some(&limit))]);
-            let answer = client.get(&path).await?;
-            answer.show(global.output, |page: &FailoverPage| list(page))?;
-        }
+    if let Some(id) = asked.id {
+        let answer = client.get(&format!("/v1/failovers/{id}")).await?;
+        answer.show(global.output, one)?;
+        return Ok(Exit::Done);
     }
+    let limit = asked.limit.to_string();
+    let path = query("/v1/failovers", &[("limit", Some(&limit))]);
+    let answer = client.get(&path).await?;
+    answer.show(global.output, |page: &FailoverPage| list(page))?;
     Ok(Exit::Done)
 }
 
