@@ -85,7 +85,7 @@ fn at(clock: &Clock, began: Instant, when: Instant) -> At {
 
 /// Tells until the term is over.
 pub(super) async fn tell(of: Failovers, store: Store, fence: Guard, before: Option<Predecessor>) {
-    of.book().again(of.now());
+    of.book().again();
     for _ in 0..TRIES {
         match learn(&of, &store, before.as_ref()).await {
             Ok(()) => break,

@@ -341,6 +341,14 @@ impl Case {
         self.dirty = true;
     }
 
+    /// What was being read or written is to be read.
+    pub(super) fn again(&mut self) {
+        if self.desk == Desk::Away {
+            self.desk = Desk::Unread(Duration::ZERO);
+            self.dirty = true;
+        }
+    }
+
     /// Whether it was tried for long enough to write it down.
     pub(super) fn is_over(&self, since: Duration) -> bool {
         since >= self.opened.since + FOLLOWED * 2

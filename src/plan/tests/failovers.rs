@@ -345,3 +345,15 @@ fn what_cannot_be_read_is_given_up_after_two_minutes() {
     }
     assert_eq!(reads, 121);
 }
+
+#[test]
+fn what_was_under_way_is_begun_again_and_nothing_else_is_held_up() {
+    let mut world = two(0).led_by(LEADER);
+    let session = world.session_of("a");
+    world.gone("a");
+    world.book().again();
+    assert_eq!(world.jobs().len(), 1, "it is read at once");
+    assert!(world.jobs().is_empty());
+    world.book().again();
+    assert_eq!(world.read(&by_lease()), [session]);
+}
