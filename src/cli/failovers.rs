@@ -22,18 +22,15 @@ pub(super) struct Asked {
 
 pub(super) async fn run(global: &Global, asked: Asked) -> Result<Exit, Failure> {
     let client = Client::new(global)?;
-    match asked.id {
-        Some(id) => {
-            let answer = client.get(&format!("/v1/failovers/{id}")).await?;
-            answer.show(global.output, one)?;
-        }
-        None => {
-            let limit = asked.limit.to_string();
-            let path = query("/v1/failovers", &[("limit", Some(&limit))]);
-            let answer = client.get(&path).await?;
-            answer.show(global.output, |page: &FailoverPage| list(page))?;
-        }
+    if let Some(id) = asked.id {
+        let answer = client.get(&format!("/v1/failovers/{id}")).await?;
+        answer.show(global.output, one)?;
+        return Ok(Exit::Done);
     }
+    let limit = asked.limit.to_string();
+    let path = query("/v1/failovers", &[("limit", Some(&limit))]);
+    let answer = client.get(&path).await?;
+    answer.show(global.output, |page: &FailoverPage| list(page))?;
     Ok(Exit::Done)
 }
 
@@ -285,15 +282,16 @@ fn tasks(one: &Failover) -> Vec<Line> {
             open,
             ..
         } = tasks;
-        let mut what = format!("it held {held} tasks: {started} started elsewhere");
-        if *ended > 0 {
-            what += &format!(", {ended} ended or wait for a time or a decision");
-        }
-        match (*open, one.complete_at) {
-            (0, _) => {}
-            (open, None) => what += &format!(", {open} wait"),
-            (open, Some(_)) => what += &format!(", of {open} nobody saw when"),
-        }
+        let ended = match ended {
+            0 => String::new(),
+            ended => format!(", {ended} ended or wait for a time or a decision"),
+        };
+        let open = match (*open, one.complete_at) {
+            (0, _) => String::new(),
+            (open, None) => format!(", {open} wait"),
+            (open, Some(_)) => format!(", of {open} nobody saw when"),
+        };
+        let what = format!("it held {held} tasks: {started} started elsewhere{ended}{open}");
         lines.push((None, None, what));
     }
     let done = one

@@ -14,7 +14,8 @@ use super::Post;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::plan::{At, Book, Job, View, Wrote};
-use crate::store::{Change, Failover, LookError, Store, Succession, Telling, Verdict};
+use crate::store::{Change, Evidence, Failover, LookError, Store, Succession, Telling, Verdict};
+use crate::task::Name;
 
 /// 1 s between attempts to read what was left by former leaders, 30 of them: it is for people, not for decisions.
 const RETRY: Duration = Duration::from_secs(1);
@@ -84,7 +85,7 @@ fn at(clock: &Clock, began: Instant, when: Instant) -> At {
 
 /// Tells until the term is over.
 pub(super) async fn tell(of: Failovers, store: Store, fence: Guard, before: Option<Predecessor>) {
-    of.book().again(of.now());
+    of.book().again();
     for _ in 0..TRIES {
         match learn(&of, &store, before.as_ref()).await {
             Ok(()) => break,
@@ -184,9 +185,7 @@ async fn write(store: &Store, fence: &Guard, telling: &Telling) -> Wrote {
 /// Says a story that is complete.
 fn say(id: i64, record: &Failover) {
     let led = record.term.is_some();
-    let evidence = record
-        .evidence
-        .map_or("unknown", |evidence| evidence.as_str());
+    let evidence = record.evidence.map_or("unknown", Evidence::as_str);
     metrics::failover(led, evidence);
     let detection_ms = record.detection_ms();
     if let Some(ms) = detection_ms {
@@ -199,7 +198,7 @@ fn say(id: i64, record: &Failover) {
     for (wait_ms, tasks) in &record.moved.waits {
         metrics::failover_waits(Duration::from_millis(*wait_ms), *tasks);
     }
-    let by = record.by.as_ref().map(|by| by.as_str());
+    let by = record.by.as_ref().map(Name::as_str);
     let Failover {
         node, term, moved, ..
     } = record;

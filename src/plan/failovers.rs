@@ -181,11 +181,9 @@ impl Book {
         }
     }
 
-    /// Gives up what was under way: whoever did it panicked.
-    pub fn again(&mut self, at: At) {
-        for case in self.cases.values_mut() {
-            case.unread(at.since);
-        }
+    /// Gives up what was under way, where whoever did it panicked.
+    pub fn again(&mut self) {
+        self.cases.values_mut().for_each(Case::again);
     }
 
     /// What is to be done now.
@@ -237,7 +235,7 @@ impl Book {
                 case.written(revision, at.since);
                 if told.record.complete_ms.is_some() {
                     self.cases.remove(&told.id);
-                    return Some(told.record.clone());
+                    return Some(*told.record.clone());
                 }
             }
         }

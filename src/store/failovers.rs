@@ -187,7 +187,7 @@ pub struct Telling {
     /// The session's create revision, or the term's.
     pub id: i64,
     /// What is known.
-    pub record: Failover,
+    pub record: Box<Failover>,
     /// Mod revision of the record it amends; 0 where there is none.
     pub seen: i64,
     /// Records to forget: they are bounded.

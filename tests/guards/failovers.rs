@@ -47,7 +47,7 @@ fn record(term: i64) -> Failover {
 fn telling(seen: i64, term: i64) -> Telling {
     Telling {
         id: ID,
-        record: record(term),
+        record: record(term).into(),
         seen,
         forget: Vec::new(),
         swept: Vec::new(),

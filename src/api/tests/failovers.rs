@@ -68,7 +68,7 @@ fn record(id: i64, term: Option<i64>) -> Failover {
 async fn told(stage: &Stage, id: i64, term: Option<i64>) {
     let tell = Change::Tell(Telling {
         id,
-        record: record(id, term),
+        record: record(id, term).into(),
         seen: 0,
         forget: Vec::new(),
         swept: Vec::new(),

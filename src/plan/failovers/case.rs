@@ -182,7 +182,7 @@ impl Case {
 
     /// Takes in one delivery.
     pub(super) fn fold(&mut self, keys: &Keys, events: &[Event], since: Duration) {
-        let (mut less, mut again): (Less, BTreeMap<ClaimId, Which>) = <_>::default();
+        let (mut less, mut again) = (Less::new(), BTreeMap::<ClaimId, Which>::new());
         for event in events {
             let put = event.kind == EventKind::Put;
             match keys.live(&event.kv.key) {
@@ -296,7 +296,8 @@ impl Case {
             Desk::Here => {
                 let complete = self.is_complete(seen.1, at.since);
                 let paced = self.written.is_none_or(|when| when + PACE <= at.since);
-                if !(complete || self.dirty && paced) {
+                let due = complete || (self.dirty && paced);
+                if !due {
                     return None;
                 }
                 self.desk = Desk::Away;
@@ -329,7 +330,7 @@ impl Case {
         let ours = |record: &&Failover| record.told_by.last().is_some_and(|by| by.term == term);
         match record {
             Some(record) if ours(&record) => {}
-            other => self.before = other.cloned(),
+            Some(_) | None => self.before = record.cloned(),
         }
         self.facts = facts;
         self.desk = Desk::Here;
@@ -338,6 +339,14 @@ impl Case {
     pub(super) fn unread(&mut self, since: Duration) {
         self.desk = Desk::Unread(since + PACE);
         self.dirty = true;
+    }
+
+    /// What was being read or written is to be read.
+    pub(super) fn again(&mut self) {
+        if self.desk == Desk::Away {
+            self.desk = Desk::Unread(Duration::ZERO);
+            self.dirty = true;
+        }
     }
 
     /// Whether it was tried for long enough to write it down.

@@ -64,7 +64,7 @@ impl World {
     fn story(&mut self) -> Failover {
         let mut told = self.written();
         assert_eq!(told.len(), 1, "{told:?}");
-        told.remove(0).record
+        *told.remove(0).record
     }
 
     fn session_of(&self, id: &str) -> i64 {
@@ -346,4 +346,16 @@ fn what_cannot_be_read_is_given_up_after_two_minutes() {
         }
     }
     assert_eq!(reads, 121);
+}
+
+#[test]
+fn what_was_under_way_is_begun_again_and_nothing_else_is_held_up() {
+    let mut world = two(0).led_by(LEADER);
+    let session = world.session_of("a");
+    world.gone("a");
+    world.book().again();
+    assert_eq!(world.jobs().len(), 1, "it is read at once");
+    assert!(world.jobs().is_empty());
+    world.book().again();
+    assert_eq!(world.read(&by_lease()), [session]);
 }

@@ -216,7 +216,7 @@ fn an_earlier_copy_of_its_own_is_not_added_twice() {
     world.now_ms = 1_500;
     let facts = Facts {
         record: Some(Seen {
-            value: told.record,
+            value: *told.record,
             created: 80,
             modified: 80,
         }),

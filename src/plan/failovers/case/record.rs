@@ -23,7 +23,7 @@ impl Case {
         let own = own.filter(|_| self.claims.is_empty());
         Telling {
             id: self.id,
-            record,
+            record: Box::new(record),
             seen: self.seen,
             forget: others().take(beyond).copied().collect(),
             swept: noted.take(old).copied().chain(own).collect(),
