@@ -73,7 +73,7 @@ fn place<'p>(
         };
         (tables, items) = match value.get_ref() {
             DeValue::Table(table) => (Some(table), None),
-            DeValue::Array(items) => (None, Some(items)),
+            DeValue::Array(items) => (None, Some(&**items)),
             DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
