@@ -266,9 +266,7 @@ async fn a_pause_is_kept_by_an_edit_and_ends_with_a_resume(backend: Backend) {
     other["jitter_ms"] = json!(10);
     let edited = stage.put(PATH, &[], &other).await;
     assert_eq!(edited.body["paused_for"], "moving");
-    let again = stage
-        .post("/v1/schedules/nightly/pause", &json!({}))
-        .await;
+    let again = stage.post("/v1/schedules/nightly/pause", &json!({})).await;
     assert_eq!(
         again.body["paused_for"], "moving",
         "no other reason was given"

@@ -47,10 +47,7 @@ impl<'a> Source<'a> {
 }
 
 /// Where the last part of a path begins that is there; none where not even the first is.
-fn place<'p>(
-    table: &Spanned<DeTable<'_>>,
-    path: impl Iterator<Item = &'p str>,
-) -> Option<usize> {
+fn place<'p>(table: &Spanned<DeTable<'_>>, path: impl Iterator<Item = &'p str>) -> Option<usize> {
     let (mut tables, mut items): (Option<&DeTable<'_>>, Option<&[Spanned<DeValue<'_>>]>) =
         (Some(table.get_ref()), None);
     let mut found = None;
@@ -129,7 +126,11 @@ mod tests {
             ("", 4),
         ];
         for (pointer, line) in table {
-            assert_eq!(source.line(&id(), pointer, &thing, Some(1)), Some(line), "{pointer}");
+            assert_eq!(
+                source.line(&id(), pointer, &thing, Some(1)),
+                Some(line),
+                "{pointer}"
+            );
         }
     }
 
