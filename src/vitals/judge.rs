@@ -189,7 +189,7 @@ mod tests {
             of(Of::RuntimeTasks, 1_000_000, None),
         ];
         assert_eq!(judge.look(Duration::ZERO, &depths), []);
-        assert_eq!(judge.notes(&depths), [String::new(); 0]);
+        assert!(judge.notes(&depths).is_empty());
     }
 
     #[test]

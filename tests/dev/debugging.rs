@@ -23,6 +23,21 @@ fn texts(dir: &Path) -> Vec<(String, String)> {
     all
 }
 
+/// Every file of a bundle.
+fn unpacked(home: &Path, archive: &str) -> Vec<(String, String)> {
+    let unpacked = Command::new("tar")
+        .args(["-xzf", archive])
+        .current_dir(home)
+        .status();
+    assert!(unpacked.unwrap().success());
+    let dirs = std::fs::read_dir(home)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let made =
+        { dirs }.find(|path| path.is_dir() && path.to_string_lossy().contains("tenure-debug-"));
+    texts(&made.expect("the archive has a directory"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_has_every_part_and_no_secret_and_the_debug_listener_lets_admins_in() {
     let home = tempfile::tempdir().unwrap();
@@ -59,17 +74,7 @@ async fn a_bundle_has_every_part_and_no_secret_and_the_debug_listener_lets_admin
 
     let said = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{said}");
-    let unpacked = Command::new("tar")
-        .args(["-xzf", "b.tar.gz"])
-        .current_dir(home)
-        .status();
-    assert!(unpacked.unwrap().success());
-    let dirs = std::fs::read_dir(home)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let made =
-        { dirs }.find(|path| path.is_dir() && path.to_string_lossy().contains("tenure-debug-"));
-    let files = texts(&made.expect("the archive has a directory"));
+    let files = unpacked(home, "b.tar.gz");
     let text = |name: &str| {
         let found = files.iter().find(|(file, _)| file == name);
         &found.unwrap_or_else(|| panic!("there is no {name}")).1
