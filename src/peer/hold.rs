@@ -22,15 +22,15 @@ async fn hold_for(
 ) {
     let mut beats = interval(beat);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut heard = Instant::now();
+    let mut last = Instant::now();
     loop {
         let done = tokio::select! {
             word = talk.word() => word.map(|word| {
-                heard = Instant::now();
+                last = Instant::now();
                 hears(word);
             }),
             _ = beats.tick() => talk.say(&Word::Beat).await,
-            () = sleep_until(heard + quiet) => return,
+            () = sleep_until(last + quiet) => return,
         };
         if done.is_err() {
             return;
