@@ -79,7 +79,7 @@ async fn a_bundle_has_every_part_and_no_secret_and_the_debug_listener_lets_admin
         let found = files.iter().find(|(file, _)| file == name);
         &found.unwrap_or_else(|| panic!("there is no {name}")).1
     };
-    assert_eq!(files.len(), 16, "14 parts, the log, and what is in it");
+    assert_eq!(files.len(), 17, "15 parts, the log, and what is in it");
     for (file, text) in &files {
         assert!(!file.contains("problem"), "{file}: {text}");
         for secret in [ADMIN, READ] {

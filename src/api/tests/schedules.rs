@@ -267,10 +267,7 @@ async fn a_pause_is_kept_by_an_edit_and_ends_with_a_resume(backend: Backend) {
     let edited = stage.put(PATH, &[], &other).await;
     assert_eq!(edited.body["paused_for"], "moving");
     let again = stage.post("/v1/schedules/nightly/pause", &json!({})).await;
-    assert_eq!(
-        again.body["paused_for"], "moving",
-        "no other reason was given"
-    );
+    assert_eq!(again.body["paused_for"], "moving", "not given again");
     let next = stage.get("/v1/schedules/nightly/next?n=2").await;
     assert_eq!(next.body["items"].as_array().unwrap().len(), 2);
     let resumed = act(&stage, "/v1/schedules/nightly/resume").await;

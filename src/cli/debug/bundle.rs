@@ -38,6 +38,7 @@ const PARTS: &[(&str, &str)] = &[
     ("nodes.json", "/v1/nodes"),
     ("leader.json", "/v1/leader"),
     ("leader-history.json", "/v1/leader/history"),
+    ("failovers.json", "/v1/failovers"),
     ("queues.json", "/v1/queues"),
     ("semaphores.json", "/v1/semaphores"),
     ("locks.json", "/v1/locks"),
