@@ -104,7 +104,7 @@ impl Keeper {
                 Some(_) = self.watching.join_next(), if !self.watching.is_empty() => {}
                 Some(acted) = self.acting.join_next(), if !self.acting.is_empty() => {
                     if let Ok((instance, acted)) = acted {
-                        self.acted(instance, &acted);
+                        self.acted(&instance, &acted);
                     }
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
@@ -117,7 +117,9 @@ impl Keeper {
         match change {
             MembershipChange::Snapshot { members, .. } => {
                 self.roster.clear_members();
-                members.iter().for_each(|kv| self.put_member(kv));
+                for kv in &members {
+                    self.put_member(kv);
+                }
             }
             MembershipChange::Joined(kv) | MembershipChange::Updated(kv) => self.put_member(&kv),
             MembershipChange::Left { last, .. } => {
@@ -150,7 +152,9 @@ impl Keeper {
         match change {
             MembershipChange::Snapshot { members, .. } => {
                 self.roster.clear_seats();
-                members.into_iter().for_each(|kv| put(&mut self.roster, kv));
+                for kv in members {
+                    put(&mut self.roster, kv);
+                }
             }
             MembershipChange::Joined(kv) | MembershipChange::Updated(kv) => {
                 put(&mut self.roster, kv);
@@ -287,9 +291,9 @@ impl Keeper {
         }
     }
 
-    fn acted(&mut self, instance: String, acted: &Acted) {
+    fn acted(&mut self, instance: &str, acted: &Acted) {
         let now = Instant::now();
-        let Some(case) = self.cases.get_mut(&instance) else {
+        let Some(case) = self.cases.get_mut(instance) else {
             return;
         };
         let (node, evidence) = (case.node.clone(), case.sign.kind.word());
@@ -297,7 +301,7 @@ impl Keeper {
         let outcome = match acted {
             Acted::Ended => {
                 warn!(%node, evidence, took_ms, "a node is gone: its lease is ended");
-                self.ended.insert(instance.clone(), now);
+                self.ended.insert(instance.to_owned(), now);
                 let store = self.store.clone();
                 self.watching
                     .spawn(async move { store.forget_deaths().await });
@@ -319,7 +323,7 @@ impl Keeper {
         };
         metrics::peer_revoke(outcome);
         if case.acted(acted, now) == Next::Closed {
-            self.cases.remove(&instance);
+            self.cases.remove(instance);
             self.follow();
         }
     }

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes links of other nodes.
 pub struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     us: Us,
     secrets: Secrets,
     tls: Option<Tls>,
@@ -37,9 +37,9 @@ pub struct Listener {
 
 impl Listener {
     /// Listens here, with TLS where it is given.
-    pub fn new(listener: TcpListener, us: Us, secrets: Secrets, tls: Option<Tls>) -> Self {
+    pub fn new(socket: TcpListener, us: Us, secrets: Secrets, tls: Option<Tls>) -> Self {
         Self {
-            listener,
+            socket,
             us,
             secrets,
             tls,
@@ -53,7 +53,7 @@ impl Listener {
             tokio::select! {
                 () = closing.cancelled() => break,
                 Some(_) = links.join_next(), if !links.is_empty() => {}
-                taken = self.listener.accept() => match taken {
+                taken = self.socket.accept() => match taken {
                     // One that is too many is closed at once, which tells its caller nothing.
                     Ok((stream, _)) if links.len() < LINKS_MAX => {
                         let link = serve(stream, self.us.clone(), self.secrets.clone(), self.tls.clone(), closing.clone());
@@ -68,7 +68,7 @@ impl Listener {
             }
         }
         // Nobody new is answered while those who are here hear of it.
-        drop(self.listener);
+        drop(self.socket);
         let told = timeout(GOODBYE, async {
             while links.join_next().await.is_some() {}
         });

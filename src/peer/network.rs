@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::secret::hex;
+
 /// A word for this network, the same for all processes in it until the machine starts anew: from the kernel's boot id and the network
 /// namespace, hashed. None where the system does not tell.
 pub fn network() -> Option<String> {
@@ -9,14 +11,7 @@ pub fn network() -> Option<String> {
     let space = std::fs::read_link("/proc/self/ns/net").ok()?;
     let digest = Sha256::new().chain_update(boot.trim());
     let digest = digest.chain_update(space.to_string_lossy().as_bytes());
-    let digest = digest.finalize();
-    Some(
-        digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
-    )
+    Some(hex(&digest.finalize()[..8]))
 }
 
 #[cfg(test)]

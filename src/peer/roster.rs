@@ -121,12 +121,11 @@ impl Roster {
         }
         let line = self.line();
         let own = line.iter().position(|(_, _, member)| member.instance == me);
-        let watched: Vec<(&Name, &Member)> = match own {
-            Some(0 | 1) => self.members.iter().collect(),
-            Some(_) | None => {
-                let head = line.iter().take(HEAD);
-                head.map(|(_, name, member)| (*name, *member)).collect()
-            }
+        let watched: Vec<(&Name, &Member)> = if let Some(0 | 1) = own {
+            self.members.iter().collect()
+        } else {
+            let head = line.iter().take(HEAD);
+            head.map(|(_, name, member)| (*name, *member)).collect()
         };
         let others = watched.into_iter().filter(|(_, it)| it.instance != me);
         let targets = others.filter_map(|(name, it)| {

@@ -1,6 +1,6 @@
 //! Proof of knowing what the nodes of a cluster share, without showing it: HMAC-SHA-256 over what both sides have said.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -77,8 +77,11 @@ fn hmac(secret: &[u8], message: &[u8]) -> [u8; 32] {
     outer.chain_update(inner.finalize()).finalize().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

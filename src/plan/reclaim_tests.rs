@@ -59,6 +59,7 @@ type Case = (
 );
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_death_is_charged_to_a_single_whose_instance_is_not_back() {
     let cases: &[Case] = &[
         (

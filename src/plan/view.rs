@@ -174,9 +174,8 @@ impl View {
             Some(Live::Want(gate, id)) => self.limits.put_want(gate, id, kv)?,
             Some(Live::Hold(gate, id)) => self.limits.put_hold(gate, id, kv)?,
             Some(Live::Death(session)) => {
-                if Seen::<Death>::of(kv)?.value.evidence.is_death() {
-                    self.deaths.insert(session);
-                }
+                let death = Seen::<Death>::of(kv)?.value;
+                let _new = death.evidence.is_death() && self.deaths.insert(session);
             }
             None => {}
         }
