@@ -47,8 +47,8 @@ async fn death(cluster: &Cluster, session: i64) -> Death {
 }
 
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it listens").port()
 }
 
 #[tokio::test(flavor = "multi_thread")]
