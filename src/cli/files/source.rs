@@ -70,7 +70,7 @@ fn place<'p>(table: &Spanned<DeTable<'_>>, path: impl Iterator<Item = &'p str>) 
         };
         (tables, items) = match value.get_ref() {
             DeValue::Table(table) => (Some(table), None),
-            DeValue::Array(items) => (None, Some(items)),
+            DeValue::Array(items) => (None, Some(&items[..])),
             DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
