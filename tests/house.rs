@@ -24,7 +24,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ),
     (
         "node",
-        "config api leader worker peer guard store telemetry metrics vitals task clock tenure_cluster tenure_embedded",
+        "config api leader worker peer store telemetry metrics vitals task clock tenure_cluster tenure_embedded",
     ),
     // Its nodes share an etcd, and what it prints goes through the one place.
     ("dev", "cli config node store tenure_cluster"),

@@ -1,12 +1,18 @@
-//! The guard process as the node has it: started, told, asked whether it listens. Never waits for it.
+//! The guard process as the node has it: started, told, asked whether it listens. Waits for it only until it is ready.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::SELF;
 use super::ward;
 use super::words::Word;
+
+/// 5 s for a new guard to be ready, 1 ms between looks: only then do signals that are sent to many not end it any more.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// 4 pings without an answer: a guard that was asked once a second and is silent for that long is stopped, or stuck.
 const UNANSWERED_MAX: u32 = 4;
@@ -20,10 +26,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Starts one, in a group of its own, so that a signal to the node's does not reach it.
+    /// Starts one, in a group of its own, so that a signal to the node's does not reach it, and waits until it is ready. For threads that
+    /// may wait.
     ///
     /// # Errors
-    /// The system has no process left, or no pipe.
+    /// The system has no process left, or no pipe, or it does not get ready in time.
     pub(super) fn start() -> io::Result<Self> {
         let mut child = Command::new(SELF)
             .arg(ward::WORD)
@@ -36,7 +43,7 @@ impl Link {
             .spawn()?;
         let words = child.stdin.take().expect("it is piped");
         let answers = child.stdout.take().expect("it is piped");
-        let link = Self {
+        let mut link = Self {
             child,
             words,
             answers,
@@ -45,7 +52,21 @@ impl Link {
         // Neither a guard that reads nothing nor one that says nothing may hold the node up.
         rustix::io::ioctl_fionbio(&link.words, true)?;
         rustix::io::ioctl_fionbio(&link.answers, true)?;
+        link.ready()?;
         Ok(link)
+    }
+
+    fn ready(&mut self) -> io::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < READY_WITHIN {
+            match self.answers.read(&mut [0]) {
+                Ok(0) => return Err(io::Error::other("it has ended")),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(LOOK_AGAIN),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::other("it does not get ready"))
     }
 
     /// Tells it; what is in the pipe is known to it, even where this process is killed right after.

@@ -71,6 +71,8 @@ pub(super) fn run() -> ! {
 async fn guard() -> io::Result<()> {
     let _outlived = outlive()?;
     let mut lines = hear()?;
+    // It is ready: nothing that is sent to many ends it from here on.
+    answer();
     let mut ward = Ward::default();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
@@ -82,7 +84,7 @@ async fn guard() -> io::Result<()> {
                 let Ok(word) = line.parse() else { continue };
                 ward.fold(word);
                 if word == Word::Ping {
-                    let _nobody_listens = io::stdout().write_all(b".").and_then(|()| io::stdout().flush());
+                    answer();
                 }
             }
             _ = ticks.tick() => ward.due(Boot::now()).for_each(kill),
@@ -90,6 +92,13 @@ async fn guard() -> io::Result<()> {
     }
     ward.groups.into_keys().for_each(kill);
     Ok(())
+}
+
+/// Where it fails, nobody listens.
+fn answer() {
+    let _nobody_listens = io::stdout()
+        .write_all(b".")
+        .and_then(|()| io::stdout().flush());
 }
 
 /// Fails only where nothing is left of it, which is what this is for. The number is the group's as long as the node has not said that it
