@@ -39,7 +39,14 @@ impl<'a> Source<'a> {
                 Some(line_at(text, place(table.as_ref()?, path)?))
             }
             Self::Json(text) => {
-                let first = line_at(text, text.find(thing.get())?);
+                // Others may be written the same: it is the one behind its name.
+                let name = serde_json::to_string(&id.name).ok()?;
+                let is_its = |at: usize| {
+                    let before = text[..at].trim_end().strip_suffix(':');
+                    before.is_some_and(|before| before.trim_end().ends_with(&name))
+                };
+                let mut places = text.match_indices(thing.get()).map(|(at, _)| at);
+                let first = line_at(text, places.find(|at| is_its(*at))?);
                 Some(first + at.map_or(0, |at| at.saturating_sub(1)))
             }
         }
@@ -136,12 +143,14 @@ mod tests {
 
     #[test]
     fn a_line_within_a_thing_of_json_is_one_of_the_file() {
-        let text = "{\"schedules\": {\n  \"a\": {},\n  \"b\": {\n    \"cron\": 7\n  }\n}}";
-        let thing = RawValue::from_string("{\n    \"cron\": 7\n  }".to_owned()).unwrap();
-        let source = Source::of(text, true);
+        let body = "{\n    \"cron\": 7\n  }";
+        let text = format!("{{\"schedules\": {{\n  \"a\": {body},\n  \"b\" : {body}\n}}}}");
+        let thing = RawValue::from_string(body.to_owned()).unwrap();
+        let source = Source::of(&text, true);
 
-        assert_eq!(source.line(&id(), "/cron", &thing, Some(2)), Some(4));
-        assert_eq!(source.line(&id(), "/cron", &thing, None), Some(3));
+        // Another one is written the same.
+        assert_eq!(source.line(&id(), "/cron", &thing, Some(2)), Some(6));
+        assert_eq!(source.line(&id(), "/cron", &thing, None), Some(5));
     }
 
     #[test]

@@ -158,12 +158,12 @@ async fn what_is_done_to_a_schedule_asks_its_path() {
             0,
         ),
         (
-            &["pause", "nightly", "--reason", "r"],
+            &["pause", "nightly", "--reason", "r", "--version", "7"],
             "POST /v1/schedules/nightly/pause",
             0,
         ),
         (
-            &["resume", "nightly"],
+            &["resume", "nightly", "--version", "7"],
             "POST /v1/schedules/nightly/resume",
             0,
         ),
@@ -192,9 +192,9 @@ async fn what_is_done_to_a_schedule_asks_its_path() {
         assert_eq!(stub.run(&words).await, exit, "{words:?}");
         assert_eq!(stub.seen().last().unwrap().line, line);
     }
-    let delete = stub
-        .seen()
-        .into_iter()
-        .find(|seen| seen.line.starts_with("DELETE"));
-    assert_eq!(delete.unwrap().version.as_deref(), Some("7"));
+    for what in ["/pause", "/resume", "DELETE"] {
+        let seen = stub.seen();
+        let seen = seen.iter().rfind(|seen| seen.line.contains(what));
+        assert_eq!(seen.unwrap().version.as_deref(), Some("7"), "{what}");
+    }
 }
