@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="tenure" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 USER 65532:65532
 WORKDIR /var/lib/tenure
-EXPOSE 8700
+EXPOSE 8700 9700
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/tenure"]
 CMD ["server"]

@@ -10,6 +10,8 @@ SEED ?= 1
 FILES ?= 2000
 NODES ?= 3
 TASKS ?= 10000
+REPEAT ?= 1
+OUTAGE ?= 8
 KILLS ?= 10
 DEV ?=
 
@@ -21,6 +23,7 @@ with_etcd = etcd=$$(scripts/get-etcd) && export PATH="$$etcd:$$PATH"
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
 	@echo "  variables: SEED, FILES, NODES for demo and chaos, as in: make demo SEED=7 FILES=3000"
+	@echo "             REPEAT, OUTAGE for chaos, as in: make chaos REPEAT=50 OUTAGE=60"
 	@echo "             TASKS, KILLS for crash; DEV for dev, as in: make dev DEV='--nodes 1 --data-dir state'"
 
 dev: ## Three nodes and an etcd in one process, to try it: prints where, a token, what to type; Ctrl-C stops it
@@ -51,11 +54,13 @@ demo: setup ## Three nodes hash real files while two of them are killed; prints 
 sim: setup ## Whole nodes in simulated time: seeds 0..1000 (SEEDS=0..10000), or one again (SEED=n)
 	@scripts/sim
 
-chaos: demo ## The demo, then limits and schedules while nodes are killed; prints a verdict on each
+chaos: demo ## The demo, then limits, schedules and failover while nodes are killed; prints a verdict on each
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" limits --tenure "$$bin/tenure" --etcd "$$etcd" \
 		--seed $(SEED) --work .demo
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" schedules --tenure "$$bin/tenure" --etcd "$$etcd" \
 		--seed $(SEED) --work .demo
+	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" failover --tenure "$$bin/tenure" --etcd "$$etcd" \
+		--seed $(SEED) --work .demo --repeat $(REPEAT) --outage $(OUTAGE)
 
 crash: setup ## One node with its own etcd is killed ten times while 10,000 tasks are submitted; prints a verdict
 	@bin=$$(scripts/release) && "$$bin/tenure-chaos" crash --tenure "$$bin/tenure" --tasks $(TASKS) --kills $(KILLS) --work .demo

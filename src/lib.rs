@@ -26,7 +26,8 @@
 //! 4. [`leader`] and [`worker`]: the two loops that carry plans out.
 //! 5. [`node`]: a whole node, from its session to its last report. A program that embeds one begins with
 //!    [`node::Node::new`] and registers its handlers with [`node::Node::kinds`]; `examples/word_count.rs` does.
-//! 6. [`api`], [`cli`], [`config`]: what people and programs see.
+//! 6. [`peer`]: how nodes notice at once that another one is gone.
+//! 7. [`api`], [`cli`], [`config`]: what people and programs see.
 //!
 //! ARCHITECTURE.md has the same on one page, with the invariants; docs/guarantees.md says what is promised and which test
 //! would fail if it were not so.
@@ -36,12 +37,15 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod guard;
 pub mod leader;
 pub mod metrics;
 pub mod node;
+pub mod peer;
 pub mod plan;
 pub mod planted;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod vitals;
 pub mod worker;

@@ -4,10 +4,20 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tenure::cli::{self, Cli, Start};
-use tenure::{dev, node};
+use tenure::{dev, guard, node};
+
+fn main() -> ExitCode {
+    guard::begin();
+    run()
+}
+
+/// What samples allocations has to make them.
+#[cfg(feature = "profiling")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     Box::pin(cli::run(Cli::parse(), start)).await.into()
 }
 

@@ -12,11 +12,18 @@ use metrics::{SharedString, counter, gauge, histogram};
 
 use crate::task::{Outcome, State};
 
+mod deaths;
+mod metric;
 mod page;
 mod table;
 
+pub use deaths::{
+    failover, failover_detection, failover_leaderless, failover_untold, failover_waits,
+    false_death, peer_evidence, peer_link_broke, peer_links, peer_revoke,
+};
+pub use metric::{Kind, Metric};
 pub use page::page;
-pub use table::{Kind, Metric, TABLE};
+pub use table::table;
 
 /// 200 queues and 200 kinds have series of their own: more would outgrow what one scrape should carry.
 pub const VALUES_MAX: usize = 200;
@@ -111,6 +118,28 @@ pub fn txn_conflict(op: &'static str) {
     counter!("tenure_etcd_txn_conflicts_total", "op" => op).increment(1);
 }
 
+/// How long before its lease could be given away the last run of a lost session was gone, in seconds; negative for after.
+pub fn fencing_margin(secs: f64) {
+    gauge!("tenure_fencing_margin_seconds").set(secs);
+}
+
+/// The watchdog killed commands that the runtime had not.
+pub fn watchdog_killed(commands: u64) {
+    counter!("tenure_watchdog_kills_total").increment(commands);
+}
+
+/// The guard of the commands was gone or did not answer.
+pub fn guard_replaced() {
+    counter!("tenure_guard_replacements_total").increment(1);
+}
+
+/// Outcomes of tasks that ended were dropped: `reclaimed`, or `late`.
+pub fn outcomes_dropped(why: &'static str, tasks: u64) {
+    if tasks > 0 {
+        counter!("tenure_outcomes_dropped_total", "why" => why).increment(tasks);
+    }
+}
+
 /// A report was called invalid by etcd and is built anew, smaller.
 pub fn report_shrunk() {
     counter!("tenure_reports_shrunk_total").increment(1);
@@ -171,7 +200,7 @@ fn counted() -> MutexGuard<'static, HashSet<SharedString>> {
 /// This node no longer leads: it takes back what only a leader says, or its old counts would be added to its successor's.
 pub fn left_office() {
     leader_status(Leads::No);
-    nodes(0, 0);
+    nodes(0, 0, 0);
     schedules(0, 0);
     let queues = counted().clone();
     for queue in queues {
@@ -186,6 +215,47 @@ pub fn left_office() {
 pub fn worker_slots(busy: u64, free: u64) {
     gauge!("tenure_worker_slots", "state" => "busy").set(float(busy));
     gauge!("tenure_worker_slots", "state" => "free").set(float(free));
+}
+
+/// A beat of the runtime was so late.
+pub fn runtime_late(late: Duration) {
+    histogram!("tenure_runtime_lateness_seconds").record(late.as_secs_f64());
+}
+
+/// One was so late that it was a stall.
+pub fn runtime_stalled() {
+    counter!("tenure_runtime_stalls_total").increment(1);
+}
+
+/// The longest that a beat was late in the last minute.
+pub fn runtime_longest(late: Duration) {
+    gauge!("tenure_runtime_lateness_longest_seconds").set(late.as_secs_f64());
+}
+
+/// How deep something is that takes so much at most. What it is of is from a fixed set, as for [`growing`].
+pub fn depth(of: &'static str, depth: usize, bound: Option<usize>) {
+    gauge!("tenure_depth", "of" => of).set(float(depth as u64));
+    if let Some(bound) = bound {
+        gauge!("tenure_depth_bound", "of" => of).set(float(bound as u64));
+    }
+}
+
+/// Whether something only grows.
+pub fn growing(of: &'static str, grows: Grows) {
+    let value = match grows {
+        Grows::Only => 1.0,
+        Grows::AndShrinks => 0.0,
+    };
+    gauge!("tenure_growing", "of" => of).set(value);
+}
+
+/// Whether a depth comes back to where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grows {
+    /// It does not.
+    Only,
+    /// It does.
+    AndShrinks,
 }
 
 /// So many who waited for a lock or permits outside were woken.
@@ -255,10 +325,17 @@ pub fn leader_changed(term: i64) {
     gauge!("tenure_leader_term").set(float(u64::try_from(term).unwrap_or(0)));
 }
 
+/// A new leader has its view: kept while another led, or loaded.
+pub fn view_ready(warm: bool, took: Duration) {
+    let view = if warm { "warm" } else { "cold" };
+    histogram!("tenure_leader_view_ready_seconds", "view" => view).record(took);
+}
+
 /// The nodes of the cluster, as the leader sees them.
-pub fn nodes(live: u64, draining: u64) {
+pub fn nodes(live: u64, draining: u64, drained: u64) {
     gauge!("tenure_nodes", "state" => "live").set(float(live));
     gauge!("tenure_nodes", "state" => "draining").set(float(draining));
+    gauge!("tenure_nodes", "state" => "drained").set(float(drained));
 }
 
 /// How full etcd is, in bytes.

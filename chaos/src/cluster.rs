@@ -2,11 +2,14 @@
 //! directories of their own. It starts them, waits until they are ready, and ends them with the value.
 
 use crate::http::Client;
+use crate::members::{Members, within};
+use crate::netns::Networks;
 use crate::process::Process;
+use crate::proxy::Proxy;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -31,43 +34,93 @@ pub(crate) struct Layout {
     pub(crate) token: String,
     /// Empty, and ours.
     pub(crate) dir: PathBuf,
+    /// What nodes find in their environment besides.
+    pub(crate) env: Vec<(&'static str, String)>,
+}
+
+/// Where a node listens, whether it runs or not.
+struct Site {
+    host: Ipv4Addr,
+    port: u16,
+    /// For its peers.
+    peer: u16,
+    /// Where its peers are told to find it, where that is not where it listens.
+    proxy: Option<Proxy>,
+    /// What puts it into its network; empty for this machine's own.
+    within: Vec<String>,
 }
 
 pub(crate) struct Cluster {
     layout: Layout,
-    members: Vec<Process>,
-    endpoints: Vec<String>,
+    members: Members,
     nodes: Vec<Process>,
-    /// Where each node listens, whether it runs or not: for the API and for its peers.
-    ports: BTreeMap<String, (u16, u16)>,
+    sites: BTreeMap<String, Site>,
     client: Arc<Client>,
+    // The last to go: what runs in it has to be gone before.
+    networks: Option<Networks>,
+}
+
+/// What lies between the nodes of a cluster.
+#[derive(Default)]
+pub(crate) struct Ways {
+    /// A network for each, that can be cut off.
+    pub(crate) networks: Option<Networks>,
+    /// A proxy before each node's peer address. It takes connections also while its node is dead, so that nothing refuses them: crashes
+    /// are noticed by leases then.
+    pub(crate) proxies: bool,
 }
 
 impl Cluster {
-    /// Starts everything and waits until every node says it is ready.
+    /// Starts everything on this machine's own network, and waits until every node says it is ready.
     pub(crate) async fn start(layout: &Layout) -> anyhow::Result<Self> {
+        Self::start_in(layout, Ways::default()).await
+    }
+
+    /// The same, with what lies between the nodes.
+    pub(crate) async fn start_in(layout: &Layout, ways: Ways) -> anyhow::Result<Self> {
+        let Ways { networks, proxies } = ways;
         let ports = free_ports(2 * MEMBERS + 2 * layout.nodes)?;
         let (etcd_ports, node_ports) = ports.split_at(2 * MEMBERS);
-        let mut members = start_members(layout, etcd_ports)?;
-        let endpoints: Vec<String> = etcd_ports.chunks(2).map(|pair| url(pair[0])).collect();
-        for endpoint in &endpoints {
-            answers(&format!("{endpoint}/health"), &mut members)
+        let (host, hub) = match &networks {
+            Some(networks) => (networks.hub_address(), networks.words_for_hub()),
+            None => (Ipv4Addr::LOCALHOST, Vec::new()),
+        };
+        let from = (layout.etcd.as_path(), layout.dir.as_path());
+        let mut members = Members::start(from, host, hub, etcd_ports)?;
+        for endpoint in members.endpoints().to_vec() {
+            answers(&format!("{endpoint}/health"), members.processes())
                 .await
                 .context("etcd is not ready")?;
         }
-        let names = (1..).map(|number| format!("n{number}"));
-        let pairs = node_ports.chunks(2).map(|pair| (pair[0], pair[1]));
-        let ports: BTreeMap<String, (u16, u16)> = names.zip(pairs).collect();
-        let bases = ports.values().map(|(port, _)| url(*port)).collect();
+        let site = |(nth, pair): (usize, &[u16])| {
+            let (host, within) = match &networks {
+                Some(networks) => (networks.node_address(nth), networks.words_for_node(nth)),
+                None => (Ipv4Addr::LOCALHOST, Vec::new()),
+            };
+            let (port, peer) = (pair[0], pair[1]);
+            let site = Site {
+                host,
+                port,
+                peer,
+                proxy: None,
+                within,
+            };
+            (format!("n{}", nth + 1), site)
+        };
+        let sites: BTreeMap<String, Site> = node_ports.chunks(2).enumerate().map(site).collect();
+        let bases = sites.values().map(|site| url(site.host, site.port));
         let mut cluster = Self {
             layout: layout.clone(),
             members,
-            endpoints,
             nodes: Vec::new(),
-            client: Arc::new(Client::new(bases, &layout.token)?),
-            ports,
+            client: Arc::new(Client::new(bases.collect(), &layout.token)?),
+            sites,
+            networks,
         };
-        let names: Vec<String> = cluster.ports.keys().cloned().collect();
+        if proxies {
+            cluster.stand_between().await?;
+        }
+        let names: Vec<String> = cluster.sites.keys().cloned().collect();
         for name in &names {
             cluster.start_node(name)?;
         }
@@ -77,8 +130,30 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A proxy before each node's peer address.
+    async fn stand_between(&mut self) -> anyhow::Result<()> {
+        let own = match &self.networks {
+            Some(networks) => networks.own_address(),
+            None => Ipv4Addr::LOCALHOST,
+        };
+        for site in self.sites.values_mut() {
+            let to = SocketAddr::from((site.host, site.peer));
+            site.proxy = Some(Proxy::start(own, to).await?);
+        }
+        Ok(())
+    }
+
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// A client of its own that goes to the node of this number first, and round the others from there.
+    pub(crate) fn client_from(&self, number: usize, call: Duration) -> anyhow::Result<Client> {
+        let bases = self.sites.values().map(|site| url(site.host, site.port));
+        let mut bases: Vec<String> = bases.collect();
+        let length = bases.len().max(1);
+        bases.rotate_left(number % length);
+        Client::within(bases, &self.layout.token, call)
     }
 
     /// The names of the nodes that still run.
@@ -106,11 +181,8 @@ impl Cluster {
 
     /// Starts a node's process, a new one under a name that had one before.
     pub(crate) fn start_node(&mut self, name: &str) -> anyhow::Result<()> {
-        let ports = *self
-            .ports
-            .get(name)
-            .with_context(|| format!("no node {name}"))?;
-        let command = node_command(&self.layout, name, &self.endpoints.join(","), ports)?;
+        let site = self.site(name)?;
+        let command = node_command(&self.layout, name, self.endpoints(), site)?;
         let process = Process::start(name, command, &self.layout.dir)?;
         self.nodes.push(process);
         Ok(())
@@ -118,18 +190,76 @@ impl Cluster {
 
     /// Waits until a node says it is ready.
     pub(crate) async fn is_ready(&mut self, name: &str) -> anyhow::Result<()> {
-        let (port, _) = *self
-            .ports
-            .get(name)
-            .with_context(|| format!("no node {name}"))?;
-        answers(&format!("{}/readyz", url(port)), &mut self.nodes)
+        let ready = format!("{}/readyz", self.address(name)?);
+        answers(&ready, self.nodes.iter_mut())
             .await
             .with_context(|| format!("node {name} is not ready"))
     }
 
+    /// Whether a node says now that it is ready.
+    pub(crate) async fn answers_ready(&self, name: &str) -> bool {
+        let Ok(address) = self.address(name) else {
+            return false;
+        };
+        self.client.says_yes(&format!("{address}/readyz")).await
+    }
+
+    /// A node's process that runs.
+    pub(crate) fn node(&mut self, name: &str) -> anyhow::Result<&mut Process> {
+        let mut nodes = self.nodes.iter_mut();
+        nodes
+            .find(|node| node.name() == name)
+            .with_context(|| format!("no node {name}"))
+    }
+
+    /// A node that was told to end has ended, and is no part of the cluster any more.
+    pub(crate) fn forget_node(&mut self, name: &str) {
+        self.nodes.retain(|node| node.name() != name);
+    }
+
+    /// The names of nodes that ended by themselves; they are no part of the cluster any more.
+    pub(crate) fn fallen(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut fallen = Vec::new();
+        for node in &mut self.nodes {
+            if node.has_ended()? {
+                fallen.push(node.name().to_owned());
+            }
+        }
+        self.nodes
+            .retain(|node| !fallen.contains(&node.name().to_owned()));
+        Ok(fallen)
+    }
+
+    /// Where a node's API is.
+    pub(crate) fn address(&self, name: &str) -> anyhow::Result<String> {
+        let site = self.site(name)?;
+        Ok(url(site.host, site.port))
+    }
+
+    /// The way of a node's peers to it, where they go through something that can be cut.
+    pub(crate) fn way_to(&mut self, name: &str) -> Option<&mut Proxy> {
+        self.sites.get_mut(name)?.proxy.as_mut()
+    }
+
+    /// The networks of the nodes and where a node is in them, where they have such.
+    pub(crate) fn network_of(&self, name: &str) -> Option<(&Networks, usize)> {
+        let nth = self.sites.keys().position(|one| one == name)?;
+        Some((self.networks.as_ref()?, nth))
+    }
+
+    /// etcd's members.
+    pub(crate) fn members(&mut self) -> &mut Members {
+        &mut self.members
+    }
+
+    fn site(&self, name: &str) -> anyhow::Result<&Site> {
+        let site = self.sites.get(name);
+        site.with_context(|| format!("no node {name}"))
+    }
+
     /// The addresses of etcd's members.
     pub(crate) fn endpoints(&self) -> &[String] {
-        &self.endpoints
+        self.members.endpoints()
     }
 
     /// What all keys begin with, as whoever watches etcd finds them there; the product is not asked.
@@ -140,15 +270,21 @@ impl Cluster {
     /// # Errors
     /// When a process that nobody killed has ended.
     pub(crate) fn ensure_alive(&mut self) -> anyhow::Result<()> {
-        self.members
-            .iter_mut()
+        let members = self.members.processes();
+        members
             .chain(&mut self.nodes)
             .try_for_each(Process::ensure_alive)
     }
 }
 
-pub(crate) fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
+pub(crate) fn url(host: Ipv4Addr, port: u16) -> String {
+    format!("http://{host}:{port}")
+}
+
+/// Whether nodes can be told by which address their peers reach them.
+pub(crate) fn speaks_of_peers(tenure: &Path) -> anyhow::Result<bool> {
+    let said = Command::new(tenure).args(["server", "--help"]).output()?;
+    Ok(String::from_utf8_lossy(&said.stdout).contains("--peer-advertise"))
 }
 
 /// Ports that were free a moment ago, all different, because all are held until the last is found.
@@ -163,69 +299,34 @@ pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
         .collect::<Result<_, _>>()?)
 }
 
-fn start_members(layout: &Layout, ports: &[u16]) -> anyhow::Result<Vec<Process>> {
-    let peers: Vec<String> = ports
-        .chunks(2)
-        .enumerate()
-        .map(|(index, pair)| format!("e{}={}", index + 1, url(pair[1])))
-        .collect();
-    let mut members = Vec::new();
-    for (index, pair) in ports.chunks(2).enumerate() {
-        let name = format!("e{}", index + 1);
-        let (clients, peer) = (url(pair[0]), url(pair[1]));
-        let mut command = Command::new(layout.etcd.join("etcd"));
-        command
-            .args(["--name", &name, "--data-dir"])
-            .arg(layout.dir.join(&name));
-        command.args([
-            "--listen-client-urls",
-            &clients,
-            "--advertise-client-urls",
-            &clients,
-        ]);
-        command.args([
-            "--listen-peer-urls",
-            &peer,
-            "--initial-advertise-peer-urls",
-            &peer,
-        ]);
-        command.args([
-            "--initial-cluster",
-            &peers.join(","),
-            "--initial-cluster-state",
-            "new",
-            "--log-level",
-            "error",
-        ]);
-        members.push(Process::start(&name, command, &layout.dir)?);
-    }
-    Ok(members)
-}
-
 fn node_command(
     layout: &Layout,
     name: &str,
-    endpoints: &str,
-    (port, peer): (u16, u16),
+    endpoints: &[String],
+    site: &Site,
 ) -> anyhow::Result<Command> {
     let data = layout.dir.join(name);
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
-    let mut command = Command::new(&layout.tenure);
+    let mut command = within(&site.within, &layout.tenure);
     command.arg("server").current_dir(&data);
     command
-        .env("TENURE_ETCD_ENDPOINTS", endpoints)
+        .env("TENURE_ETCD_ENDPOINTS", endpoints.join(","))
         .env("TENURE_NODE_NAME", name)
         .env("TENURE_CLUSTER", NAME);
     command
-        .env("TENURE_LISTEN", format!("127.0.0.1:{port}"))
-        .env("TENURE_ADVERTISE", url(port));
+        .env("TENURE_LISTEN", format!("{}:{}", site.host, site.port))
+        .env("TENURE_ADVERTISE", url(site.host, site.port));
     command
-        .env("TENURE_PEER_LISTEN", format!("127.0.0.1:{peer}"))
+        .env("TENURE_PEER_LISTEN", format!("{}:{}", site.host, site.peer))
         .env("TENURE_DATA_DIR", &data);
+    if let Some(proxy) = &site.proxy {
+        command.env("TENURE_PEER_ADVERTISE", proxy.address().to_string());
+    }
     command
         .env("TENURE_SLOTS", layout.slots.to_string())
         .env("TENURE_ALLOW_COMMAND", "true");
     command.env("TENURE_TOKEN", &layout.token);
+    command.envs(layout.env.iter().map(|(name, value)| (name, value)));
     Ok(command)
 }
 
@@ -246,7 +347,11 @@ pub(crate) fn new_token() -> anyhow::Result<String> {
 }
 
 /// Waits until the address answers 200, as long as none of the processes ends meanwhile.
-pub(crate) async fn answers(address: &str, processes: &mut [Process]) -> anyhow::Result<()> {
+pub(crate) async fn answers(
+    address: &str,
+    processes: impl Iterator<Item = &mut Process>,
+) -> anyhow::Result<()> {
+    let mut processes: Vec<&mut Process> = processes.collect();
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()
         .no_proxy()
@@ -254,7 +359,9 @@ pub(crate) async fn answers(address: &str, processes: &mut [Process]) -> anyhow:
         .build()?;
     let until = Instant::now() + READY;
     loop {
-        processes.iter_mut().try_for_each(Process::ensure_alive)?;
+        processes
+            .iter_mut()
+            .try_for_each(|one| one.ensure_alive())?;
         match http.get(address).send().await {
             Ok(answer) if answer.status().is_success() => return Ok(()),
             Ok(answer) if Instant::now() > until => {

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, value_parser};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -95,8 +96,8 @@ impl Machine {
     }
 
     async fn is_ready(&mut self) -> anyhow::Result<()> {
-        let address = format!("{}/readyz", url(self.port));
-        answers(&address, std::slice::from_mut(&mut self.process)).await
+        let address = format!("{}/readyz", url(Ipv4Addr::LOCALHOST, self.port));
+        answers(&address, std::iter::once(&mut self.process)).await
     }
 
     /// kill -9, and the same once more on the same directory; how long it took until it was ready.
@@ -123,7 +124,10 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
     let tenure = tenure.with_context(|| options.tenure.display().to_string())?;
     let dir = new_dir(&options.work)?;
     let mut machine = Machine::start(tenure, dir).await?;
-    let client = Arc::new(Client::new(vec![url(machine.port)], &machine.token)?);
+    let client = Arc::new(Client::new(
+        vec![url(Ipv4Addr::LOCALHOST, machine.port)],
+        &machine.token,
+    )?);
     let (kills, ids) = submit_and_kill(options, &mut machine, &client).await?;
     say("submits have ended, waiting for the ends of the tasks")?;
     let ended = read_all(&client, &ids).await?;

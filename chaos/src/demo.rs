@@ -129,6 +129,7 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
         slots: options.slots,
         token,
         dir,
+        env: Vec::new(),
     })
 }
 

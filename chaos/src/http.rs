@@ -15,6 +15,9 @@ const WAIT: &str = "10s";
 /// How long a call is tried over and over, through any failover.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// 1 s for a node to say whether it is ready.
+const SHORT: Duration = Duration::from_secs(1);
+
 /// Tasks of a page, as many as the API gives.
 const PAGE: usize = 1000;
 
@@ -71,7 +74,7 @@ pub(crate) struct Reign {
     pub(crate) term: i64,
     pub(crate) node: String,
     pub(crate) ended_by: Option<String>,
-    pub(crate) gap_ms: Option<f64>,
+    pub(crate) leaderless_ms: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -139,12 +142,17 @@ pub(crate) struct Client {
 impl Client {
     /// `bases` are like `http://127.0.0.1:8700`, one for each node.
     pub(crate) fn new(bases: Vec<String>, token: &str) -> anyhow::Result<Self> {
+        Self::within(bases, token, CALL)
+    }
+
+    /// The same, each of whose calls takes so long at most.
+    pub(crate) fn within(bases: Vec<String>, token: &str, call: Duration) -> anyhow::Result<Self> {
         // The client wants a TLS provider even where it only speaks plain HTTP; a second call finds the first's.
         let _installed_before = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(1))
-            .timeout(CALL)
+            .timeout(call)
             .build()?;
         Ok(Self {
             http,
@@ -152,6 +160,11 @@ impl Client {
             token: token.to_owned(),
             last_good: AtomicUsize::new(0),
         })
+    }
+
+    /// The next call goes to the first of its nodes.
+    pub(crate) fn comes_home(&self) {
+        self.last_good.store(0, Ordering::Relaxed);
     }
 
     /// Who leads, as the first node that answers says; `None` while nobody does. Asked once, never repeated.
@@ -177,6 +190,22 @@ impl Client {
             .await?
             .context("no history")?
             .items)
+    }
+
+    /// The state of a task, as the first node that answers says; none where nobody does. Asked once.
+    pub(crate) async fn state(&self, id: &str) -> Option<String> {
+        let path = format!("/v1/tasks/{id}");
+        let heard = self.once(reqwest::Method::GET, &path, None).await;
+        if let Heard::Done(task) = heard {
+            return task["state"].as_str().map(str::to_owned);
+        }
+        None
+    }
+
+    /// Whether this address, of whichever node, answers that all is well, within a second.
+    pub(crate) async fn says_yes(&self, address: &str) -> bool {
+        let asked = self.http.get(address).timeout(SHORT).send().await;
+        asked.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// How many slots of a node are in use.

@@ -1,21 +1,21 @@
 //! The limits test: tasks under semaphores, locks, weights and a rate on three nodes that are killed one after another, and others
 //! who hold permits and locks from outside. It drives and records; the history is judged by the checks and measured by figures.
 
-mod calls;
 mod clients;
 mod kills;
 mod report;
 mod scene;
 
+use crate::calls::Caller;
 use crate::chronicle::{Chronicle, Terms};
-use crate::cluster::{self, Cluster, Layout};
+use crate::cluster::{Cluster, Layout};
 use crate::http::{Client, Heard};
 use crate::progress::say;
-use crate::recorder::{Recorder, Seen};
+use crate::recorder::Recorder;
+use crate::stage::{self, DRAINED_WITHIN, NODES};
 use crate::verdict::Ending;
 use crate::workload::SplitMix;
 use anyhow::Context as _;
-use calls::Caller;
 use clap::{Args, value_parser};
 use kills::Killer;
 use report::Report;
@@ -29,12 +29,8 @@ use tenure_chaos::history::History;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Three nodes: one may be away while another takes over.
-const NODES: usize = 3;
 /// Those outside who acquire and release.
 const HOLDERS: usize = 3;
-/// 100 s for all work to end once nothing is killed any more.
-const DRAINED_WITHIN: Duration = Duration::from_secs(100);
 /// 20 s for whoever was asked to stop.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 /// 30 s for a limit to be set.
@@ -60,21 +56,14 @@ const EXPECTS: [Property; 13] = [
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The tenure binary
-    #[arg(long, required_unless_present = "saved")]
-    tenure: Option<PathBuf>,
-    /// The directory that holds etcd
-    #[arg(long, required_unless_present = "saved")]
-    etcd: Option<PathBuf>,
+    #[command(flatten)]
+    place: stage::Place,
     /// Makes the work, and how long kills are apart
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Runs at a time on each node
     #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(1..=256))]
     slots: u32,
-    /// Where logs and etcd's data go, in a directory `limits` that is made anew
-    #[arg(long, required_unless_present = "saved")]
-    work: Option<PathBuf>,
     /// Where the history goes; in that directory unless said
     #[arg(long)]
     history: Option<PathBuf>,
@@ -83,14 +72,9 @@ pub(crate) struct Options {
     saved: Option<PathBuf>,
 }
 
-/// Runs it; an interrupt or a TERM ends it and everything it started.
+/// Runs it, until it is told to end.
 pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Ending> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ending = run(options) => ending,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        _ = term.recv() => anyhow::bail!("terminated"),
-    }
+    stage::until_signal(run(options)).await
 }
 
 async fn run(options: &Options) -> anyhow::Result<Ending> {
@@ -98,7 +82,7 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
         let history = History::load(path).with_context(|| path.display().to_string())?;
         return judge(&history, path, None);
     }
-    let layout = prepare(options)?;
+    let layout = options.place.fresh("limits", options.slots)?;
     let path = options
         .history
         .clone()
@@ -118,10 +102,8 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
         .with_context(|| path.display().to_string())?;
     ran.with_context(|| format!("the history so far is in {}", path.display()))?;
     let again = format!(
-        "tenure-chaos limits --tenure {} --etcd {} --work {} --seed {} --slots {}",
-        layout.tenure.display(),
-        layout.etcd.display(),
-        layout.dir.parent().unwrap_or(Path::new(".")).display(),
+        "tenure-chaos limits {} --seed {} --slots {}",
+        stage::again(&layout),
         options.seed,
         options.slots
     );
@@ -154,25 +136,6 @@ fn scene() -> Scene {
     }
 }
 
-fn prepare(options: &Options) -> anyhow::Result<Layout> {
-    let there = |path: &Option<PathBuf>| {
-        let path = path.as_deref().context("not said where")?;
-        path.canonicalize()
-            .with_context(|| path.display().to_string())
-    };
-    let (tenure, etcd) = (there(&options.tenure)?, there(&options.etcd)?);
-    cluster::check_binaries(&tenure, &etcd)?;
-    let work = options.work.as_deref().context("not said where")?;
-    Ok(Layout {
-        tenure,
-        etcd,
-        nodes: NODES,
-        slots: options.slots,
-        token: cluster::new_token()?,
-        dir: cluster::emptied(&work.join("limits"))?,
-    })
-}
-
 /// The run, written down.
 async fn record(layout: &Layout, seed: u64, chronicle: &Chronicle) -> anyhow::Result<()> {
     let mut dice = SplitMix(seed);
@@ -192,7 +155,7 @@ async fn record(layout: &Layout, seed: u64, chronicle: &Chronicle) -> anyhow::Re
         .await?;
     stop.send_replace(true);
     all_ended(&mut clients).await?;
-    drained(&mut cluster, recorder.seen()).await?;
+    stage::drained(&mut cluster, recorder.seen()).await?;
     // A log without its end is judged as one of which nothing can be said.
     if let Err(error) = recorder.seal().await {
         say(&format!("the log is not whole: {error:#}"))?;
@@ -258,13 +221,4 @@ async fn all_ended(clients: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<
     tokio::time::timeout(bound, ended)
         .await
         .context("a client does not end")?
-}
-
-/// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.
-async fn drained(cluster: &mut Cluster, mut seen: watch::Receiver<Seen>) -> anyhow::Result<()> {
-    let empty = seen.wait_for(|seen| seen.open <= 0);
-    if let Ok(empty) = tokio::time::timeout(DRAINED_WITHIN, empty).await {
-        empty.context("the recorder has ended")?;
-    }
-    cluster.ensure_alive()
 }

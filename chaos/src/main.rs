@@ -2,19 +2,25 @@
 //! processes, gives it real work, kills parts of it and judges what came of the work; it also judges saved histories. It
 //! imports nothing of Tenure's and believes nothing that Tenure says without a second source.
 
+mod calls;
 mod chronicle;
 mod cluster;
 mod crash;
 mod demo;
+mod failover;
 mod http;
 mod killer;
 mod limits;
+mod members;
+mod netns;
 mod process;
 mod progress;
+mod proxy;
 mod reaper;
 mod recorder;
 mod report;
 mod schedules;
+mod stage;
 mod verdict;
 mod witness;
 mod workload;
@@ -59,6 +65,11 @@ enum Act {
     /// Exits 0 when each due time was fired once or skipped for a reason that is true, 1 when not, 2 when it could not run or the log
     /// has a gap, 3 when not all was put to the test.
     Schedules(schedules::Options),
+    /// Break leaders, nodes, links and etcd one at a time, and measure how long each costs
+    ///
+    /// Exits 0 when no promise was broken, 1 when one was, 2 when it could not run or a log has a gap, 3 when some show was not
+    /// shown.
+    Failover(failover::Options),
     /// Judge a saved history by every property
     ///
     /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
@@ -72,14 +83,7 @@ enum Act {
     },
     /// Run a command and write down that it started and ended; the demo's tasks are made of this
     #[command(hide = true)]
-    WitnessRun {
-        /// The file that each note is appended to
-        #[arg(long)]
-        log: PathBuf,
-        /// The command and its arguments
-        #[arg(last = true, required = true)]
-        argv: Vec<String>,
-    },
+    WitnessRun(witness::Options),
 }
 
 fn main() -> ExitCode {
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
         Act::Crash(options) => code(on_runtime(crash::run_until_signal(&options))),
         Act::Limits(options) => code(on_runtime(limits::run_until_signal(&options))),
         Act::Schedules(options) => code(on_runtime(schedules::run_until_signal(&options))),
+        Act::Failover(options) => code(on_runtime(failover::run_until_signal(&options))),
         Act::Judge { file, json } => match judge(&file, json) {
             Ok(Overall::Pass) => ExitCode::SUCCESS,
             Ok(Overall::Fail) => ExitCode::from(1),
@@ -95,7 +100,7 @@ fn main() -> ExitCode {
             Ok(Overall::Unknown) => ExitCode::from(4),
             Err(error) => could_not_run(&error),
         },
-        Act::WitnessRun { log, argv } => witness::run(&log, &argv),
+        Act::WitnessRun(options) => witness::run(&options),
     }
 }
 

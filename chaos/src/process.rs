@@ -2,10 +2,15 @@
 //! value goes.
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// 5 ms between looks whether a process has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(crate) struct Process {
     name: String,
@@ -50,6 +55,30 @@ impl Process {
             .with_context(|| format!("cannot kill {}", self.name))?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Tells it to end, to stand still, or to go on.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.context("no process id")?, signal)
+            .with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Waits until it has ended; false where that takes longer.
+    pub(crate) async fn ends(&mut self, within: Duration) -> anyhow::Result<bool> {
+        let until = Instant::now() + within;
+        while !self.has_ended()? {
+            if Instant::now() > until {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(true)
     }
 
     /// # Errors

@@ -1,5 +1,6 @@
 //! The store's log of a real cluster: every event of its keys from the first revision on, with what was there before. A stream
-//! that breaks is taken up where it ended. Where something is missing it says so, and then nothing can be judged.
+//! that breaks is taken up where it ended. Where something is missing it says so, and then nothing can be judged. Several streams,
+//! each of a member, make one log, in which an event has the instant at which the first of them told of it.
 
 use crate::chronicle::Chronicle;
 use anyhow::Context as _;
@@ -7,6 +8,8 @@ use etcd_client::{
     Client, ConnectOptions, Event, EventType, GetOptions, KeyValue, ResponseHeader, WatchOptions,
     WatchRequestSender, WatchResponse, WatchResponseStream,
 };
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure_chaos::check::keyspace::{self, Key};
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
@@ -30,12 +33,16 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const EVENTS_MAX: u64 = 1_000_000;
 
 /// How far the log is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Every event up to this revision is in it.
     pub(crate) revision: i64,
     /// Records of work that is ready, due or claimed.
     pub(crate) open: i64,
+    /// The latest term that made a claim.
+    pub(crate) term: i64,
+    /// How many claims each node has.
+    pub(crate) claims: BTreeMap<String, i64>,
 }
 
 /// Records until it is sealed or dropped.
@@ -47,19 +54,46 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Begins with revision 1 of all keys below `root`.
+    /// Begins with revision 1 of all keys below `root`, from whichever member answers.
     pub(crate) fn start(endpoints: &[String], root: &str, chronicle: &Chronicle) -> Self {
+        Self::of(vec![endpoints.to_vec()], endpoints, root, chronicle)
+    }
+
+    /// The same, from every member at once, so that the loss of one delays nothing.
+    pub(crate) fn of_each(endpoints: &[String], root: &str, chronicle: &Chronicle) -> Self {
+        let each = endpoints.iter().map(|one| vec![one.clone()]);
+        Self::of(each.collect(), endpoints, root, chronicle)
+    }
+
+    fn of(
+        streams: Vec<Vec<String>>,
+        endpoints: &[String],
+        root: &str,
+        chronicle: &Chronicle,
+    ) -> Self {
         let (sender, seen) = watch::channel(Seen::default());
         let log = Log {
-            endpoints: endpoints.to_vec(),
             root: root.to_owned(),
             chronicle: chronicle.clone(),
             seen: sender,
             last: 0,
             events: 0,
+            gap: false,
         };
+        let log = Arc::new(Mutex::new(log));
         let mut recording = JoinSet::new();
-        recording.spawn(log.record());
+        for endpoints in streams {
+            let log = Arc::clone(&log);
+            let root = root.to_owned();
+            recording.spawn(
+                Stream {
+                    endpoints,
+                    root,
+                    log,
+                }
+                .record(),
+            );
+        }
         Self {
             endpoints: endpoints.to_vec(),
             chronicle: chronicle.clone(),
@@ -107,13 +141,20 @@ async fn connect(endpoints: &[String]) -> anyhow::Result<Client> {
 
 /// The log in the making.
 struct Log {
-    endpoints: Vec<String>,
     root: String,
     chronicle: Chronicle,
     seen: watch::Sender<Seen>,
     /// The last revision of which it has an event.
     last: i64,
     events: u64,
+    gap: bool,
+}
+
+/// One of its sources.
+struct Stream {
+    endpoints: Vec<String>,
+    root: String,
+    log: Arc<Mutex<Log>>,
 }
 
 /// Why a stream ended.
@@ -124,28 +165,30 @@ enum Ended {
     Gap,
 }
 
-impl Log {
-    async fn record(mut self) {
+impl Stream {
+    async fn record(self) {
         loop {
             match self.follow().await {
-                Ok(Ended::Gap) => {
-                    let after = self.last;
-                    return self.chronicle.saw(Entry::Marker(Marker::Gap { after }));
-                }
+                Ok(Ended::Gap) => return self.log().missed(),
                 Ok(Ended::Broken) | Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
     }
 
+    /// Short: what is done under it waits for nobody.
+    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
+        self.log.lock().expect("no writer panics")
+    }
+
     /// Takes what one stream gives.
-    async fn follow(&mut self) -> anyhow::Result<Ended> {
+    async fn follow(&self) -> anyhow::Result<Ended> {
         let (mut sender, mut answers) = self.open().await?;
         let mut unanswered = 0;
         loop {
             match timeout(QUIET, answers.message()).await {
                 Ok(Ok(Some(answer))) => {
                     unanswered = 0;
-                    if !self.take(&answer) {
+                    if !self.log().take(&answer) {
                         return Ok(Ended::Gap);
                     }
                 }
@@ -162,26 +205,33 @@ impl Log {
     async fn open(&self) -> anyhow::Result<(WatchRequestSender, WatchResponseStream)> {
         let options = WatchOptions::new()
             .with_prefix()
-            .with_start_revision(self.last + 1)
+            .with_start_revision(self.log().last + 1)
             .with_prev_key();
         let client = connect(&self.endpoints).await?.watch_client();
         let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
         let stream = timeout(CALL, client.watch(self.root.as_str(), Some(options))).await??;
         Ok(stream.split())
     }
+}
 
-    /// Writes down what an answer has. False where something is missing.
+impl Log {
+    /// Writes down what an answer has that no other stream brought. False where something is missing.
     fn take(&mut self, answer: &WatchResponse) -> bool {
         if answer.canceled() {
             return false;
         }
-        let mut seen = *self.seen.borrow();
+        // All events of a revision come in one answer.
+        let before = self.last;
+        let mut seen = self.seen.borrow().clone();
         for event in answer.events() {
             let Some(kv) = event.kv() else { return false };
+            if kv.mod_revision() <= before {
+                continue;
+            }
             self.last = kv.mod_revision();
             self.events += 1;
             let told = told(event, kv);
-            seen.open += opens(&self.root, &told);
+            seen.counts(&self.root, &told);
             self.chronicle.saw(told);
         }
         // What answers a request for progress has no events: all up to its revision were sent. The first answer is none of these.
@@ -191,6 +241,36 @@ impl Log {
         seen.revision = seen.revision.max(revision);
         self.seen.send_replace(seen);
         self.events <= EVENTS_MAX
+    }
+
+    fn missed(&mut self) {
+        if !std::mem::replace(&mut self.gap, true) {
+            let after = self.last;
+            self.chronicle.saw(Entry::Marker(Marker::Gap { after }));
+        }
+    }
+}
+
+impl Seen {
+    fn counts(&mut self, root: &str, event: &StoreEvent) {
+        let more = match (&event.value, event.version) {
+            (None, _) => -1,
+            (Some(_), 1) => 1,
+            (Some(_), _) => return,
+        };
+        let key = keyspace::key(root, &event.key);
+        if matches!(
+            key,
+            Some(Key::Ready { .. } | Key::Due { .. } | Key::Run { .. })
+        ) {
+            self.open += more;
+        }
+        if let Some(Key::Run { node, claim }) = key {
+            *self.claims.entry(node).or_default() += more;
+            if more > 0 {
+                self.term = self.term.max(claim.term);
+            }
+        }
     }
 }
 
@@ -210,22 +290,6 @@ fn told(event: &Event, kv: &KeyValue) -> StoreEvent {
         create_revision: if put { kv.create_revision() } else { 0 },
         version: if put { kv.version() } else { 0 },
         by: None,
-    }
-}
-
-/// How many more records of open work there are after an event: one, none, or one less.
-fn opens(root: &str, event: &StoreEvent) -> i64 {
-    let key = keyspace::key(root, &event.key);
-    if !matches!(
-        key,
-        Some(Key::Ready { .. } | Key::Due { .. } | Key::Run { .. })
-    ) {
-        return 0;
-    }
-    match (&event.value, event.version) {
-        (None, _) => -1,
-        (Some(_), 1) => 1,
-        (Some(_), _) => 0,
     }
 }
 

@@ -106,10 +106,10 @@ impl Report<'_> {
         match reign {
             Some(Reign {
                 ended_by: Some(why),
-                gap_ms: Some(gap_ms),
+                leaderless_ms: Some(leaderless_ms),
                 ..
             }) => {
-                writeln!(text, "; the history says {gap_ms:.0} ms, {why}")
+                writeln!(text, "; the history says {leaderless_ms:.0} ms, {why}")
             }
             Some(Reign {
                 ended_by: Some(why),
@@ -133,7 +133,7 @@ impl Report<'_> {
                     .entry(&run.task)
                     .or_default()
                     .push((run.fence, *at_us)),
-                Note::Ended { .. } => {}
+                Note::Ended { .. } | Note::Acted { .. } => {}
             }
         }
         let wait = |task: &str, lost: &Attempt| {

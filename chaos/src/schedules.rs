@@ -5,11 +5,12 @@ mod report;
 mod scene;
 
 use crate::chronicle::{Chronicle, Terms};
-use crate::cluster::{self, Cluster, Layout};
+use crate::cluster::{Cluster, Layout};
 use crate::http::{Client, Heard};
 use crate::progress::say;
 use crate::reaper::Reaper;
-use crate::recorder::{Recorder, Seen};
+use crate::recorder::Recorder;
+use crate::stage::{self, DRAINED_WITHIN, NODES};
 use crate::verdict::Ending;
 use crate::workload::SplitMix;
 use anyhow::Context as _;
@@ -22,11 +23,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tenure_chaos::check::{Limits, Property, figures};
 use tenure_chaos::history::{Entry, History};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Three nodes: one may be away while another takes over.
-const NODES: usize = 3;
 /// 15 s from one kill of a leader to the next.
 const KILL_EVERY: Duration = Duration::from_secs(15);
 /// 1 s until a node that was killed is started again.
@@ -40,8 +38,6 @@ const CALLERS: usize = 8;
 const DECLARED_WITHIN: Duration = Duration::from_mins(1);
 /// 100 ms before a call is made again.
 const AGAIN: Duration = Duration::from_millis(100);
-/// 100 s for all work to end once nothing is due any more.
-const DRAINED_WITHIN: Duration = Duration::from_secs(100);
 /// What this puts to the test; the other checks judge what they find.
 const EXPECTS: [Property; 7] = [
     Property::OneTerminalState,
@@ -55,12 +51,8 @@ const EXPECTS: [Property; 7] = [
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The tenure binary
-    #[arg(long, required_unless_present = "saved")]
-    tenure: Option<PathBuf>,
-    /// The directory that holds etcd
-    #[arg(long, required_unless_present = "saved")]
-    etcd: Option<PathBuf>,
+    #[command(flatten)]
+    place: stage::Place,
     /// Makes the schedules
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -76,9 +68,6 @@ pub(crate) struct Options {
     /// Runs at a time on each node
     #[arg(long, default_value_t = 96, value_parser = value_parser!(u32).range(1..=256))]
     slots: u32,
-    /// Where logs and etcd's data go, in a directory `schedules` that is made anew
-    #[arg(long, required_unless_present = "saved")]
-    work: Option<PathBuf>,
     /// Where the history goes; in that directory unless said
     #[arg(long)]
     history: Option<PathBuf>,
@@ -87,14 +76,9 @@ pub(crate) struct Options {
     saved: Option<PathBuf>,
 }
 
-/// Runs it; an interrupt or a TERM ends it and everything it started.
+/// Runs it, until it is told to end.
 pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Ending> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ending = run(options) => ending,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        _ = term.recv() => anyhow::bail!("terminated"),
-    }
+    stage::until_signal(run(options)).await
 }
 
 async fn run(options: &Options) -> anyhow::Result<Ending> {
@@ -102,7 +86,7 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
         let history = History::load(path).with_context(|| path.display().to_string())?;
         return judge(&history, path, None);
     }
-    let layout = prepare(options)?;
+    let layout = options.place.fresh("schedules", options.slots)?;
     let path = options
         .history
         .clone()
@@ -145,35 +129,14 @@ fn judge(history: &History, path: &Path, again: Option<&str>) -> anyhow::Result<
 /// The command that runs it again.
 fn again(options: &Options, layout: &Layout) -> String {
     format!(
-        "tenure-chaos schedules --tenure {} --etcd {} --work {} --seed {} --schedules {} --seconds {} --outage {} --slots {}",
-        layout.tenure.display(),
-        layout.etcd.display(),
-        layout.dir.parent().unwrap_or(Path::new(".")).display(),
+        "tenure-chaos schedules {} --seed {} --schedules {} --seconds {} --outage {} --slots {}",
+        stage::again(layout),
         options.seed,
         options.schedules,
         options.seconds,
         options.outage,
         options.slots
     )
-}
-
-fn prepare(options: &Options) -> anyhow::Result<Layout> {
-    let there = |path: &Option<PathBuf>| {
-        let path = path.as_deref().context("not said where")?;
-        path.canonicalize()
-            .with_context(|| path.display().to_string())
-    };
-    let (tenure, etcd) = (there(&options.tenure)?, there(&options.etcd)?);
-    cluster::check_binaries(&tenure, &etcd)?;
-    let work = options.work.as_deref().context("not said where")?;
-    Ok(Layout {
-        tenure,
-        etcd,
-        nodes: NODES,
-        slots: options.slots,
-        token: cluster::new_token()?,
-        dir: cluster::emptied(&work.join("schedules"))?,
-    })
 }
 
 /// The run, written down.
@@ -200,7 +163,7 @@ async fn record(layout: &Layout, options: &Options, chronicle: &Chronicle) -> an
     chronicle.saw(Entry::AllHealed);
     reaper.pause(AFTER).await?;
     delete(&client, &missed).await?;
-    drained(&mut cluster, recorder.seen()).await?;
+    stage::drained(&mut cluster, recorder.seen()).await?;
     // A log without its end is judged as one of which nothing can be said.
     if let Err(error) = recorder.seal().await {
         say(&format!("the log is not whole: {error:#}"))?;
@@ -311,13 +274,4 @@ async fn surely(
         anyhow::ensure!(Instant::now() < until, "{method} {path}: {why}");
         tokio::time::sleep(AGAIN).await;
     }
-}
-
-/// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.
-async fn drained(cluster: &mut Cluster, mut seen: watch::Receiver<Seen>) -> anyhow::Result<()> {
-    let empty = seen.wait_for(|seen| seen.open <= 0);
-    if let Ok(empty) = tokio::time::timeout(DRAINED_WITHIN, empty).await {
-        empty.context("the recorder has ended")?;
-    }
-    cluster.ensure_alive()
 }

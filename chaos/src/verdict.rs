@@ -180,7 +180,7 @@ impl<'a> Witness<'a> {
                 Note::Ended { run, exit: 0, .. } => {
                     witness.ended_well.insert(run);
                 }
-                Note::Ended { .. } => {}
+                Note::Ended { .. } | Note::Acted { .. } => {}
             }
         }
         witness

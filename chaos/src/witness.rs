@@ -1,15 +1,20 @@
 //! The witness: what really ran, written down by the runs themselves. Each run appends one line when it starts and one
-//! when it ends to a file that Tenure knows nothing of. It never asks the cluster, and it never forgets: a line is one
-//! write in append mode, so lines of concurrent runs do not mix and a killed run leaves its start behind.
+//! when it ends to a file that Tenure knows nothing of, and signs of life between where it is asked to. It never asks the cluster,
+//! and it never forgets: a line is one write in append mode, so lines of concurrent runs do not mix and a killed run leaves its
+//! start behind. A run that has a lock acts on a resource named after it, which refuses a fence lower than one that it has seen.
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// 16 processes between a run and its node at most.
+const ABOVE_MAX: usize = 16;
 
 /// One run of one attempt, as its environment names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +33,36 @@ pub(crate) enum Note {
     Started { run: Run, parent: u32, at_us: u64 },
     /// The command ended with this exit status; 128 and above for a signal.
     Ended { run: Run, exit: u8, at_us: u64 },
+    /// It goes on, and acted on this resource, or was refused for its fence. Without one it merely goes on.
+    Acted {
+        run: Run,
+        gate: Option<String>,
+        done: bool,
+        at_us: u64,
+    },
+}
+
+/// What a run writes down of itself, and where.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The file that each note is appended to
+    #[arg(long)]
+    log: PathBuf,
+    /// Give a sign of life every so many milliseconds
+    #[arg(long)]
+    beat_ms: Option<u64>,
+    /// With each of them, act on the resource of this name
+    #[arg(long, requires_all = ["beat_ms", "guards"])]
+    gate: Option<String>,
+    /// The directory of the resources
+    #[arg(long)]
+    guards: Option<PathBuf>,
+    /// Kill the node that started it, with -9
+    #[arg(long)]
+    poison: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    argv: Vec<String>,
 }
 
 pub(crate) fn now_us() -> u64 {
@@ -37,9 +72,9 @@ pub(crate) fn now_us() -> u64 {
     u64::try_from(since.as_micros()).expect("microseconds since 1970 fit 64 bits for 580,000 years")
 }
 
-/// Runs `argv` between two notes and ends as it ended. 125 when the witness itself failed, as `env` and `nohup` do.
-pub(crate) fn run(log: &Path, argv: &[String]) -> ExitCode {
-    match witnessed(log, argv) {
+/// Runs the command between two notes and ends as it ended. 125 when the witness itself failed, as `env` and `nohup` do.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    match witnessed(options) {
         Ok(exit) => ExitCode::from(exit),
         Err(error) => {
             eprintln!("witness: {error:#}");
@@ -48,29 +83,34 @@ pub(crate) fn run(log: &Path, argv: &[String]) -> ExitCode {
     }
 }
 
-fn witnessed(log: &Path, argv: &[String]) -> anyhow::Result<u8> {
+fn witnessed(options: &Options) -> anyhow::Result<u8> {
     let run = Run {
         task: env("TENURE_TASK_ID")?,
         attempt: env("TENURE_ATTEMPT")?.parse().context("TENURE_ATTEMPT")?,
         fence: env("TENURE_FENCE")?.parse().context("TENURE_FENCE")?,
     };
-    let parent = std::os::unix::process::parent_id();
+    let parent = node();
     append(
-        log,
+        &options.log,
         &Note::Started {
             run: run.clone(),
             parent,
             at_us: now_us(),
         },
     )?;
-    let (program, arguments) = argv.split_first().context("no command")?;
-    let status = Command::new(program)
-        .args(arguments)
-        .status()
-        .with_context(|| format!("cannot start {program}"))?;
-    let exit = exit_of(status);
+    if options.poison {
+        let node = i32::try_from(parent).ok().and_then(Pid::from_raw);
+        kill_process(node.context("no node above")?, Signal::KILL)?;
+    }
+    let (program, arguments) = options.argv.split_first().context("no command")?;
+    let child = Command::new(program).args(arguments).spawn();
+    let mut child = child.with_context(|| format!("cannot start {program}"))?;
+    if let Some(every_ms) = options.beat_ms {
+        beat(&mut child, options, &run, Duration::from_millis(every_ms))?;
+    }
+    let exit = exit_of(child.wait()?);
     append(
-        log,
+        &options.log,
         &Note::Ended {
             run,
             exit,
@@ -78,6 +118,73 @@ fn witnessed(log: &Path, argv: &[String]) -> anyhow::Result<u8> {
         },
     )?;
     Ok(exit)
+}
+
+/// Says that it goes on, and acts, until the command has ended.
+fn beat(child: &mut Child, options: &Options, run: &Run, every: Duration) -> anyhow::Result<()> {
+    while child.try_wait()?.is_none() {
+        let resource = options.gate.as_deref().zip(options.guards.as_deref());
+        match resource {
+            Some((gate, guards)) => act(&options.log, guards, gate, run)?,
+            None => append(&options.log, &acted(run, None, true))?,
+        }
+        std::thread::sleep(every);
+    }
+    Ok(())
+}
+
+/// Acts on a resource under the run's fence. It is written down before another can act, so that notes are in the order of acts.
+fn act(log: &Path, guards: &Path, gate: &str, run: &Run) -> anyhow::Result<()> {
+    let path = guards.join(gate);
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut resource = options
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    // Given back when the file is closed, also by a process that is killed.
+    resource.lock()?;
+    let mut known = String::new();
+    resource.read_to_string(&mut known)?;
+    let highest: i64 = known.trim().parse().unwrap_or(0);
+    let done = run.fence >= highest;
+    if run.fence > highest {
+        resource.rewind()?;
+        // Fences grow, so what is written is never shorter than what was there.
+        resource.write_all(run.fence.to_string().as_bytes())?;
+    }
+    append(log, &acted(run, Some(gate), done))
+}
+
+fn acted(run: &Run, gate: Option<&str>, done: bool) -> Note {
+    Note::Acted {
+        run: run.clone(),
+        gate: gate.map(str::to_owned),
+        done,
+        at_us: now_us(),
+    }
+}
+
+/// The process id of the node above: the nearest process that runs its `server`, else the one that started us. Programs may be
+/// between, and what is started by a node may be adopted by others when it dies.
+fn node() -> u32 {
+    let first = std::os::unix::process::parent_id();
+    let mut above = first;
+    for _ in 0..ABOVE_MAX {
+        let said = std::fs::read(format!("/proc/{above}/cmdline")).unwrap_or_default();
+        if said.split(|byte| *byte == 0).nth(1) == Some(b"server") {
+            return above;
+        }
+        let Some(next) = parent_of(above) else { break };
+        above = next;
+    }
+    first
+}
+
+/// The parent of a process, as the kernel says: the second word behind the name in parentheses.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn env(name: &str) -> anyhow::Result<String> {
@@ -171,6 +278,7 @@ impl Log {
                     self.ended.insert(run.task.clone());
                 }
             }
+            Note::Acted { .. } => {}
         }
         self.notes.push(note);
     }
@@ -192,99 +300,4 @@ impl Log {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn started(task: &str, parent: u32) -> Note {
-        let run = Run {
-            task: task.to_owned(),
-            attempt: 1,
-            fence: 7,
-        };
-        Note::Started {
-            run,
-            parent,
-            at_us: 1,
-        }
-    }
-
-    fn ended(task: &str, exit: u8) -> Note {
-        let run = Run {
-            task: task.to_owned(),
-            attempt: 1,
-            fence: 7,
-        };
-        Note::Ended {
-            run,
-            exit,
-            at_us: 2,
-        }
-    }
-
-    #[test]
-    fn notes_are_read_back_in_order_across_calls() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("witness");
-        let mut log = Log::create(&path).unwrap();
-
-        append(&path, &started("a", 10)).unwrap();
-        log.catch_up().unwrap();
-        append(&path, &ended("a", 0)).unwrap();
-        append(&path, &started("b", 11)).unwrap();
-        log.catch_up().unwrap();
-
-        assert_eq!(
-            log.notes(),
-            [started("a", 10), ended("a", 0), started("b", 11)]
-        );
-        assert_eq!(
-            (
-                log.tasks_done(),
-                log.running_under(10),
-                log.running_under(11)
-            ),
-            (1, 0, 1)
-        );
-    }
-
-    #[test]
-    fn half_a_line_waits_for_its_other_half() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("witness");
-        let mut log = Log::create(&path).unwrap();
-        let line = format!("{}\n", serde_json::to_string(&started("a", 10)).unwrap());
-        let (head, tail) = line.split_at(20);
-
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(head.as_bytes()).unwrap();
-        log.catch_up().unwrap();
-        assert!(log.notes().is_empty());
-        file.write_all(tail.as_bytes()).unwrap();
-        log.catch_up().unwrap();
-
-        assert_eq!(log.notes(), [started("a", 10)]);
-    }
-
-    #[test]
-    fn a_line_that_is_no_note_is_an_error_and_not_skipped() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("witness");
-        let mut log = Log::create(&path).unwrap();
-        std::fs::write(&path, "{\"event\":\"sta{\"event\"\n").unwrap();
-
-        assert!(log.catch_up().is_err());
-    }
-
-    #[test]
-    fn a_failed_run_is_not_a_task_done() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("witness");
-        let mut log = Log::create(&path).unwrap();
-
-        append(&path, &started("a", 10)).unwrap();
-        append(&path, &ended("a", 1)).unwrap();
-        log.catch_up().unwrap();
-
-        assert_eq!(log.tasks_done(), 0);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -32,14 +33,18 @@ pub struct Candidate {
     session_lost: CancellationToken,
     seat: Option<Seat>,
     mirror: Mirror,
+    ahead: watch::Sender<Option<usize>>,
     lapse: Option<Lapse>,
+    /// Since when the own key is the oldest, as far as is seen.
+    oldest: Option<Instant>,
 }
 
 /// A leader ahead of us that went away.
 struct Lapse {
     kv: KeyValue,
     seen: Instant,
-    watched: bool,
+    /// The revision of its deletion, where the watch told of it.
+    revision: Option<i64>,
 }
 
 /// Why a candidate has no place.
@@ -96,7 +101,9 @@ impl Candidate {
             session_lost,
             seat: Some(seat),
             mirror: Mirror::new(connection, prefix),
+            ahead: watch::Sender::default(),
             lapse: None,
+            oldest: None,
         })
     }
 
@@ -111,6 +118,12 @@ impl Candidate {
             .as_ref()
             .and_then(|seat| seat.created)
             .unwrap_or(0)
+    }
+
+    /// How many come before it, the leader included, as far as was seen; none before anything was. It moves while [`lead`](Self::lead)
+    /// is awaited. A hint: only a term leads.
+    pub fn ahead(&self) -> watch::Receiver<Option<usize>> {
+        self.ahead.subscribe()
     }
 
     /// Waits its turn and begins the term. May be dropped and called again.
@@ -144,16 +157,28 @@ impl Candidate {
                 self.step().await;
                 continue;
             }
+            self.tell_ahead(created);
             match self.mirror.oldest() {
                 Some(oldest) if oldest.key == key || planted::is(OUT_OF_TURN) => {
+                    self.oldest.get_or_insert_with(Instant::now);
                     if let Some(term) = self.activate(&key, created).await? {
                         return Ok(term);
                     }
                 }
-                Some(_) if self.mirror.kvs().contains_key(&key) => self.step().await,
+                Some(_) if self.mirror.kvs().contains_key(&key) => {
+                    self.oldest = None;
+                    self.step().await;
+                }
                 Some(_) | None => return Err(LeadError::CandidateGone),
             }
         }
+    }
+
+    fn tell_ahead(&self, created: i64) {
+        let before = |kv: &&KeyValue| kv.create_revision < created;
+        let ahead = Some(self.mirror.kvs().values().filter(before).count());
+        self.ahead
+            .send_if_modified(|told| std::mem::replace(told, ahead) != ahead);
     }
 
     /// Takes in one change, and remembers a leader that went.
@@ -161,20 +186,23 @@ impl Candidate {
         let before = self.mirror.oldest().cloned();
         let step = self.mirror.step().await;
         let Some(leader) = before else { return };
-        let gone = match &step {
-            Step::Reset => self
-                .mirror
-                .kvs()
-                .get(&leader.key)
-                .is_none_or(|kv| kv.create_revision != leader.create_revision),
-            Step::Events(events) => events.iter().any(|event| deletes(event, &leader)),
+        let (gone, revision) = match &step {
+            Step::Reset => {
+                let now = self.mirror.kvs().get(&leader.key);
+                let same = now.is_some_and(|kv| kv.create_revision == leader.create_revision);
+                (!same, None)
+            }
+            Step::Events(events) => {
+                let deletion = events.iter().find(|event| deletes(event, &leader));
+                let revision = deletion.map(|event| event.kv.mod_revision);
+                (revision.is_some(), revision)
+            }
         };
         if gone {
-            let watched = matches!(step, Step::Events(_));
             self.lapse = Some(Lapse {
                 kv: leader,
                 seen: Instant::now(),
-                watched,
+                revision,
             });
         }
     }
@@ -188,7 +216,7 @@ impl Candidate {
         if !planted::is(OUT_OF_TURN) {
             txn = txn.guard(Guard::oldest_in("oldest", &self.prefix, created));
         }
-        let watched = self.lapse.as_ref().filter(|lapse| lapse.watched);
+        let watched = self.lapse.as_ref().filter(|lapse| lapse.revision.is_some());
         let lease = watched.map(|lapse| lapse.kv.lease);
         let (outcome, ended_by) = tokio::join!(
             self.connection.commit(&txn),
@@ -196,10 +224,15 @@ impl Candidate {
         );
         match outcome {
             Outcome::Committed(committed) => {
+                let answered = Instant::now();
                 let succeeded = self.lapse.take().map(|lapse| Predecessor {
-                    gap: lapse.seen.elapsed(),
+                    gap: answered.duration_since(lapse.seen),
                     kv: lapse.kv,
                     ended_by,
+                    revision: lapse.revision,
+                    seen: lapse.seen,
+                    oldest: self.oldest.unwrap_or(answered),
+                    answered,
                 });
                 Ok(self.begin(committed.revision, succeeded))
             }

@@ -19,7 +19,7 @@ use crate::session::{LostReason, State};
 
 /// 500 ms between a keepalive that failed and the next.
 const RETRY: Duration = Duration::from_millis(500);
-/// 1 s to tell why a key went, and to give back the lease of a lost session.
+/// 1 s to tell why a key went, and to give back the lease that it was taken from.
 const COURTESY: Duration = Duration::from_secs(1);
 
 /// What the task needs.
@@ -37,7 +37,10 @@ pub(crate) struct Keeper {
     pub(crate) stop: CancellationToken,
 }
 
-/// Keeps the session until it is lost or closed, then says so and gives the lease back.
+/// Keeps the session until it is lost or closed, then says so.
+///
+/// A lease whose deadline has passed is left alone: as long as it lives nobody is given what its owner still ends. The owner gives it
+/// back, see [`Session::close`](crate::Session::close). One whose key is gone protects nothing any more, and its other keys are in the way.
 pub(crate) async fn keep(mut keeper: Keeper) {
     let reason = keeper.until_lost().await;
     // First of all: whoever acts under this session stops.
@@ -52,7 +55,9 @@ pub(crate) async fn keep(mut keeper: Keeper) {
     }
     meter::lease_lost(reason.code());
     tracing::warn!(key = %keeper.key, lease = keeper.lease, reason = reason.code(), "session lost");
-    keeper.give_back().await;
+    if reason == LostReason::KeyDeleted {
+        keeper.give_back().await;
+    }
 }
 
 /// Runs a task of a session, and ends the session where it panics: without keepalives it is lost, and a candidate's key that
@@ -140,7 +145,7 @@ impl Keeper {
         }
     }
 
-    /// A lost session holds nothing: what its lease still holds would only delay others.
+    /// What its lease still holds would only delay others.
     async fn give_back(&self) {
         match timeout(COURTESY, self.connection.revoke(self.lease)).await {
             Ok(Ok(_)) => {}

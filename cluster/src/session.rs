@@ -18,7 +18,7 @@ use crate::janitor::Janitor;
 use crate::keeper::{Keeper, keep, over, unless_it_panics};
 use crate::lifetime::Lifetime;
 use crate::read::KeyValue;
-use crate::txn::{Guard, Outcome, Txn};
+use crate::txn::{Guard, Op, Outcome, Txn};
 
 /// 200 ms between attempts to put the key where the outcome is not known.
 const RETRY: Duration = Duration::from_millis(200);
@@ -43,6 +43,7 @@ pub struct Session {
     lease: i64,
     revision: i64,
     ttl: Duration,
+    margin: Duration,
     state: Arc<watch::Sender<State>>,
     lost: CancellationToken,
     stop: CancellationToken,
@@ -217,13 +218,15 @@ impl Session {
         for task in [sweeping.boxed(), keeping.boxed()] {
             tasks.spawn(unless_it_panics(task, Arc::clone(&state), lost.clone()));
         }
-        let (ttl, keys_used) = (lifetime.ttl, AtomicU64::new(0));
+        let Lifetime { ttl, margin } = lifetime;
+        let keys_used = AtomicU64::new(0);
         Self {
             connection,
             key,
             lease,
             revision,
             ttl,
+            margin,
             state,
             lost,
             stop,
@@ -253,6 +256,11 @@ impl Session {
         self.ttl
     }
 
+    /// How much earlier than etcd it is taken for lost: its lease can be given away so long after `until` of its [`State`].
+    pub fn margin(&self) -> Duration {
+        self.margin
+    }
+
     /// The guard that this session's key still exists: then its lease does too.
     pub fn guard(&self) -> Guard {
         Guard::created_at("session", &self.key, self.revision)
@@ -272,11 +280,17 @@ impl Session {
     /// known, S before the first. So a copy whose answer was lost cannot land on top of a later value. Where the refusal finds the
     /// key of this session, that copy had landed, and its mod revision is the next `last`; otherwise the session is over.
     pub async fn publish(&self, value: Vec<u8>, last: i64) -> Outcome {
+        self.publish_with(value, last, Vec::new()).await
+    }
+
+    /// The same, and does `also` in the same transaction.
+    pub async fn publish_with(&self, value: Vec<u8>, last: i64, also: Vec<Op>) -> Outcome {
         let txn = Txn::new()
             .guard(self.guard())
             .guard(Guard::modified_at("value", &self.key, last))
             .put_leased(&self.key, value, self.lease)
             .or_get(&self.key);
+        let txn = also.into_iter().fold(txn, Txn::op);
         self.connection.commit(&txn).await
     }
 

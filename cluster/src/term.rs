@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -47,6 +48,14 @@ pub struct Predecessor {
     pub ended_by: Ended,
     /// From seeing its end to the activation's answer, on the monotonic clock.
     pub gap: Duration,
+    /// The revision at which its key went; none where the watch had lost its history and did not tell.
+    pub revision: Option<i64>,
+    /// When that was seen.
+    pub seen: Instant,
+    /// When the own key was first seen to be the oldest.
+    pub oldest: Instant,
+    /// When the activation was answered.
+    pub answered: Instant,
 }
 
 /// How a leader's key went.

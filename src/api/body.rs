@@ -16,6 +16,9 @@ use super::wire::FieldError;
 /// 30 s for a body to arrive: what is announced and does not come would hold its place for ever.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
+/// 32 characters are told of a text that is no number.
+const NUMBER_CHARS_MAX: usize = 32;
+
 /// A bound of a body, in bytes; `what` names it where it is larger.
 #[derive(Clone, Copy)]
 pub(super) struct AtMost {
@@ -97,6 +100,22 @@ pub(super) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
                 .map_or_else(|| refused.body_text(), ToString::to_string);
             parameter("query", text)
         })
+}
+
+/// A number of a query, 1 to `max`.
+pub(super) fn number(
+    field: &str,
+    text: Option<&str>,
+    default: usize,
+    max: usize,
+) -> Result<usize, ApiError> {
+    let Some(text) = text else {
+        return Ok(default);
+    };
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=max).contains(number));
+    let text: String = text.chars().take(NUMBER_CHARS_MAX).collect();
+    number.ok_or_else(|| parameter(field, format!("`{text}` is not in 1 to {max}")))
 }
 
 /// A fault of one parameter.

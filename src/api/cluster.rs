@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use tracing::debug;
 
 use super::answer::Answer;
+use super::drains;
 use super::error::ApiError;
 use super::limits;
 use super::state::Room;
 use super::wire::{
-    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
+    AdaptiveSlots, DrainedName, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue,
+    QueuePage, QueueRulesRequest, Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd, Time,
 };
-use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Store, TermRecord};
+use crate::store::{self, EndedBy, NodeSeen, Overview, QueueSeen, Stand, Store, TermRecord};
 use crate::task::Name;
 
 /// Who leads.
@@ -30,18 +32,29 @@ pub(super) async fn leader(State(room): State<Arc<Room>>) -> Result<Answer<Leade
 pub(super) async fn history(
     State(room): State<Arc<Room>>,
 ) -> Result<Answer<LeaderHistory>, ApiError> {
-    let (terms, revision) = room.door.store.terms().await?;
-    Ok(Answer::at(
-        revision,
-        LeaderHistory {
-            items: told(terms),
-            revision,
-        },
-    ))
+    let store = &room.door.store;
+    let (terms, revision) = store.terms().await?;
+    let items = told(terms, &failovers(store).await);
+    Ok(Answer::at(revision, LeaderHistory { items, revision }))
 }
 
-/// A record says how long nobody led before its term; users read it at the term that ended.
-fn told(terms: Vec<(i64, TermRecord)>) -> Vec<Term> {
+/// By which failover each term ended, of another revision maybe: that is told of a little later than the term's end. None where those
+/// cannot be read, which is no reason to tell nothing of the terms.
+async fn failovers(store: &Store) -> BTreeMap<i64, i64> {
+    let all = match store.failovers(0).await {
+        Ok((all, _)) => all,
+        Err(problem) => {
+            debug!(%problem, "by which failovers terms ended could not be read");
+            return BTreeMap::new();
+        }
+    };
+    let of_term = all.iter();
+    let of_term = of_term.filter_map(|one| Some((one.seen.value.term?, one.id)));
+    of_term.collect()
+}
+
+/// A record says how long nobody led before its term; users read it at the term that ended, with the id of the failover it ended by.
+fn told(terms: Vec<(i64, TermRecord)>, failovers: &BTreeMap<i64, i64>) -> Vec<Term> {
     let mut next_gap = None;
     let mut items = Vec::with_capacity(terms.len());
     for (term, record) in terms {
@@ -52,7 +65,8 @@ fn told(terms: Vec<(i64, TermRecord)>) -> Vec<Term> {
             from: time(record.from_ms),
             until: record.until_ms.map(time),
             ended_by: record.ended_by.map(ended_by),
-            gap_ms,
+            leaderless_ms: gap_ms,
+            failover: failovers.get(&term).copied(),
         });
     }
     items
@@ -90,11 +104,17 @@ pub(super) async fn resign(State(room): State<Arc<Room>>) -> Result<Answer<Resig
 /// The live nodes.
 #[utoipa::path(get, path = "/v1/nodes", tag = "nodes", responses((status = 200, body = NodePage)))]
 pub(super) async fn nodes(State(room): State<Arc<Room>>) -> Result<Answer<NodePage>, ApiError> {
-    let (items, revision) = known(&room.door.store).await?;
+    let seen = room.door.store.nodes_led().await?;
+    let revision = seen.revision;
+    let named = |(name, of): (Name, store::Drain)| DrainedName {
+        node: name.to_string(),
+        drain: drains::wire(of),
+    };
     Ok(Answer::at(
         revision,
         NodePage {
-            items,
+            items: told_nodes(seen.live, seen.leader.as_ref(), revision),
+            drained_names: seen.away.into_iter().map(named).collect(),
             next_cursor: None,
             revision,
         },
@@ -108,7 +128,9 @@ pub(super) async fn node(
     State(room): State<Arc<Room>>,
     Path(id): Path<String>,
 ) -> Result<Answer<Node>, ApiError> {
-    let (nodes, revision) = known(&room.door.store).await?;
+    let seen = room.door.store.nodes_led().await?;
+    let revision = seen.revision;
+    let nodes = told_nodes(seen.live, seen.leader.as_ref(), revision);
     let node = nodes.into_iter().find(|node| node.id == id);
     let short = || id.chars().take(64).collect();
     Ok(Answer::at(
@@ -146,10 +168,12 @@ pub(super) async fn stats(State(room): State<Arc<Room>>) -> Result<Answer<Stats>
     } = room.door.store.overview().await?;
     let nodes = told_nodes(nodes, leader.as_ref(), revision);
     let leader = told_leader(leader, revision);
-    let sum = |part: fn(&Node) -> u32| nodes.iter().map(part).sum();
+    let live = |node: &&Node| node.state == NodeState::Live;
+    let taking: Vec<&Node> = nodes.iter().filter(live).collect();
+    let sum = |part: fn(&Node) -> u32| taking.iter().map(|node| part(node)).sum();
     let stats = Stats {
         tasks: counts(&queues),
-        nodes: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+        nodes: u32::try_from(taking.len()).unwrap_or(u32::MAX),
         slots: Slots {
             total: sum(|node| node.slots.total),
             busy: sum(|node| node.slots.busy),
@@ -239,12 +263,6 @@ fn told_leader(leader: Option<store::Leader>, revision: i64) -> Option<Leader> {
     })
 }
 
-/// The live nodes, and which of them leads at the same revision.
-async fn known(store: &Store) -> Result<(Vec<Node>, i64), ApiError> {
-    let (nodes, leader, revision) = store.nodes_led().await?;
-    Ok((told_nodes(nodes, leader.as_ref(), revision), revision))
-}
-
 fn told_nodes(nodes: Vec<NodeSeen>, leader: Option<&store::Leader>, revision: i64) -> Vec<Node> {
     let leads = |id: &Name| leader.is_some_and(|leader| leader.candidate.node == *id);
     let told = |node: NodeSeen| told_node(leads(&node.id), node, revision);
@@ -255,11 +273,9 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
     let record = node.seen.value;
     Node {
         id: node.id.to_string(),
-        state: if record.draining {
-            NodeState::Draining
-        } else {
-            NodeState::Live
-        },
+        state: state(record.stand(node.drain.is_some(), node.tasks > 0)),
+        tasks: node.tasks as u64,
+        drain: node.drain.map(drains::wire),
         leader,
         slots: Slots {
             total: record.slots,
@@ -276,6 +292,14 @@ fn told_node(leader: bool, node: NodeSeen, revision: i64) -> Node {
         address: record.address,
         instance: record.instance,
         revision,
+    }
+}
+
+fn state(stand: Stand) -> NodeState {
+    match stand {
+        Stand::Works => NodeState::Live,
+        Stand::Drains => NodeState::Draining,
+        Stand::Drained => NodeState::Drained,
     }
 }
 
@@ -300,69 +324,5 @@ pub(super) fn time(ms: u64) -> Time {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_with_adaptive_slots_tells_what_its_record_says_of_them() {
-        let record = store::NodeRecord {
-            instance: "i".to_owned(),
-            address: String::new(),
-            slots: 4,
-            kinds: Vec::new(),
-            labels: BTreeMap::new(),
-            version: String::new(),
-            started_ms: 0,
-            draining: false,
-            adaptive: Some(store::Adaptive {
-                min: 2,
-                max: 32,
-                why: "memory".to_owned(),
-                busy_percent: 75,
-                in_hand: 3,
-                waited_ms: 1_200,
-                cpu_percent: None,
-                cpu_stalled_percent: None,
-                memory_percent: Some(93),
-                memory_stalled_percent: Some(21),
-            }),
-        };
-        let seen = NodeSeen {
-            id: "a".parse().unwrap(),
-            seen: store::Seen {
-                value: record,
-                created: 1,
-                modified: 2,
-            },
-            tasks: 9,
-        };
-
-        let node = serde_json::to_value(told_node(false, seen, 3)).unwrap();
-
-        assert_eq!(node["slots"], serde_json::json!({"total": 4, "busy": 4}));
-        let adaptive = serde_json::json!({
-            "min": 2, "max": 32, "why": "memory", "busy_percent": 75, "in_hand": 3, "waited_ms": 1_200,
-            "cpu_percent": null, "cpu_stalled_percent": null, "memory_percent": 93, "memory_stalled_percent": 21
-        });
-        assert_eq!(node["adaptive"], adaptive);
-    }
-
-    #[test]
-    fn a_gap_is_told_at_the_term_that_ended() {
-        let record = |from_ms, gap_ms| TermRecord {
-            node: "a".parse().unwrap(),
-            address: String::new(),
-            from_ms,
-            until_ms: None,
-            ended_by: None,
-            gap_ms,
-        };
-        let items = told(vec![
-            (9, record(3, Some(30))),
-            (7, record(2, Some(20))),
-            (5, record(1, None)),
-        ]);
-        let gaps: Vec<_> = items.iter().map(|term| (term.term, term.gap_ms)).collect();
-        assert_eq!(gaps, [(9, None), (7, Some(30)), (5, Some(20))]);
-    }
-}
+#[path = "cluster_tests.rs"]
+mod tests;

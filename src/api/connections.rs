@@ -18,8 +18,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::vitals::{Of, Vitals};
+
 /// 4,096 connections at once: four times the requests that may wait for a task. Others wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
+/// 16 connections at once where only who mends a node comes.
+const FEW: usize = 16;
 /// Half of the files that the process may have open: the rest is for etcd, commands and their pipes.
 const FILES_SHARE: u64 = 2;
 /// 2 minutes from a connection, or from its last answer, to the end of the next request's headers. Longer than clients keep an idle one
@@ -43,6 +47,19 @@ impl Connections {
         let share = files() / FILES_SHARE;
         let at_most = usize::try_from(share).unwrap_or(usize::MAX);
         Self::of(listener, router, at_most.min(CONNECTIONS_MAX), ASKS_WITHIN)
+    }
+
+    /// With room for a few.
+    pub(super) fn few(listener: TcpListener, router: Router) -> Self {
+        Self::of(listener, router, FEW, ASKS_WITHIN)
+    }
+
+    /// Has the number of those that are open watched.
+    pub(super) fn watched(self, vitals: &Vitals) -> Self {
+        let (room, at_most) = (Arc::clone(&self.room), self.room.available_permits());
+        let open = move || at_most - room.available_permits().min(at_most);
+        vitals.watch(Of::Connections, Some(at_most), open);
+        self
     }
 
     fn of(listener: TcpListener, router: Router, at_most: usize, asks_within: Duration) -> Self {

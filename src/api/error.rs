@@ -7,6 +7,7 @@ use super::level::{Cause, Level};
 use super::wire::FieldError;
 use crate::config::Role;
 use crate::task::{Illegal, Name, TaskId};
+use crate::telemetry::profile::Unable;
 
 mod causes;
 mod status;
@@ -86,6 +87,11 @@ pub enum ApiError {
     /// No such node.
     #[error("no live node is named `{0}`")]
     NoNode(String),
+    /// No such failover.
+    #[error(
+        "no failover `{0}` is on record: a session or a term by its number, one of the last 100"
+    )]
+    NoFailover(String),
     /// The task's state forbids it.
     #[error(transparent)]
     WrongState(Illegal),
@@ -119,8 +125,15 @@ pub enum ApiError {
         now: i64,
     },
     /// There are as many as a cluster takes.
-    #[error("the cluster has {0} of them already, as many as it takes: take away what is not used")]
-    TooMany(usize),
+    #[error(
+        "the cluster has {max} {what} already, as many as it takes: take away what is not used"
+    )]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        max: usize,
+    },
     /// Others edit the same.
     #[error("others edit it at the same time, try again; nothing was changed")]
     Contended,
@@ -230,6 +243,9 @@ pub enum ApiError {
     /// What is stored is not what it should be.
     #[error("{0}")]
     Corrupt(String),
+    /// A profile cannot be taken.
+    #[error("{0}")]
+    Profile(Unable),
     /// A panic.
     #[error("the node failed to answer; its log says more")]
     Panicked,
@@ -261,12 +277,13 @@ impl ApiError {
             | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
+            | Self::NoFailover(_)
             | Self::WrongState(_)
             | Self::Moving(_)
             | Self::LeaderChanged
             | Self::CursorExpired
             | Self::Changed { .. }
-            | Self::TooMany(_)
+            | Self::TooMany { .. }
             | Self::Contended
             | Self::NoSchedule(_)
             | Self::Overlap { .. }
@@ -280,6 +297,7 @@ impl ApiError {
             | Self::LimitDiffers { .. }
             | Self::ClockBehind
             | Self::Corrupt(_)
+            | Self::Profile(_)
             | Self::Panicked => None,
         }
     }
@@ -311,6 +329,7 @@ impl ApiError {
             | Self::Foreign { .. }
             | Self::NoTask(_)
             | Self::NoNode(_)
+            | Self::NoFailover(_)
             | Self::WrongState(_)
             | Self::Moving(_)
             | Self::NoLeader { .. }
@@ -318,7 +337,7 @@ impl ApiError {
             | Self::CursorExpired
             | Self::Outpaced { .. }
             | Self::Changed { .. }
-            | Self::TooMany(_)
+            | Self::TooMany { .. }
             | Self::Contended
             | Self::NoSchedule(_)
             | Self::Overlap { .. }
@@ -338,6 +357,7 @@ impl ApiError {
             | Self::ClockBehind
             | Self::Closing
             | Self::Corrupt(_)
+            | Self::Profile(_)
             | Self::Panicked => Vec::new(),
         }
     }

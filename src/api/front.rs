@@ -31,7 +31,7 @@ pub(super) async fn front(State(room): State<Arc<Room>>, request: Request, next:
     let id = named(&room, request.headers().get(REQUEST_ID));
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let matched = matched.as_ref();
-    let route = matched.and_then(|path| routes::find(&method, path.as_str()));
+    let route = matched.and_then(|path| routes::find(room.table, &method, path.as_str()));
 
     let mut response = match route.map(|route| admit(&room, route.need, &request)) {
         Some(Ok(())) => AssertUnwindSafe(next.run(request))
@@ -40,7 +40,7 @@ pub(super) async fn front(State(room): State<Arc<Room>>, request: Request, next:
             .unwrap_or_else(panicked),
         Some(Err(refused)) => refused.into_response(),
         // What the table does not name is as if it were not there, whatever is mounted.
-        None => absent(matched.map_or("", MatchedPath::as_str)),
+        None => absent(room.table, matched.map_or("", MatchedPath::as_str)),
     };
 
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -59,8 +59,8 @@ fn admit(room: &Room, need: Need, request: &Request) -> Result<(), ApiError> {
 }
 
 /// The answer to what is in no row of the table: the path's methods where there are some, else that there is nothing.
-fn absent(path: &str) -> Response {
-    let methods = routes::methods(path);
+fn absent(table: &[Route], path: &str) -> Response {
+    let methods = routes::methods(table, path);
     if methods.is_empty() {
         return ApiError::NoRoute.into_response();
     }
@@ -157,6 +157,7 @@ fn digits(status: StatusCode) -> &'static str {
         422 => "422",
         429 => "429",
         500 => "500",
+        501 => "501",
         503 => "503",
         504 => "504",
         _ => "other",

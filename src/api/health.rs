@@ -22,7 +22,7 @@ pub(super) async fn livez(State(room): State<Arc<Room>>) -> Answer<Alive> {
 
 /// Whether the node can do its part.
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    params(("verbose" = Option<String>, Query, description = "Lists the checks that passed, too")),
+    params(("verbose" = Option<String>, Query, description = "Lists the checks that passed, too, and what a person should look at")),
     responses((status = 200, body = ReadyReport), (status = 503, description = "Not ready", body = ReadyReport)))]
 pub(super) async fn readyz(
     State(room): State<Arc<Room>>,
@@ -38,7 +38,12 @@ pub(super) async fn readyz(
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    Answer::plain(status, ReadyReport { checks })
+    let notes = if verbose {
+        room.door.store.vitals().notes()
+    } else {
+        Vec::new()
+    };
+    Answer::plain(status, ReadyReport { checks, notes })
 }
 
 fn checks(ready: &Readiness) -> Vec<Check> {
@@ -47,9 +52,11 @@ fn checks(ready: &Readiness) -> Vec<Check> {
     } else {
         Ok("it stays".to_owned())
     };
+    let links = Ok(ready.links.clone());
     let checks = [
         ("etcd", &ready.etcd),
         ("session", &ready.session),
+        ("links", &links),
         ("draining", &staying),
     ];
     let check = |(name, result): (&str, &Result<String, String>)| {

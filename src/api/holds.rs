@@ -208,7 +208,7 @@ fn hold_id(text: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(text).map_err(wrong)
 }
 
-fn millis(ms: i64) -> Duration {
+fn length(ms: i64) -> Duration {
     Duration::from_millis(ms.unsigned_abs())
 }
 

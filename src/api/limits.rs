@@ -19,7 +19,7 @@ use crate::store::{Edited, Importance, Limit, QueueRules, Rate};
 use crate::task::{Name, Paused};
 
 /// 4 KiB to an edit: some numbers and a reason.
-const EDIT: AtMost = AtMost {
+pub(super) const EDIT: AtMost = AtMost {
     max: 4 << 10,
     what: "the body of an edit",
 };

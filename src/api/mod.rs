@@ -9,7 +9,10 @@ mod body;
 mod breakers;
 mod cluster;
 mod connections;
+mod debug;
+mod drains;
 mod error;
+mod failovers;
 mod front;
 mod health;
 mod holds;
@@ -26,8 +29,9 @@ mod tasks;
 mod why;
 pub mod wire;
 
+pub use debug::debug_router;
 pub use error::ApiError;
-pub use serve::{CLOSE_WITHIN, router, serve};
+pub use serve::{CLOSE_WITHIN, router, serve, serve_debug};
 pub use state::{Door, Readiness, Usage};
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ const fn edit(method: &'static str, path: &'static str) -> Route {
     }
 }
 
+/// Shows what only who mends a node needs; each look is worth a line.
+const fn look(path: &'static str) -> Route {
+    edit("GET", path)
+}
+
 /// All routes; the busiest first, for they are searched in order.
 pub(super) const TABLE: &[Route] = &[
     submit("/v1/tasks"),
@@ -90,8 +95,12 @@ pub(super) const TABLE: &[Route] = &[
     read("/v1/leader"),
     read("/v1/leader/history"),
     act("/v1/leader/resign", Role::Admin),
+    read("/v1/failovers"),
+    read("/v1/failovers/{id}"),
     read("/v1/nodes"),
     read("/v1/nodes/{id}"),
+    act("/v1/nodes/{id}/drain", Role::Admin),
+    act("/v1/nodes/{id}/undrain", Role::Admin),
     read("/v1/queues"),
     read("/v1/stats"),
     read("/v1/locks"),
@@ -130,6 +139,8 @@ pub(super) const TABLE: &[Route] = &[
     read("/v1/schedules/{name}/next"),
     read("/v1/breakers"),
     act("/v1/breakers/reset", Role::Admin),
+    look("/v1/debug/state"),
+    look("/v1/debug/etcd"),
     open("/v1/openapi.json"),
     open("/livez"),
     open("/readyz"),
@@ -142,9 +153,17 @@ pub(super) const TABLE: &[Route] = &[
     },
 ];
 
+/// All routes of the debug listener.
+pub(super) const DEBUG: &[Route] = &[
+    look("/debug/state"),
+    look("/debug/runtime"),
+    look("/debug/profile/cpu"),
+    look("/debug/profile/heap"),
+];
+
 /// The methods that a path takes, as the header Allow has them; empty where the path is not in the table.
-pub(super) fn methods(path: &str) -> String {
-    let of_path = TABLE.iter().filter(|route| route.path == path);
+pub(super) fn methods(table: &[Route], path: &str) -> String {
+    let of_path = table.iter().filter(|route| route.path == path);
     let words = of_path.map(|route| match route.method {
         "GET" => "GET,HEAD",
         other => other,
@@ -153,13 +172,13 @@ pub(super) fn methods(path: &str) -> String {
 }
 
 /// The route that a request takes; none where the path is not known or takes other methods: then it is refused.
-pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
+pub(super) fn find(table: &'static [Route], method: &Method, path: &str) -> Option<&'static Route> {
     let method = if *method == Method::HEAD {
         "GET"
     } else {
         method.as_str()
     };
-    TABLE
+    table
         .iter()
         .find(|route| route.path == path && route.method == method)
 }

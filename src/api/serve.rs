@@ -7,19 +7,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Tokens;
 use super::connections::Connections;
 use super::holds::{locks, semaphores};
-use super::origin::Ours;
 use super::schedules::{self, fires, list};
-use super::state::{Door, RequestIds, Room, WAITS_MAX};
-use super::why::Outside;
-use super::{breakers, cluster, front, health, limits, openapi, submit, tasks};
+use super::state::{Door, Room, WAITS_MAX};
+use super::{
+    breakers, cluster, debug, drains, failovers, front, health, limits, openapi, routes, submit,
+    tasks,
+};
+use crate::vitals::{Of, Vitals};
 
 /// 5 s: what is not answered by then after the end was asked for is cut off.
 pub const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -43,6 +43,8 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(cluster::leader))
         .routes(routes!(cluster::history))
         .routes(routes!(cluster::resign))
+        .routes(routes!(failovers::list))
+        .routes(routes!(failovers::get))
         .routes(routes!(cluster::nodes))
         .routes(routes!(cluster::node))
         .routes(routes!(cluster::queues))
@@ -78,8 +80,12 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
         .routes(routes!(fires::backfill))
         .routes(routes!(fires::history))
         .routes(routes!(fires::next))
+        .routes(routes!(drains::drain))
+        .routes(routes!(drains::undrain))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
+        .routes(routes!(debug::state))
+        .routes(routes!(debug::etcd))
         .routes(routes!(health::openapi))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -91,32 +97,51 @@ pub(super) fn routed() -> OpenApiRouter<Arc<Room>> {
 pub(super) fn fronted(mounted: OpenApiRouter<Arc<Room>>, door: Door) -> Router {
     let (router, api) = mounted.split_for_parts();
     let api = openapi::finished(api);
-    let room = Arc::new(Room {
-        tokens: Tokens::new(&door.tokens),
-        ours: Ours::new(&door.config, !door.tokens.is_empty()),
-        waits: Semaphore::new(WAITS_MAX),
-        outside: Outside::default(),
-        openapi: serde_json::to_vec(&api)
-            .expect("a description encodes")
-            .into(),
-        request_ids: RequestIds::new(),
-        door,
-    });
+    let api = serde_json::to_vec(&api).expect("a description encodes");
+    let room = Room::new(door, routes::TABLE, api.into());
+    let waits = Arc::clone(&room.waits);
+    let waiting = move || WAITS_MAX - waits.available_permits().min(WAITS_MAX);
+    let vitals = room.door.store.vitals();
+    vitals.watch(Of::TaskWaiters, Some(WAITS_MAX), waiting);
+    behind(router, room)
+}
+
+/// Routes behind what every request passes, in a room whose table opens them.
+pub(super) fn behind(router: Router<Arc<Room>>, room: Room) -> Router {
+    let room = Arc::new(room);
     router
         .layer(from_fn_with_state(Arc::clone(&room), front::front))
         .with_state(room)
 }
 
-/// Serves until told to stop; then open requests are finished, for a moment. Dropping it breaks every connection.
+/// Serves until told to stop; then open requests are finished, for a moment. Dropping it breaks every connection. How many there are is
+/// watched.
 ///
 /// # Errors
 /// The listener fails.
-pub async fn serve(
+pub fn serve(
+    listener: TcpListener,
+    router: Router,
+    vitals: &Vitals,
+    shutdown: CancellationToken,
+) -> impl Future<Output = io::Result<()>> + Send + use<> {
+    let connections = Connections::new(listener, router).watched(vitals);
+    served(connections, shutdown)
+}
+
+/// The same for the few who look into a node: what they open is not counted among the API's.
+///
+/// # Errors
+/// The listener fails.
+pub fn serve_debug(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
-) -> io::Result<()> {
-    let connections = Connections::new(listener, router);
+) -> impl Future<Output = io::Result<()>> + Send + use<> {
+    served(Connections::few(listener, router), shutdown)
+}
+
+async fn served(connections: Connections, shutdown: CancellationToken) -> io::Result<()> {
     tokio::select! {
         served = connections.serve(shutdown.clone()) => served,
         () = async { shutdown.cancelled().await; tokio::time::sleep(CLOSE_WITHIN).await } => {

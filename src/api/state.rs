@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use super::auth::Tokens;
 use super::level::{Service, Signals, Strain, Thresholds, service};
 use super::origin::Ours;
+use super::routes::Route;
 use super::why::Outside;
 use crate::config::{Config, Token};
 use crate::store::{Grants, News, Rulebook, Store, Submitter};
@@ -54,6 +55,8 @@ pub struct Readiness {
     pub etcd: Result<String, String>,
     /// Whether the node holds its session.
     pub session: Result<String, String>,
+    /// How many links to other nodes there are; nothing that a node needs to do its part.
+    pub links: String,
     /// Whether the node is leaving: it answers, takes no new work, and lets nobody wait.
     pub draining: bool,
 }
@@ -64,6 +67,7 @@ impl Default for Readiness {
         Self {
             etcd: starting(),
             session: starting(),
+            links: "none".to_owned(),
             draining: false,
         }
     }
@@ -84,10 +88,12 @@ pub struct Usage {
 
 /// What all handlers share.
 pub(super) struct Room {
+    /// The routes that there are.
+    pub(super) table: &'static [Route],
     pub(super) door: Door,
     pub(super) tokens: Tokens,
     pub(super) ours: Ours,
-    pub(super) waits: Semaphore,
+    pub(super) waits: Arc<Semaphore>,
     pub(super) outside: Outside,
     pub(super) openapi: Bytes,
     pub(super) request_ids: RequestIds,
@@ -117,6 +123,20 @@ impl RequestIds {
 }
 
 impl Room {
+    /// Behind this door, with these routes and their description.
+    pub(super) fn new(door: Door, table: &'static [Route], openapi: Bytes) -> Self {
+        Self {
+            table,
+            tokens: Tokens::new(&door.tokens),
+            ours: Ours::new(&door.config, !door.tokens.is_empty()),
+            waits: Arc::new(Semaphore::new(WAITS_MAX)),
+            outside: Outside::default(),
+            openapi,
+            request_ids: RequestIds::new(),
+            door,
+        }
+    }
+
     pub(super) fn now_ms(&self) -> u64 {
         self.door.store.now_ms()
     }

@@ -8,7 +8,7 @@ use axum::http::Uri;
 use serde::Deserialize;
 
 use super::answer::Answer;
-use super::body::{parameter, query};
+use super::body::{number, parameter, query};
 use super::error::ApiError;
 use super::state::Room;
 use super::why::Surroundings;
@@ -69,7 +69,7 @@ pub(super) async fn list(
             .map(|text| name("kind", text))
             .transpose()?,
     };
-    let limit = asked.limit.as_deref().map_or(Ok(LIMIT), limit)?;
+    let limit = number("limit", asked.limit.as_deref(), LIMIT, LIMIT_MAX)?;
     let store = &room.door.store;
     let cursor = asked
         .cursor
@@ -207,15 +207,6 @@ fn state(text: &str) -> Result<TaskState, ApiError> {
 fn name(field: &str, text: &str) -> Result<Name, ApiError> {
     text.parse()
         .map_err(|error: crate::task::NameError| parameter(field, error.to_string()))
-}
-
-fn limit(text: &str) -> Result<usize, ApiError> {
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    let text: String = text.chars().take(32).collect();
-    limit.ok_or_else(|| parameter("limit", format!("`{text}` is not in 1 to {LIMIT_MAX}")))
 }
 
 /// A time to wait.

@@ -19,7 +19,10 @@ use crate::store::{
 
 mod closed;
 mod cluster;
+mod debug;
+mod drains;
 mod etcd;
+mod failovers;
 mod faults;
 mod forced;
 mod holds;

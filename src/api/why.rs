@@ -16,6 +16,9 @@ use crate::task::{Gate, Routing, State};
 /// 1 s: what is told of who waits outside is no older. Thousands may wait at once, and each look reads all claims.
 const OUTSIDE_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// 3 drained nodes are told of by name.
+const AWAY_TOLD_MAX: usize = 3;
+
 /// What decides why pending tasks wait; read once for an answer, and only where one is pending.
 pub(super) struct Surroundings {
     nodes: Vec<NodeSeen>,
@@ -85,7 +88,8 @@ impl Surroundings {
         let full = |node: &&NodeSeen| node.tasks >= node.seen.value.slots as usize;
         if self.takers(routing).all(|node| full(&node)) {
             let kind = &routing.kind;
-            return Some(format!("a free slot on a node that runs `{kind}`"));
+            let away = self.away(routing);
+            return Some(format!("a free slot on a node that runs `{kind}`{away}"));
         }
         self.standing.rate(&routing.queue)
     }
@@ -113,16 +117,41 @@ impl Surroundings {
             format!(" and has the labels {labels}")
         };
         Some(if allowed.next().is_some() {
-            format!("a node that runs `{kind}`{labelled}: each that does is draining")
+            let away = self.away(routing);
+            format!("a node that runs `{kind}`{labelled}: each that does is draining{away}")
         } else {
             format!("a node that runs `{kind}`{labelled}")
         })
     }
 
+    /// Which nodes would take it if they were not drained, in words; empty where there are none.
+    fn away(&self, routing: &Routing) -> String {
+        let nodes = self.nodes.iter().filter(|node| allowed(node, routing));
+        let drained = nodes.filter_map(|node| Some((&node.id, node.drain.as_ref()?)));
+        let mut words: Vec<String> = drained
+            .map(|(id, drain)| match drain.reason.as_str() {
+                "" => format!("`{id}` is drained"),
+                reason => format!("`{id}` is drained ({reason})"),
+            })
+            .collect();
+        if words.is_empty() {
+            return String::new();
+        }
+        if words.len() > AWAY_TOLD_MAX {
+            let more = words.len() - AWAY_TOLD_MAX;
+            words.truncate(AWAY_TOLD_MAX);
+            words.push(format!("and {more} more are"));
+        }
+        format!("; {}", words.join(", "))
+    }
+
     /// The nodes that may take it, where they have room.
     fn takers<'a>(&'a self, routing: &'a Routing) -> impl Iterator<Item = &'a NodeSeen> {
         let nodes = self.nodes.iter();
-        nodes.filter(|node| allowed(node, routing) && !node.seen.value.draining)
+        nodes.filter(|node| {
+            let stays = node.seen.value.takes_work(node.drain.is_some());
+            allowed(node, routing) && stays
+        })
     }
 
     /// Who has what it asks for to itself.

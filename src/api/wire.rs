@@ -18,6 +18,8 @@ mod breakers;
 mod canonical;
 pub mod check;
 mod cluster;
+mod debug;
+mod failovers;
 pub mod holds;
 mod limits;
 mod problem;
@@ -30,8 +32,14 @@ pub use breakers::{Breaker, BreakerPage, BreakerState, ResetAsked, ResetRequest}
 pub use canonical::canonical;
 pub use check::{BATCH_BYTES_MAX, BATCH_TASKS_MAX, PAYLOAD_BYTES_MAX};
 pub use cluster::{
-    AdaptiveSlots, EtcdStats, Leader, LeaderHistory, Node, NodePage, NodeState, Queue, QueuePage,
-    Resigned, Service, Slots, Stats, TaskCounts, Term, TermEnd,
+    AdaptiveSlots, Drain, DrainRequest, DrainedName, EtcdStats, Leader, LeaderHistory, Node,
+    NodeDrain, NodePage, NodeState, Queue, QueuePage, Resigned, Service, Slots, Stats, TaskCounts,
+    Term, TermEnd,
+};
+pub use debug::{DebugDepth, DebugEtcd, DebugMember, DebugRuntime, DebugState, DebugWorker};
+pub use failovers::{
+    Failover, FailoverEvidence, FailoverHow, FailoverOf, FailoverPage, FailoverSign,
+    FailoverTeller, MovedTask, MovedTasks, Succession,
 };
 pub use limits::{
     Importance, NodeLabels, PauseRequest, Permit, QueueRules, QueueRulesRequest, Rate,
@@ -120,6 +128,9 @@ pub struct SubmitRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub timeout_ms: Option<i64>,
+    /// What a run does when its node loses its session, and the task may be given to another.
+    #[serde(default, skip_serializing_if = "OnLost::is_stop")]
+    pub on_lost: OnLost,
     /// Short words to find it by: at most 32, keys up to 64 bytes, values up to 256.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -160,6 +171,7 @@ impl SubmitRequest {
             max_attempts: default_max_attempts(),
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: OnLost::Stop,
             labels: BTreeMap::new(),
             metadata: Map::new(),
             idempotency_key: None,
@@ -181,6 +193,26 @@ fn default_priority() -> i64 {
 
 fn default_max_attempts() -> i64 {
     5
+}
+
+/// What a run does when its node loses its session.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLost {
+    /// It is stopped before the task can be given to another node.
+    #[default]
+    Stop,
+    /// It goes on, beside the attempt that may follow. Not with permits, locks or a concurrency key.
+    Finish,
+}
+
+impl OnLost {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 /// The wait after failure n: `min(max_ms, initial_ms × factor^(n-1))`, less a random part of up to

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::{Exit, Failure, Global, Note, Output, out};
@@ -32,6 +32,14 @@ pub(super) struct Client {
 /// A body that came with a status of success.
 pub(super) struct Answer(Bytes);
 
+/// What was answered, whatever the status is.
+pub(super) struct Probed {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+    /// Whether there was more than was wanted.
+    pub(super) cut: bool,
+}
+
 /// What a request carries beside its path.
 #[derive(Default)]
 pub(super) struct Sent {
@@ -42,6 +50,11 @@ pub(super) struct Sent {
 }
 
 impl Answer {
+    /// The body as it came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The body as `T`.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.0).map_err(|error| {
@@ -185,6 +198,37 @@ impl Client {
             .await
     }
 
+    /// The same within this time, and no more of the body than this.
+    pub(super) async fn probe_within(
+        &self,
+        path: &str,
+        within: Duration,
+        bytes_max: usize,
+    ) -> Result<Probed, Failure> {
+        let request = self.request(Method::GET, path, within.min(self.timeout));
+        let mut answer = request.send().await.map_err(|error| self.lost(&error))?;
+        let (status, mut body) = (answer.status(), Vec::new());
+        while let Some(more) = answer.chunk().await.map_err(|error| self.lost(&error))? {
+            body.extend(&more);
+            if body.len() > bytes_max {
+                break;
+            }
+        }
+        let cut = body.len() > bytes_max;
+        body.truncate(bytes_max);
+        Ok(Probed { status, body, cut })
+    }
+
+    /// A text in which the token that this client shows is stars, should it be there.
+    pub(super) fn without_token(&self, text: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let text = match &self.token {
+            Some(token) => text.replace(token.expose(), "***"),
+            None => text,
+        };
+        text.into_bytes()
+    }
+
     /// The server's clock, to the second, and how long the answer took.
     pub(super) async fn clock(&self) -> Option<(jiff::Timestamp, Duration)> {
         let asked = tokio::time::Instant::now();
@@ -198,6 +242,17 @@ impl Client {
         Some((date.timestamp(), asked.elapsed()))
     }
 
+    fn request(&self, method: Method, path: &str, timeout: Duration) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = request
+            .timeout(timeout)
+            .header("accept", "application/json");
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
     async fn exchange(
         &self,
         method: Method,
@@ -205,13 +260,7 @@ impl Client {
         sent: Sent,
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), Failure> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        request = request
-            .timeout(timeout)
-            .header("accept", "application/json");
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
+        let mut request = self.request(method, path, timeout);
         if let Some(key) = sent.idempotency_key {
             request = request.header("idempotency-key", key);
         }

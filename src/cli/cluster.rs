@@ -2,7 +2,7 @@
 
 use super::client::{Client, Sent};
 use super::table::{count, length_ms, pairs, relative, table};
-use super::{Exit, Failure, Global, Output, limits};
+use super::{Exit, Failure, Global, Output, drain, limits};
 use crate::api::wire::{
     AdaptiveSlots, Leader, LeaderHistory, Node, NodePage, Queue, QueuePage, Resigned, Term,
 };
@@ -15,6 +15,14 @@ pub(super) enum NodeCommand {
     List,
     /// Show a node: its slots and how they came to be as many, its kinds and labels
     Get {
+        /// Its name
+        node: Name,
+    },
+    /// Take a node out of service, until undrain, also where it restarts: it finishes what runs within its grace, hands the rest
+    /// back, takes nothing new, and leads only where nobody else can
+    Drain(drain::Asked),
+    /// Put a node back into service, at once and without a restart
+    Undrain {
         /// Its name
         node: Name,
     },
@@ -61,13 +69,18 @@ pub(super) async fn node(global: &Global, command: NodeCommand) -> Result<Exit, 
     match command {
         NodeCommand::List => {
             let answer = Client::new(global)?.get("/v1/nodes").await?;
-            answer.show(global.output, |page: &NodePage| nodes(&page.items))?;
+            answer.show(global.output, |page: &NodePage| {
+                drain::say_names(&page.drained_names);
+                nodes(&page.items)
+            })?;
         }
         NodeCommand::Get { node } => {
             let path = format!("/v1/nodes/{node}");
             let answer = Client::new(global)?.get(&path).await?;
             answer.show(global.output, one_node)?;
         }
+        NodeCommand::Drain(asked) => return drain::drain(global, asked).await,
+        NodeCommand::Undrain { node } => return drain::undrain(global, &node).await,
     }
     Ok(Exit::Done)
 }
@@ -123,7 +136,7 @@ pub(super) fn nodes(nodes: &[Node]) -> String {
         let leads = if node.leader { "leader" } else { "" };
         vec![
             node.id.clone(),
-            node.state.as_str().to_owned(),
+            drain::state(node, now),
             leads.to_owned(),
             format!("{}/{}", node.slots.busy, node.slots.total),
             node.adaptive.as_ref().map(range).unwrap_or_default(),
@@ -174,7 +187,9 @@ fn one_node(node: &Node) -> String {
         .map(|(key, value)| format!("{key}={value}"));
     pairs(&[
         ("node", node.id.clone()),
-        ("state", node.state.as_str().to_owned()),
+        ("state", drain::state(node, now)),
+        ("drain reason", drain::reason(node)),
+        ("tasks", node.tasks.to_string()),
         ("role", if node.leader { "leader" } else { "" }.to_owned()),
         (
             "slots",
@@ -224,7 +239,8 @@ fn terms(terms: &[Term]) -> String {
             term.ended_by
                 .map(|end| end.as_str().to_owned())
                 .unwrap_or_default(),
-            term.gap_ms.map(length_ms).unwrap_or_default(),
+            term.leaderless_ms.map(length_ms).unwrap_or_default(),
+            term.failover.map(|id| id.to_string()).unwrap_or_default(),
         ]
     };
     let heads = [
@@ -234,6 +250,7 @@ fn terms(terms: &[Term]) -> String {
         "UNTIL",
         "ENDED BY",
         ">NOBODY LED FOR",
+        ">FAILOVER",
     ];
     table(&heads, terms.iter().map(row))
 }
@@ -349,5 +366,19 @@ mod tests {
         for word in ["adaptive", "changed by", "in use"] {
             assert!(!one.contains(word), "{one}");
         }
+    }
+
+    #[test]
+    fn a_term_names_the_failover_that_it_ended_by() {
+        let term = |failover: Option<i64>| -> Term {
+            let told = json!({"term": 4, "node": "a", "from": "2026-01-31T12:00:00Z", "until": null, "ended_by": null,
+                "leaderless_ms": 1_900, "failover": failover});
+            serde_json::from_value(told).unwrap()
+        };
+        let shown = terms(&[term(Some(4711)), term(None)]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].ends_with("NOBODY LED FOR  FAILOVER"), "{shown}");
+        assert!(lines[1].ends_with("1.9s      4711"), "{shown}");
+        assert!(lines[2].ends_with("1.9s"), "{shown}");
     }
 }

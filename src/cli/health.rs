@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::table::{bytes, count, pairs, relative};
-use super::{Exit, Failure, Global, Output, cluster, out};
+use super::{Exit, Failure, Global, Output, cluster, failovers, out};
 use crate::api::wire::{Check, NodePage, Problem, QueuePage, ReadyReport, Stats, TaskCounts};
 use crate::clock;
 
@@ -66,6 +66,7 @@ pub(super) async fn status(global: &Global) -> Result<Exit, Failure> {
                     out::line(&format!("\n{part}"))?;
                 }
             }
+            failovers::print_last(&client).await?;
         }
     }
     let wrong = degraded(&stats);

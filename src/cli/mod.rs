@@ -18,14 +18,18 @@ mod breakers;
 mod check;
 mod client;
 mod cluster;
+mod debug;
 mod dev;
+mod drain;
 mod exit;
+mod failovers;
 mod files;
 mod health;
 mod hold;
 mod limits;
 mod note;
 mod out;
+mod patience;
 mod schedule;
 mod server;
 mod settings;
@@ -117,6 +121,8 @@ enum Command {
     /// Who leads, and who did
     #[command(subcommand)]
     Leader(cluster::LeaderCommand),
+    /// What became of nodes and leaders that left or died: how it was noticed, who took over when, where their tasks went
+    Failovers(failovers::Asked),
     /// Where tasks wait, and by which rules they start
     #[command(subcommand)]
     Queue(cluster::QueueCommand),
@@ -141,6 +147,9 @@ enum Command {
     Healthcheck(health::Healthcheck),
     /// Look at etcd itself before a node is started: version, latency, room, alarms, clocks
     Check(Box<Flags>),
+    /// Look into a node, and gather what helps to find a fault
+    #[command(subcommand)]
+    Debug(debug::DebugCommand),
     /// The settings of a node
     #[command(subcommand)]
     Config(settings::Command),
@@ -200,6 +209,7 @@ where
         Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Node(command) => cluster::node(&global, command).await,
         Command::Leader(command) => cluster::leader(&global, command).await,
+        Command::Failovers(asked) => failovers::run(&global, asked).await,
         Command::Queue(command) => cluster::queue(&global, command).await,
         Command::Lock(command) => hold::lock(&global, command).await,
         Command::Semaphore(command) => limits::semaphore(&global, command).await,
@@ -210,6 +220,7 @@ where
         Command::Status => health::status(&global).await,
         Command::Healthcheck(asked) => health::check(&global, asked).await,
         Command::Check(flags) => check::run(&global, &flags).await,
+        Command::Debug(command) => debug::run(&global, command).await,
         Command::Config(command) => settings::run(&global, command),
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),

@@ -50,14 +50,15 @@ fn trimmed(text: &str) -> String {
 /// `5s ago`, `in 2m`, `now`.
 pub(super) fn relative(at: Time, now: Timestamp) -> String {
     let millis = now.as_millisecond() - at.0.as_millisecond();
+    let whole = millis.unsigned_abs() / 1_000 * 1_000;
     match millis {
         -999..=999 => "now".to_owned(),
-        1_000.. => format!("{} ago", length_ms(millis.unsigned_abs())),
-        _ => format!("in {}", length_ms(millis.unsigned_abs())),
+        1_000.. => format!("{} ago", length_ms(whole)),
+        _ => format!("in {}", length_ms(whole)),
     }
 }
 
-/// `850ms`, `5s`, `3m 20s`, `4h 5m`, `3d 2h`.
+/// `850ms`, `1.9s`, `12s`, `3m 20s`, `4h 5m`, `3d 2h`.
 pub(super) fn length_ms(millis: u64) -> String {
     let (secs, mins, hours) = (millis / 1_000, millis / 60_000, millis / 3_600_000);
     let two = |big: u64, big_unit: &str, small: u64, small_unit: &str| match small {
@@ -66,6 +67,9 @@ pub(super) fn length_ms(millis: u64) -> String {
     };
     match (hours, mins, secs) {
         (0, 0, 0) => format!("{millis}ms"),
+        (0, 0, secs @ 1..10) if millis % 1_000 >= 100 => {
+            format!("{secs}.{}s", millis % 1_000 / 100)
+        }
         (0, 0, secs) => format!("{secs}s"),
         (0, mins, secs) => two(mins, "m", secs % 60, "s"),
         (hours @ 1..48, mins, _) => two(hours, "h", mins % 60, "m"),
@@ -112,7 +116,7 @@ mod tests {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let table = [
             (0, "now"),
-            (5_000, "5s ago"),
+            (5_900, "5s ago"),
             (-120_000, "in 2m"),
             (200_000, "3m 20s ago"),
             (4 * 3_600_000 + 300_000, "4h 5m ago"),
@@ -121,6 +125,22 @@ mod tests {
         for (before_ms, words) in table {
             let at = Time::from_millis(now.as_millisecond() - before_ms);
             assert_eq!(relative(at, now), words);
+        }
+    }
+
+    #[test]
+    fn lengths_are_said_to_a_tenth_below_ten_seconds() {
+        for (millis, words) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_999, "1.9s"),
+            (9_050, "9s"),
+            (9_999, "9.9s"),
+            (10_900, "10s"),
+            (61_500, "1m 1s"),
+        ] {
+            assert_eq!(length_ms(millis), words);
         }
     }
 

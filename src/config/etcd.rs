@@ -64,7 +64,7 @@ impl Config {
     }
 }
 
-fn pem(name: &'static str, path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn pem(name: &'static str, path: &Path) -> Result<Vec<u8>, Fault> {
     std::fs::read(path).map_err(|error| Fault {
         name,
         value: path.display().to_string(),

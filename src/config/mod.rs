@@ -15,6 +15,7 @@ pub use crate::worker::kinds::Cidr;
 pub use example::{Origins, example};
 pub use flags::Flags;
 pub use load::{Error, Loaded, Origin, Sources};
+pub use peers::{PeerListen, PeerPem};
 pub use slots::Slots;
 pub use table::Setting;
 pub use token::{Role, Token};
@@ -27,6 +28,7 @@ mod example;
 mod file;
 mod flags;
 mod load;
+mod peers;
 mod slots;
 mod table;
 mod token;
@@ -102,9 +104,23 @@ table::settings! {
         /// URL under which other nodes and users reach the admin API; empty for the address of
         /// `listen`, or the node's name where that is every address.
         advertise: String = "";
-        /// Address and port for links between nodes. Not used yet: nothing listens there. Any that is
-        /// not loopback needs a token.
-        peer_listen: Option<SocketAddr> = "";
+        /// Address and port for links between nodes, by which a crash is noticed at once: `auto` for the
+        /// address of `listen`, 1000 ports further up (any free one where that is taken), `off` for no
+        /// links. Any that is not loopback needs a token or `peer-ca`.
+        peer_listen: PeerListen = "auto";
+        /// Where other nodes reach `peer-listen`, as host:port; empty for its address, or the host of
+        /// `advertise` where that is every address.
+        peer_advertise: Option<String> = "";
+        /// PEM file of the authority that signed the nodes' certificates for links: with it links are TLS,
+        /// both sides show theirs, and each names the host that others are told.
+        peer_ca: Option<PathBuf> = "";
+        /// PEM file of this node's certificate for links, with `peer-ca` and `peer-key`.
+        peer_cert: Option<PathBuf> = "";
+        /// PEM file of the private key of `peer-cert`.
+        peer_key: Option<PathBuf> = "";
+        /// Address and port of the debug listener: state, runtime numbers and profiles of this node, for tokens
+        /// with the role admin; none where nobody may look. Any that is not loopback needs a token.
+        debug_listen: Option<SocketAddr> = "";
         /// One token with the role admin.
         token: Option<Secret> = "";
         /// File of tokens, a line each: `role token`, the role one of read, submit, admin; a token

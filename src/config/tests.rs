@@ -244,6 +244,8 @@ fn each_value_out_of_bounds_is_named_with_its_bound() {
             "[::]:8701",
             "is not loopback and there is no token",
         ),
+        ("peer-advertise", "node-1", "is not host:port"),
+        ("peer-key", "/nonexistent/key", "goes with the other two"),
         (
             "token-file",
             "/nonexistent/tokens",

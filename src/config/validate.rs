@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::token::TOKEN_BYTES_MIN;
-use super::{Config, Embedded, bounds};
+use super::{Config, Embedded, PeerListen, bounds};
 use crate::task::Name;
 
 /// One thing that is wrong with a config.
@@ -243,12 +243,36 @@ impl Faults<'_> {
         let open = |listen: SocketAddr| listen.ip().is_loopback() || tokens > 0;
         let rule = "is not loopback and there is no token: set TENURE_TOKEN or --token-file";
         self.unless(open(self.config.listen), "listen", rule);
+        let closed = match self.config.peer_listen {
+            PeerListen::At(at) => open(at) || self.config.peer_ca.is_some(),
+            // Its address is that of `listen`, which has to be closed itself.
+            PeerListen::Auto | PeerListen::Off => true,
+        };
+        let rule = "is not loopback and there is no token and no peer-ca: set TENURE_TOKEN or --token-file";
+        self.unless(closed, "peer-listen", rule);
+        let peer = self.config.peer_advertise.as_deref();
         self.unless(
-            self.config.peer_listen.is_none_or(open),
-            "peer-listen",
-            rule,
+            peer.is_none_or(is_host_and_port),
+            "peer-advertise",
+            "is not host:port",
+        );
+        if let Err(fault) = self.config.peer_pem() {
+            self.found.push(fault);
+        }
+        self.unless(
+            self.config.debug_listen.is_none_or(open),
+            "debug-listen",
+            "is not loopback and there is no token: set TENURE_TOKEN or --token-file",
         );
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        let host = !host.is_empty() && !host.contains(char::is_whitespace);
+        host && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 fn is_url(text: &str) -> bool {

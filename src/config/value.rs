@@ -53,7 +53,7 @@ pub(super) fn default<T: Value>(text: &str) -> T {
     T::parse(&[text.to_owned()]).expect("a test reads every default and bound of the table")
 }
 
-fn one<'a, T>(
+pub(super) fn one<'a, T>(
     words: &'a [String],
     read: impl Fn(&'a str) -> Result<T, String>,
 ) -> Result<T, String> {

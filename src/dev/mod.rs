@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Left, Note, say};
-use crate::config::Config;
+use crate::config::{Config, PeerListen};
 use crate::node::{Node, OwnEtcd, signals};
 use drain::Drain;
 use greeting::Greeting;
@@ -128,6 +128,18 @@ fn greet(config: &Config, names: &[(String, String)]) -> anyhow::Result<io::Resu
     Ok(left)
 }
 
+/// Where one of several nodes listens for links: an address that is given is the first one's, and the others take the ports behind it.
+fn peers_of(given: PeerListen, number: usize) -> PeerListen {
+    match given {
+        PeerListen::At(at) if at.port() > 0 => {
+            let behind = u16::try_from(number.saturating_sub(1)).unwrap_or(u16::MAX);
+            let port = at.port().saturating_add(behind);
+            PeerListen::At(SocketAddr::new(at.ip(), port))
+        }
+        PeerListen::At(_) | PeerListen::Auto | PeerListen::Off => given,
+    }
+}
+
 /// The settings of one node.
 fn one_of(config: &Config, number: usize, bound: SocketAddr) -> Config {
     let reached = match bound.ip() {
@@ -138,6 +150,7 @@ fn one_of(config: &Config, number: usize, bound: SocketAddr) -> Config {
     Config {
         node_name: format!("{}-{number}", config.node_name),
         listen: bound,
+        peer_listen: peers_of(config.peer_listen, number),
         advertise: format!("http://{}", SocketAddr::new(reached, bound.port())),
         ..config.clone()
     }

@@ -15,7 +15,7 @@ use super::look::{Look, Times, Unreadable, look};
 use crate::metrics;
 use crate::planted::{self, Bug};
 use crate::store::{Change, Collect, GuardName, Keys, Postpone, Raise, Verdict, batches};
-use crate::task::PackId;
+use crate::task::{PackId, millis};
 
 /// 256 marks to one sweep: deleting so many packs takes etcd some milliseconds.
 const SWEEP_MAX: i64 = 256;
@@ -105,7 +105,7 @@ async fn times(post: &Post) -> Result<Times, ReadError> {
             "this leader's clock is ahead of those of half the nodes, collecting by theirs"
         );
     }
-    let mut retention_ms = u64::try_from(post.retention.as_millis()).unwrap_or(u64::MAX);
+    let mut retention_ms = millis(post.retention);
     if planted::is(Bug::RetentionIgnored) {
         retention_ms = 0;
     }

@@ -15,7 +15,7 @@ use super::PAUSE;
 use crate::plan::{Reserved, View};
 use crate::planted::{self, Bug};
 use crate::store::{Change, Declared, LookError, Store, TOGETHER_MAX};
-use crate::task::{Name, Step, step};
+use crate::task::{Name, Step, millis, step};
 
 /// 4 reads at a time, of up to 32 schedules each.
 const READS_MAX: usize = 4;
@@ -23,7 +23,7 @@ const READS_MAX: usize = 4;
 /// 240 schedules that are read or on their way, four batches: beyond, they wait for those. They are read whether or not there is room
 /// in flight, for where there is a long backlog its assignments take that as soon as it is there; what may be in flight of either is
 /// the concern of [`super::flight`].
-const UNDER_WAY_MAX: usize = 240;
+pub(super) const UNDER_WAY_MAX: usize = 240;
 
 /// 5 s: how long a schedule is left alone that could not be made sense of, or of which nothing came.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
@@ -95,7 +95,12 @@ impl Fires {
 
     /// Whether more may be read.
     pub(super) fn has_room(&self, reserved: &Reserved) -> bool {
-        self.reading.len() + reserved.schedules.len() < UNDER_WAY_MAX
+        self.under_way(reserved) < UNDER_WAY_MAX
+    }
+
+    /// How many are read, or changed by what is in flight.
+    pub(super) fn under_way(&self, reserved: &Reserved) -> usize {
+        self.reading.len() + reserved.schedules.len()
     }
 
     /// When the next schedule is to be looked at that is not being looked at already, in milliseconds since 1970; none while all reads
@@ -106,7 +111,7 @@ impl Fires {
         }
         let pause = self.after.map(|after| after.duration_since(Instant::now()));
         let pause_ms = pause.map_or(0, |pause| {
-            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            let pause_ms = millis(pause);
             self.store.now_ms().saturating_add(pause_ms)
         });
         let ticks = view.ticks.iter().map(|(_, tick)| tick);

@@ -12,13 +12,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::fires::Fires;
 use super::hold::{Hold, record};
+use super::levels::Levels;
+use super::refill::Refills;
 use crate::metrics;
 use crate::plan::{Reserved, View};
 use crate::store::{Change, GuardName, Lane, Store, Verdict, batches};
 
 /// 4 batches in flight: etcd commits them together, and each leaves the loop free to plan the next. Others wait for one to land.
-const FLIGHTS_MAX: usize = 4;
+pub(super) const FLIGHTS_MAX: usize = 4;
 
 /// 2 of those are of schedules at most: neither they nor assignments wait for the end of the other's backlog.
 const FIRES_MAX: usize = 2;
@@ -65,11 +68,13 @@ pub(super) struct Flights {
     landed: Vec<(i64, Option<Instant>, Hold)>,
     /// To be sent again.
     unsettled: Vec<Sent>,
+    levels: Levels,
 }
 
 impl Flights {
     pub(super) fn new(store: Store, fence: Guard) -> Self {
         Self {
+            levels: Levels::of(store.vitals()),
             store,
             fence,
             air: JoinSet::new(),
@@ -90,6 +95,15 @@ impl Flights {
 
     pub(super) fn is_empty(&self) -> bool {
         self.air.is_empty()
+    }
+
+    /// Tells the node how deep this is, and what is read beside it.
+    pub(super) fn tell(&self, refills: &Refills, fires: &Fires) {
+        let waiting = self.ready.len() + self.due.len();
+        let unsettled = self.unsettled.len() + self.landed.len();
+        self.levels.flown(self.air.len(), waiting, unsettled);
+        self.levels
+            .read(refills.under_way(), fires.under_way(&self.reserved));
     }
 
     /// What the plan must leave alone.
@@ -173,6 +187,15 @@ impl Flights {
             None
         };
         due.or_else(|| self.ready.pop_front())
+    }
+
+    /// Waits for what is in the air; what waits for room there is not sent any more.
+    pub(super) async fn land(&mut self) {
+        self.ready.clear();
+        self.due.clear();
+        while !self.is_empty() {
+            self.next().await;
+        }
     }
 
     /// Waits for a batch to land. Cancel-safe.

@@ -46,7 +46,8 @@ impl Hold {
             | Change::Collect(_)
             | Change::Unmark(_)
             | Change::Postpone(_)
-            | Change::Record(_) => nothing,
+            | Change::Record(_)
+            | Change::Tell(_) => nothing,
         }
     }
 

@@ -2,30 +2,37 @@
 //! decides (that is [`crate::plan`]) and never writes but through [`crate::store`].
 
 mod collect;
+mod failovers;
 mod fires;
 mod flight;
 mod hold;
+mod levels;
 mod load;
 mod look;
+mod office;
 mod refill;
 mod upkeep;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_cluster::{Delivery, Term, Watch, WatchSpec};
+use tenure_cluster::{Delivery, Term, Watch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::metrics::{self, Leads};
 use crate::plan::{Bounds, Numbers, Orphans, Rules, Turn, Turns, View, next};
 use crate::store::{self, Change, EndedBy, Store, TermRecord};
-use crate::task::Name;
+use crate::task::{Name, millis};
+use failovers::Failovers;
 use fires::Fires;
 use flight::Flights;
+use office::{Leading, tell_nodes};
 use refill::{Compacted, Refills};
+use warm::Kept;
+pub use warm::Warm;
 
 /// 60 records to one round of assignments: what fits one batch.
 const ROUND: Bounds = Bounds {
@@ -45,8 +52,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// 200 ms without an answer from etcd, or with a bad one: the pause before the next plan.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// 1 s for what is in flight when a term ends; an answer that takes longer changes nothing.
-const LANDING: Duration = Duration::from_secs(1);
+/// 50 ms for what is in flight when a term ends, some commits: nobody leads meanwhile, and an answer that takes longer changes nothing.
+const LANDING: Duration = Duration::from_millis(50);
 
 /// What a leader needs to know of its node.
 #[derive(Clone)]
@@ -80,27 +87,25 @@ pub enum Over {
     Asked(TermRecord),
 }
 
-/// Leads until the term is lost or the node asks to stop. What is in flight then is left to its fence.
-pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Over {
+/// Leads until the term is lost or the node asks to stop, with the view that the candidate kept. What is in flight then is left to its
+/// fence.
+pub async fn lead(post: Arc<Post>, term: &Term, warm: Warm, stop: &CancellationToken) -> Over {
     let lost = term.lost();
     let record = upkeep::opened(&post, term);
     // Before the upkeep, so that it outlives it: what that has told is what it takes back.
     let _leading = Leading::of(&post.node, term.revision());
-    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone());
+    let failovers = Failovers::new(&post, term);
+    let mut upkeep = upkeep::start(Arc::clone(&post), term, record.clone(), failovers.clone());
     // They outlive a view: what is in flight or unsettled stays reserved when etcd's compaction makes us load anew.
     let mut flights = Flights::new(post.store.clone(), term.guard());
     let over = tokio::select! {
-        () = schedule(&post, term, &mut flights) => Over::TermLost,
+        () = schedule(&post, term, warm, (&mut flights, &failovers)) => Over::TermLost,
         () = lost.cancelled() => Over::TermLost,
         () = stop.cancelled() => Over::Asked(record),
     };
     upkeep.shutdown().await;
     // What was sent lands before the term is given up, or is seen refused by the fence where it was lost.
-    let landing = tokio::time::timeout(LANDING, async {
-        while !flights.is_empty() {
-            flights.next().await;
-        }
-    });
+    let landing = tokio::time::timeout(LANDING, flights.land());
     if landing.await.is_err() {
         warn!("etcd has not answered what was in flight; the fence will refuse it");
     }
@@ -116,59 +121,26 @@ pub async fn lead(post: Arc<Post>, term: &Term, stop: &CancellationToken) -> Ove
     }
 }
 
-/// Says that this node leads, and that it no longer does however its term's work ends.
-struct Leading;
-
-impl Leading {
-    fn of(node: &Name, term: i64) -> Self {
-        metrics::leader_status(Leads::Yes);
-        metrics::leader_changed(term);
-        info!(%node, term, "leading");
-        Self
-    }
-}
-
-impl Drop for Leading {
-    fn drop(&mut self) {
-        metrics::left_office();
-    }
-}
-
-/// Tells of the nodes: after every load, so that a leader to which nothing happens tells too, and as often as they change.
-fn tell_nodes(view: &View) {
-    let draining = view.nodes.values().filter(|node| node.record.draining);
-    metrics::nodes(view.nodes.len() as u64, draining.count() as u64);
-}
-
-/// Loads, schedules, and loads again where etcd compacted what the watch needed, until the term is lost.
-async fn schedule(post: &Post, term: &Term, flights: &mut Flights) {
+/// Schedules on the view that was kept, or on one that is loaded, and on another where etcd compacted what the watch needed, until the
+/// term is lost.
+async fn schedule(
+    post: &Post,
+    term: &Term,
+    mut warm: Warm,
+    (flights, failovers): (&mut Flights, &Failovers),
+) {
     let mut numbers = Numbers::of_term(term.revision());
     let since = Instant::now();
     loop {
-        let began = Instant::now();
-        let view = match load::load(&post.store, term.activated(), post.window).await {
-            Ok(view) => view,
-            Err(problem) => {
-                warn!(%problem, "the view could not be loaded, trying again");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        info!(
-            revision = view.revision,
-            took_ms,
-            claims = view.claims.len(),
-            "view loaded"
-        );
+        let Kept { view, watch } = warm.ready(term.activated(), post).await;
         tell_nodes(&view);
-        let spec = WatchSpec::prefix(post.store.keys().live_prefix()).from(view.revision + 1);
-        let watch = post.store.connection().watch(spec);
+        failovers.loaded(&view);
         let desk = Desk {
             post,
             view,
             watch,
             flights,
+            failovers,
             refills: Refills::new(post.store.clone()),
             fires: Fires::new(post.store.clone(), term.guard()),
             pause: None,
@@ -195,6 +167,7 @@ struct Desk<'a> {
     view: View,
     watch: Watch,
     flights: &'a mut Flights,
+    failovers: &'a Failovers,
     refills: Refills,
     fires: Fires,
     pause: Option<Instant>,
@@ -215,6 +188,7 @@ impl Desk<'_> {
             if self.may_fire() {
                 self.fires.start(&self.view, self.flights.reserved());
             }
+            self.flights.tell(&self.refills, &self.fires);
             let idle = self.idle(&numbers.turns);
             tokio::select! {
                 delivery = self.watch.next() => {
@@ -249,11 +223,13 @@ impl Desk<'_> {
     fn fold(&mut self, delivery: Delivery) -> bool {
         match delivery {
             Delivery::Events { revision, events } => {
+                self.failovers.folding(&self.view, &events);
                 let before = self.view.changes_of_nodes;
                 for problem in self.view.fold(&events, revision, self.post.store.now_ms()) {
                     error!(%problem, "left out of the view");
                 }
-                if self.view.changes_of_nodes != before {
+                // What a drained node holds tells whether it still drains.
+                if self.view.changes_of_nodes != before || !self.view.drained.is_empty() {
                     tell_nodes(&self.view);
                 }
                 true
@@ -296,8 +272,7 @@ impl Desk<'_> {
     fn next(&mut self, numbers: &mut Numbers) -> Vec<Change> {
         let orphans = self.orphans();
         let (rules, reserved) = (self.rules(), self.flights.reserved());
-        let lasted = self.since.elapsed().as_millis();
-        numbers.turns.at(u64::try_from(lasted).unwrap_or(u64::MAX));
+        numbers.turns.at(millis(self.since.elapsed()));
         let changes = next(
             &self.view,
             reserved,
@@ -357,40 +332,5 @@ impl Desk<'_> {
             .pause
             .map_or(Duration::ZERO, |until| until.duration_since(Instant::now()));
         until_due.clamp(Duration::from_millis(1), TICK).max(pause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::task::State;
-
-    #[test]
-    fn a_leader_that_leaves_office_takes_back_what_only_a_leader_says() {
-        let recorder = crate::telemetry::recorder();
-        let handle = recorder.handle();
-        ::metrics::with_local_recorder(&recorder, || {
-            let leading = Leading::of(&"a".parse().unwrap(), 7);
-            metrics::nodes(3, 1);
-            metrics::queue_tasks("mail", State::Pending, 5);
-            metrics::queue_oldest_pending("mail", Duration::from_secs(9));
-            drop(leading);
-        });
-
-        let text = handle.render();
-
-        for gone in [
-            "tenure_leader_status{name=\"scheduler\"} 0",
-            "tenure_nodes{state=\"live\"} 0",
-            "tenure_nodes{state=\"draining\"} 0",
-            "tenure_queue_tasks{queue=\"mail\",state=\"pending\"} 0",
-            "tenure_queue_oldest_pending_age_seconds{queue=\"mail\"} 0",
-            "tenure_leader_term 7",
-        ] {
-            assert!(
-                text.contains(&format!("{gone}\n")),
-                "{gone} is not in\n{text}"
-            );
-        }
     }
 }

@@ -17,7 +17,7 @@ use crate::store::{Keys, Lane, Live, LookError, Record, Seen, Store};
 const OPEN_KEYS_MAX: i64 = 10_000;
 
 /// 8 windows are read at a time: each read is a page of up to 1,024 records, and a term begins with one of each lane.
-const READS_MAX: usize = 8;
+pub(super) const READS_MAX: usize = 8;
 
 /// What is read on behind its edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,10 @@ impl Refills {
 
     pub(super) fn is_empty(&self) -> bool {
         self.air.is_empty()
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.air.len()
     }
 
     /// Begins to read what the windows want, at the view's revision, as far as there is room in flight.
@@ -227,6 +231,7 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
         Some(Live::Ready(_, id)) => Some(id.pack.unix_ms()),
         Some(
             Live::Node(_)
+            | Live::Drain(_)
             | Live::Lane(_)
             | Live::Due(..)
             | Live::Run(..)
@@ -236,7 +241,8 @@ fn span(keys: &Keys, page: &Page) -> Option<u64> {
             | Live::Rules
             | Live::Tick(..)
             | Live::Want(..)
-            | Live::Hold(..),
+            | Live::Hold(..)
+            | Live::Death(_),
         )
         | None => None,
     };

@@ -11,10 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 use tracing::{debug, error, warn};
 
+use super::failovers::{self, Failovers};
 use super::{Post, collect};
 use crate::metrics;
 use crate::store::{self, Change, EndedBy, LookError, TERMS_MAX, TermRecord, Verdict};
-use crate::task::State;
+use crate::task::{State, millis};
 
 /// 15 s between counts of queues for metrics: each reads at most a thousand records per lane.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
@@ -36,10 +37,19 @@ const PRESSURE_EVERY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// Starts the work of a term; it ends when the set is dropped or shut down.
-pub(super) fn start(post: Arc<Post>, term: &Term, record: TermRecord) -> JoinSet<()> {
+pub(super) fn start(
+    post: Arc<Post>,
+    term: &Term,
+    record: TermRecord,
+    told: Failovers,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (fence, number) = (term.guard(), term.revision());
     let before = term.succeeded().cloned();
+    let (stored, writes, former) = (post.store.clone(), fence.clone(), before.clone());
+    tasks.spawn(kept("failovers", AGAIN, move || {
+        failovers::tell(told.clone(), stored.clone(), writes.clone(), former.clone())
+    }));
     let history = (Arc::clone(&post), fence.clone());
     tasks.spawn(async move { write(&history.0, history.1, number, record, before).await });
     let counted = Arc::clone(&post);
@@ -78,7 +88,7 @@ pub(super) fn opened(post: &Post, term: &Term) -> TermRecord {
         from_ms: post.store.now_ms(),
         until_ms: None,
         ended_by: None,
-        gap_ms: gap.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
+        gap_ms: gap.map(millis),
     }
 }
 

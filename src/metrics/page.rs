@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::TABLE;
+use super::table;
 
 /// The page, whole.
 pub fn page() -> String {
@@ -13,7 +13,7 @@ pub fn page() -> String {
          a test fails where the two differ.\n\n\
          | name | type | labels | meaning | what to do |\n|---|---|---|---|---|\n",
     );
-    for metric in TABLE {
+    for metric in table() {
         let labels: Vec<String> = metric
             .labels
             .iter()

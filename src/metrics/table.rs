@@ -1,89 +1,16 @@
 //! The names of all metrics with what they mean and what to do about them; never records anything.
 
-/// What kind of metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts by size, in buckets.
-    Histogram,
-}
+mod deaths;
 
-/// One metric.
-#[derive(Clone, Copy, Debug)]
-pub struct Metric {
-    /// Its name, with unit and `_total` as Prometheus names things.
-    pub name: &'static str,
-    /// What kind.
-    pub kind: Kind,
-    /// Its labels.
-    pub labels: &'static [&'static str],
-    /// What it counts.
-    pub help: &'static str,
-    /// What to do when it is unusual.
-    pub act: &'static str,
-}
-
-impl Kind {
-    /// Prometheus' word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Counter,
-        labels,
-        help,
-        act,
-    }
-}
-
-const fn gauge(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Gauge,
-        labels,
-        help,
-        act,
-    }
-}
-
-const fn histogram(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-    act: &'static str,
-) -> Metric {
-    Metric {
-        name,
-        kind: Kind::Histogram,
-        labels,
-        help,
-        act,
-    }
-}
+use super::metric::{Metric, counter, gauge, histogram};
 
 /// All metrics, in the order of the page.
-pub const TABLE: &[Metric] = &[
+pub fn table() -> impl Iterator<Item = &'static Metric> {
+    [LEADERS, deaths::DEATHS, WORK].into_iter().flatten()
+}
+
+/// The build, and who leads.
+const LEADERS: &[Metric] = &[
     gauge(
         "tenure_build_info",
         &["version", "revision"],
@@ -114,6 +41,17 @@ pub const TABLE: &[Metric] = &[
         "This node's last term: the create revision of its election key when it led.",
         "The greatest of all nodes is the present term, once that has begun; a node whose own is lower leads no more.",
     ),
+    histogram(
+        "tenure_leader_view_ready_seconds",
+        &["view"],
+        "How long a new leader of this node took to have its view: `warm` where it had kept one as the next in line, `cold` where it \
+         was loaded.",
+        "Cold again and again: the next in line loses its watch; look at etcd's latency. Warm for long: etcd's watches lag.",
+    ),
+];
+
+/// All that work and etcd tell, and the node of itself.
+const WORK: &[Metric] = &[
     counter(
         "tenure_fencing_rejected_total",
         &["op"],
@@ -123,7 +61,7 @@ pub const TABLE: &[Metric] = &[
     gauge(
         "tenure_nodes",
         &["state"],
-        "Nodes by state (live, draining). Only the leader says; 0 on a node that led before.",
+        "Nodes by state (live: it takes work; draining: it finishes what it has; drained). Only the leader says; 0 on a node that led before.",
         "Fewer live ones than you run: look at the missing node's log.",
     ),
     gauge(
@@ -342,6 +280,30 @@ pub const TABLE: &[Metric] = &[
         "Sessions lost, and why.",
         "Any outside of restarts: the node was paused, cut off, or its lease was revoked.",
     ),
+    gauge(
+        "tenure_fencing_margin_seconds",
+        &[],
+        "When this node last lost a session by its deadline with runs on it: how long before its lease could be given away the last of them was gone. Negative: after.",
+        "Near 0 or below: something holds runs up (a handler that blocks a thread, a machine short of CPU); raise `lease-ttl`.",
+    ),
+    counter(
+        "tenure_watchdog_kills_total",
+        &[],
+        "Commands that the watchdog killed because their session's time was over and the runtime had not ended them.",
+        "Any: the runtime stood still, see tenure_runtime_stalls_total.",
+    ),
+    counter(
+        "tenure_guard_replacements_total",
+        &[],
+        "Times the guard process of the commands was gone or did not answer, and another was started.",
+        "Any: somebody kills or stops processes with `tenure-guard` in their command line (`pgrep -f tenure-guard`); the machine may be short of memory.",
+    ),
+    counter(
+        "tenure_outcomes_dropped_total",
+        &["why"],
+        "Tasks whose outcome was not taken: reclaimed, because another may have them; late, because etcd did not take it in time.",
+        "A few after a node or etcd was away; these tasks run again.",
+    ),
     counter(
         "tenure_http_requests_total",
         &["method", "route", "status"],
@@ -353,5 +315,41 @@ pub const TABLE: &[Metric] = &[
         &["method", "route"],
         "How long answers take; waits for a task's end are as long as was asked.",
         "Submits grow: see tenure_etcd_request_duration_seconds.",
+    ),
+    histogram(
+        "tenure_runtime_lateness_seconds",
+        &[],
+        "How late the node's runtime wakes a task that asked for it, every 100 ms.",
+        "Its p99 is some milliseconds: the machine is short of processors, or work blocks a thread of the runtime.",
+    ),
+    counter(
+        "tenure_runtime_stalls_total",
+        &[],
+        "Times that was late by 200 ms or more.",
+        "Grows: leases and deadlines of this node are late too; see docs/debugging.md.",
+    ),
+    gauge(
+        "tenure_runtime_lateness_longest_seconds",
+        &[],
+        "The longest that it was late in the last minute.",
+        "A good part of the lease TTL: sessions will be lost.",
+    ),
+    gauge(
+        "tenure_depth",
+        &["of"],
+        "How deep the node's queues are, and what it holds (docs/debugging.md lists them); looked at every 5 s.",
+        "Near tenure_depth_bound: something will be refused or wait. `flights`, `refills`, `fires`, `reports`, `runs` and `packs_kept` are meant to be full.",
+    ),
+    gauge(
+        "tenure_depth_bound",
+        &["of"],
+        "What it cannot pass, where something bounds it.",
+        "Only for comparison with tenure_depth.",
+    ),
+    gauge(
+        "tenure_growing",
+        &["of"],
+        "1 while something only grows: the least of each of six windows in a row, of 5 min or of 1 h, was above the one before.",
+        "1: a leak, or load that only grows; see docs/debugging.md.",
     ),
 ];

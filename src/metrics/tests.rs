@@ -33,6 +33,11 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         queue_oldest_pending("q", Duration::from_secs(1));
         worker_slots(1, 2);
         slots(3);
+        peer_links(2, 1);
+        peer_link_broke("lives");
+        peer_evidence("refused");
+        peer_revoke("done");
+        false_death();
         slots_decision(Ordering::Greater, "waits");
         dispatched(Duration::from_millis(1), 7);
         schedule_occurrences("clock", 1);
@@ -40,7 +45,13 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         schedules(1, 0);
         leader_status(Leads::Yes);
         leader_changed(7);
-        nodes(1, 0);
+        view_ready(true, Duration::from_millis(1));
+        nodes(1, 0, 0);
+        failover(true, "lease");
+        failover_untold("full");
+        failover_detection("refused", Duration::from_millis(1));
+        failover_leaderless(Duration::from_millis(1));
+        failover_waits(Duration::from_millis(1), 2);
         etcd_size(1, 1, 2);
         service_level(1);
         submits_shed("reduced");
@@ -49,6 +60,15 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
         txn_conflict("assign");
         hold_wakeups(1);
         report_shrunk();
+        runtime_late(Duration::from_millis(1));
+        runtime_stalled();
+        runtime_longest(Duration::from_millis(1));
+        depth("submits", 1, Some(2));
+        growing("runtime_tasks", Grows::Only);
+        fencing_margin(0.5);
+        watchdog_killed(1);
+        guard_replaced();
+        outcomes_dropped("late", 1);
         pack_collected();
         pack_skipped();
         task_deferred("k");
@@ -60,9 +80,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
     let text = handle.render();
 
     let foreign = ["tenure_etcd_req", "tenure_etcd_watch", "tenure_lease"];
-    for metric in TABLE
-        .iter()
-        .filter(|metric| !foreign.iter().any(|name| metric.name.starts_with(name)))
+    for metric in table().filter(|metric| !foreign.iter().any(|name| metric.name.starts_with(name)))
     {
         let declared = format!("# TYPE {} {}\n", metric.name, metric.kind.word());
         assert!(text.contains(&declared), "{declared} is not in\n{text}");
@@ -83,7 +101,7 @@ fn what_is_recorded_is_in_the_table_with_its_labels_and_kind() {
     for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
         let name = line.split(' ').nth(2).unwrap();
         assert!(
-            TABLE.iter().any(|metric| metric.name == name),
+            table().any(|metric| metric.name == name),
             "{name} is not in the table"
         );
     }

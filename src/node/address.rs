@@ -1,6 +1,19 @@
-//! Where a node tells others that its API is.
+//! Where a node listens, and where it tells others that its API is.
 
+use std::io;
 use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+/// Listens there, without waiting for anything.
+///
+/// # Errors
+/// The address is taken, or none of this machine's.
+pub(super) fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(at)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
 
 /// The address others are told: as configured; where its port is 0, with the port that the listener got.
 pub(super) fn advertised(advertise: &str, bound: SocketAddr) -> String {

@@ -1,5 +1,5 @@
 //! Takes this node's place in the cluster: a session under its name, after its former self's is gone; never takes it from a live
-//! instance.
+//! instance. A former self that is gone for certain does not have to be waited for.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use anyhow::bail;
 use tenure_cluster::{KeyValue, OpenError, Outcome, Session, SessionOptions};
 use tracing::{info, warn};
 
-use super::{RETRY, Shared};
+use super::{RETRY, Shared, links};
 use crate::store::{NodeRecord, encode, txns};
+use crate::worker;
 
 /// 1 s for the holder of our name to answer.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -16,6 +17,9 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// 50 ms before a name is tried again that is ours or about to be free: what ran here is charged with a death where the node is not
 /// back 200 ms after its key went (`plan::reclaim`).
 const SOON: Duration = Duration::from_millis(50);
+
+/// What a node waits for that asks etcd for a session.
+const OPENING: &str = "opening a session";
 
 /// Puts what the cluster needs before anything else, as often as it takes etcd to answer.
 pub(super) async fn initialise(node: &Shared) {
@@ -43,12 +47,14 @@ pub(super) async fn initialise(node: &Shared) {
 /// The name is held by an instance that answers, or an option is wrong.
 pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
     let key = node.store.keys().node(&node.name);
+    node.waits(OPENING);
     loop {
-        let options = SessionOptions::new(
-            key.clone(),
-            encode(&node.record(&node.slots.decided(), false)),
-            node.config.lease_ttl,
-        );
+        let ttl = node.config.lease_ttl;
+        let value = encode(&node.record(&node.slots.decided(), false));
+        let options = SessionOptions {
+            margin: worker::margin(ttl),
+            ..SessionOptions::new(key.clone(), value, ttl)
+        };
         match Session::open(node.store.connection(), options).await {
             Ok(session) => {
                 info!(session = session.revision(), "joined");
@@ -56,10 +62,12 @@ pub(super) async fn join(node: &Shared) -> anyhow::Result<Session> {
             }
             Err(OpenError::Taken { holder, remaining }) => {
                 let most = taken(node, &holder).await?;
+                node.waits(leased(remaining));
                 tokio::time::sleep(remaining.unwrap_or(most).clamp(SOON, most)).await;
             }
             Err(OpenError::Failed(failure)) => {
                 warn!(%failure, "no session yet, trying again");
+                node.waits(OPENING);
                 tokio::time::sleep(RETRY).await;
             }
             Err(problem @ OpenError::Invalid { .. }) => return Err(problem.into()),
@@ -84,11 +92,21 @@ async fn taken(node: &Shared, holder: &KeyValue) -> anyhow::Result<Duration> {
             record.address
         );
     }
+    if links::succeed(node, holder, &record).await {
+        return Ok(SOON);
+    }
     info!(
         holder = record.address,
         "the former holder of this node's name does not answer, waiting for its lease"
     );
     Ok(RETRY)
+}
+
+/// What a node waits for whose name is taken, with what is left of that lease where etcd said so.
+fn leased(remaining: Option<Duration>) -> String {
+    let left = remaining.map(|left| format!(", {} s", left.as_secs()));
+    let left = left.unwrap_or_default();
+    format!("its name is still leased to a former process{left}")
 }
 
 /// Whether that very instance answers at its address. Anything else there is not it.
@@ -105,4 +123,17 @@ async fn answers(record: &NodeRecord) -> bool {
         .text()
         .await
         .is_ok_and(|text| text.contains(&record.instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_lease_says_how_long() {
+        let waits = "its name is still leased to a former process";
+        assert_eq!(leased(None), waits);
+        let left = Some(Duration::from_millis(4_200));
+        assert_eq!(leased(left), format!("{waits}, 4 s"));
+    }
 }

@@ -3,43 +3,50 @@
 mod address;
 mod breakers;
 mod built_in;
+mod duty;
 mod embedded;
+mod hands;
+mod itself;
 mod join;
+mod links;
 mod parts;
 pub mod signals;
+mod stand;
 mod telling;
 mod told;
 mod watchman;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use tenure_cluster::{Connection, Outcome, Session};
+use tenure_cluster::{Connection, Session};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::api::Readiness;
+use crate::api::{self, Door, Readiness};
 use crate::clock::Clock;
 use crate::config::{Config, Invalid};
-use crate::leader::{self, Over, Post};
-use crate::store::{self, Candidacy, Keys, Store, txns};
+use crate::store::{Keys, Store};
 use crate::task::Name;
 use crate::worker::breaker::Breakers;
 use crate::worker::kinds::{Builder, Kinds};
 use crate::worker::pool::Slots;
-use crate::worker::{self, Hands, Machine};
+use crate::worker::{self, Left, Machine};
 use address::advertised;
 use breakers::tell_breakers;
 use built_in::{breakers_of, built_in, slots};
+use duty::duty_of;
 pub use embedded::OwnEtcd;
+use links::Links;
 use parts::Parts;
 pub use signals::serve;
 use telling::tell_clock;
-use told::Teller;
 
 /// 500 ms between attempts to do what etcd did not answer.
 const RETRY: Duration = Duration::from_millis(500);
@@ -82,6 +89,10 @@ struct Shared {
     ready: watch::Sender<Readiness>,
     /// Whether etcd has so little room left that no new work is taken.
     full: watch::Sender<bool>,
+    /// Its links to other nodes, where it has any.
+    links: Option<Links>,
+    /// Runs that go on past lost sessions.
+    finishing: Arc<AtomicUsize>,
 }
 
 /// How a session ended.
@@ -155,12 +166,17 @@ impl Node {
             clock: Clock::default(),
             address: advertised(&self.config.advertise, bound),
         };
-        let (mut parts, router, shared) = self.start(outside)?;
-        parts.serve(listener, router);
+        let links = links::bind(&self.config, bound)?;
+        let debug = self.config.debug_listen.map(itself::bound).transpose()?;
+        let (mut parts, door, shared) = self.start(outside, links)?;
+        if let Some(debug) = debug {
+            parts.serve_debug(debug, api::debug_router(door.clone()));
+        }
+        parts.serve(listener, &shared, api::router(door));
         Ok(Placed { parts, shared })
     }
 
-    /// The same without a listener and with what it needs from outside given, for whoever calls its API within the process: the
+    /// The same without a listener, without links, and with what it needs from outside given, for whoever calls its API within the process: the
     /// API, and the node's life until `stop`. Dropping that ends the node as a crash does.
     ///
     /// # Errors
@@ -170,15 +186,22 @@ impl Node {
         outside: Outside,
         stop: CancellationToken,
     ) -> anyhow::Result<(Router, impl Future<Output = anyhow::Result<()>> + Send)> {
-        let (parts, router, shared) = self.start(outside)?;
-        Ok((router, Placed { parts, shared }.run(stop)))
+        let (parts, door, shared) = self.start(outside, None)?;
+        Ok((api::router(door), Placed { parts, shared }.run(stop)))
     }
 
     /// Puts the node together and starts what runs beside its session.
-    fn start(self, outside: Outside) -> anyhow::Result<(Parts, Router, Arc<Shared>)> {
-        let shared = Arc::new(self.assemble(outside)?);
-        let (parts, router) = Parts::start(&shared)?;
-        Ok((parts, router, shared))
+    fn start(
+        self,
+        outside: Outside,
+        place: Option<links::Place>,
+    ) -> anyhow::Result<(Parts, Door, Arc<Shared>)> {
+        let mut shared = self.assemble(outside)?;
+        let listener = links::give(&mut shared, place)?;
+        let shared = Arc::new(shared);
+        let (mut parts, door) = Parts::start(&shared)?;
+        links::add(&mut parts, &shared, listener);
+        Ok((parts, door, shared))
     }
 
     /// What the parts share, before any of them runs.
@@ -203,6 +226,8 @@ impl Node {
             started_ms,
             ready: watch::Sender::default(),
             full: watch::Sender::new(false),
+            links: None,
+            finishing: Arc::default(),
             config: Arc::new(config),
         })
     }
@@ -241,142 +266,95 @@ impl Shared {
             () = join::initialise(self) => {}
             () = stop.cancelled() => return Ok(()),
         }
+        // Runs that go on past the sessions they began in; ended with this.
+        let mut past = JoinSet::new();
         loop {
             let session = tokio::select! {
                 session = join::join(self) => session?,
                 () = stop.cancelled() => return Ok(()),
             };
-            let ended = tokio::select! {
+            let (ended, left) = tokio::select! {
                 ended = self.attend(&session, stop) => ended,
                 never = tell_clock(self, &session) => match never {},
                 never = tell_breakers(self, &session) => match never {},
             };
-            self.ready
-                .send_modify(|ready| ready.session = Err("lost or closed".to_owned()));
+            self.waits(match ended {
+                Ended::Stopped => "closed: the node stops",
+                Ended::Lost => "lost: telling what had ended, as soon as etcd answers",
+            });
+            // Before the session is closed, after which the leader reclaims what it held.
+            if let Some(left) = left
+                && let Some(left) = left.tell(told::takes_no_more(self, &session), stop).await
+            {
+                past.spawn(left.finish(stop.clone(), self.config.shutdown_grace));
+            }
+            let of = session.revision();
             session.close().await;
+            while let Some(ended) = past.try_join_next() {
+                ended?;
+            }
             match ended {
-                Ended::Stopped => return Ok(()),
+                Ended::Stopped => {
+                    while let Some(ended) = past.join_next().await {
+                        ended?;
+                    }
+                    return Ok(());
+                }
                 Ended::Lost => warn!("session lost, opening another"),
             }
+            links::was_taken_for_gone(self, of).await;
         }
     }
 
-    /// Works and stands for leadership as long as the session lives.
-    async fn attend(&self, session: &Session, stop: &CancellationToken) -> Ended {
+    /// Says what it waits for before it has a session.
+    fn waits(&self, what: impl Into<String>) {
+        let what = what.into();
+        self.ready.send_modify(|ready| ready.session = Err(what));
+    }
+
+    /// Works and stands for leadership as long as the session lives, and as its duty is.
+    async fn attend(&self, session: &Session, stop: &CancellationToken) -> (Ended, Option<Left>) {
         let id = session.revision();
         self.ready
             .send_modify(|ready| ready.session = Ok(format!("session {id}")));
-        let (lost, drain) = (session.lost(), CancellationToken::new());
-        let hands = Hands {
-            store: self.store.clone(),
-            kinds: Arc::clone(&self.kinds),
-            breakers: self.breakers.clone(),
-            node: self.name.clone(),
-            session: session.revision(),
-            slots: self.slots.clone(),
-            deaths_max: self.config.death_budget,
-            grace: self.config.shutdown_grace,
+        let lost = session.lost();
+        let mut drains = self.store.drains(&self.name);
+        let drained = tokio::select! {
+            drained = drains.next() => drained,
+            () = lost.cancelled() => return (Ended::Lost, None),
+            () = stop.cancelled() => return (Ended::Stopped, None),
         };
+        let duty = watch::Sender::new(duty_of(drained));
         let until = worker::Until {
             lost: lost.clone(),
-            drain: drain.clone(),
+            duty: duty.subscribe(),
         };
-        let mut teller = Teller::new(self, session);
-        let (work, lead) = (worker::work(hands, until), self.stand(session, stop));
-        tokio::pin!(work, lead);
-        tokio::select! {
-            () = &mut work => Ended::Lost,
-            () = lost.cancelled() => {
-                work.await;
-                Ended::Lost
-            }
-            never = teller.keep() => match never {},
-            () = &mut lead => {
-                // Told to stop, and leads no more: say so, and let the runs end.
-                self.ready.send_modify(|ready| ready.draining = true);
-                // The worker goes on meanwhile: it must see a lost session however long etcd takes to answer.
-                let told = tokio::select! {
-                    told = teller.leaving() => told,
-                    () = &mut work => return Ended::Stopped,
-                };
-                drain.cancel();
-                // The grace bounds the worker, and so what is tried beside it.
-                tokio::select! {
-                    () = teller.repeat_leaving(), if !told => work.await,
-                    () = &mut work => {}
+        let emptied = CancellationToken::new();
+        let work = worker::work(self.hands(session), until);
+        let mut lead = Box::pin(self.stand(session, duty.subscribe(), emptied.clone()));
+        let orders = self.orders(session, drains, &duty, stop);
+        tokio::pin!(work, orders);
+        let mut leads_no_more = false;
+        let left = loop {
+            tokio::select! {
+                left = &mut work => break left,
+                () = lost.cancelled() => {
+                    // It leads no more while its runs end.
+                    drop(lead);
+                    return (Ended::Lost, work.await);
                 }
-                Ended::Stopped
+                () = &mut lead, if !leads_no_more => leads_no_more = true,
+                never = &mut orders => match never {},
             }
+        };
+        if lost.is_cancelled() {
+            return (Ended::Lost, left);
         }
-    }
-
-    /// Stands for leadership, leads, and stands again, until told to stop.
-    async fn stand(&self, session: &Session, stop: &CancellationToken) {
-        let value = store::encode(&Candidacy {
-            node: self.name.clone(),
-            address: self.address.clone(),
-        });
-        let prefix = self.store.keys().elect_prefix();
-        let post = Arc::new(self.post());
-        loop {
-            let connection = self.store.connection();
-            let standing =
-                tenure_cluster::Candidate::stand(connection, session, &prefix, value.clone());
-            let mut candidate = match standing.await {
-                Ok(candidate) => candidate,
-                Err(problem) if stop.is_cancelled() => return info!(%problem, "not standing"),
-                Err(problem) => {
-                    warn!(%problem, "could not stand for leadership, trying again");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
-            let led = tokio::select! {
-                led = candidate.lead() => led,
-                () = stop.cancelled() => return candidate.withdraw().await,
-            };
-            match led {
-                Ok(term) => {
-                    if let Over::Asked(_) = self.lead(&post, term, stop).await {
-                        return;
-                    }
-                }
-                Err(problem) => warn!(%problem, "candidacy ended"),
-            }
+        // Whoever takes it or not: leadership goes before the session does.
+        emptied.cancel();
+        if !leads_no_more {
+            lead.await;
         }
-    }
-
-    async fn lead(
-        &self,
-        post: &Arc<Post>,
-        term: tenure_cluster::Term,
-        stop: &CancellationToken,
-    ) -> Over {
-        let over = leader::lead(Arc::clone(post), &term, stop).await;
-        if let Over::Asked(record) = &over {
-            let line = txns::history(self.store.keys(), term.revision(), record);
-            match term.resign(vec![line]).await {
-                Outcome::Committed(_) => info!("resigned"),
-                Outcome::Refused(_) => info!("the term had ended"),
-                Outcome::Unknown(failure) | Outcome::Unavailable(failure) => {
-                    error!(%failure, "resignation not confirmed, the lease's end will do it");
-                }
-            }
-        }
-        over
-    }
-
-    fn post(&self) -> Post {
-        Post {
-            store: self.store.clone(),
-            node: self.name.clone(),
-            address: self.address.clone(),
-            window: self.config.window as usize,
-            deaths_max: self.config.death_budget,
-            retention: self.config.retention,
-            compaction: self.config.compaction.0,
-            quota: i64::try_from(self.config.etcd_quota.0).unwrap_or(i64::MAX),
-            full: self.full.subscribe(),
-        }
+        (Ended::Stopped, left)
     }
 }

@@ -1,4 +1,4 @@
-//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd and the machine, metrics.
+//! What runs beside a node's session, from its start to its end: the API, the line of submits, news, looks at etcd and the machine, metrics, and what else is added.
 //! Never works on a task.
 
 use std::collections::HashMap;
@@ -34,11 +34,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Starts all of them but the API's server; the API.
+    /// Starts all of them but the API's server; what the API needs.
     ///
     /// # Errors
     /// The tokens cannot be read.
-    pub(super) fn start(node: &Arc<Shared>) -> anyhow::Result<(Self, Router)> {
+    pub(super) fn start(node: &Arc<Shared>) -> anyhow::Result<(Self, Door)> {
         let (submitter, coalescer) = store::line(&node.store);
         let (news, herald) = store::news(&node.store);
         let (grants, usher) = store::grants(&node.store);
@@ -86,13 +86,28 @@ impl Parts {
         };
         let watching = watchman::watch(Arc::clone(node), told, closing);
         parts.add("the look at etcd and the machine", watching);
-        Ok((parts, api::router(door)))
+        Ok((parts, door))
     }
 
-    /// Serves the API where this listens.
-    pub(super) fn serve(&mut self, listener: TcpListener, router: Router) {
-        let served = api::serve(listener, router, self.closing.clone());
+    /// Cancelled when the parts are to end.
+    pub(super) fn closing(&self) -> CancellationToken {
+        self.closing.clone()
+    }
+
+    /// Serves the API where this listens, and looks at the node itself.
+    pub(super) fn serve(&mut self, listener: TcpListener, node: &Arc<Shared>, router: Router) {
+        let closing = self.closing.clone();
+        let vitals = node.store.vitals();
+        // Raises the number of files that may be open, which is looked at.
+        let served = api::serve(listener, router, vitals, closing.clone());
         self.spawn("the API", async { Ok(served.await?) });
+        self.look_at(node, &closing);
+    }
+
+    /// Serves the debug listener.
+    pub(super) fn serve_debug(&mut self, listener: TcpListener, router: Router) {
+        let served = api::serve_debug(listener, router, self.closing.clone());
+        self.spawn("the debug listener", async { Ok(served.await?) });
     }
 
     /// Runs another part.

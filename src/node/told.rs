@@ -10,7 +10,8 @@ use tenure_cluster::{Outcome, Session};
 use tracing::warn;
 
 use super::{RETRY, Shared};
-use crate::store::{self, Adaptive, NodeRecord};
+use crate::store::{self, Adaptive, NodeRecord, txns};
+use crate::task::millis;
 use crate::worker::pool::{Bounds, Decided};
 
 /// 2 copies of ours at most come to light in one write: of one whose answer was lost, and of one that was dropped before its answer.
@@ -63,7 +64,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Says that the node leaves, so that it gets no new work and its end is no death. False where that is not known to be written:
+    /// Says that the node leaves, so that its end is no death, and that from then on no claim is made for it. False where that is not known to be written:
     /// trying again is harmless.
     pub(super) async fn leaving(&mut self) -> bool {
         self.write(true).await != Wrote::Unknown
@@ -86,7 +87,13 @@ impl<'a> Teller<'a> {
             self.node.slots.telling(slots);
             self.slots = None;
             let value = store::encode(&self.node.record(&decided, draining));
-            match self.session.publish(value, self.last).await {
+            let also = if draining {
+                vec![txns::leaving(self.node.store.keys())]
+            } else {
+                Vec::new()
+            };
+            let wrote = self.session.publish_with(value, self.last, also);
+            match wrote.await {
                 Outcome::Committed(committed) => {
                     self.last = committed.revision;
                     self.slots = Some(slots);
@@ -109,6 +116,15 @@ impl<'a> Teller<'a> {
     }
 }
 
+/// Says of a session that is lost that it takes nothing more, where its key is still there: what is handed back would come again, to
+/// nobody. Until that is written or the key is gone.
+pub(super) async fn takes_no_more(node: &Shared, session: &Session) {
+    let mut teller = Teller::new(node, session);
+    if !teller.leaving().await {
+        teller.repeat_leaving().await;
+    }
+}
+
 impl Shared {
     /// What this node says of itself.
     pub(super) fn record(&self, decided: &Decided, draining: bool) -> NodeRecord {
@@ -121,6 +137,8 @@ impl Shared {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: self.started_ms,
             draining,
+            peer: self.links.as_ref().map(|links| links.told.clone()),
+            network: self.links.as_ref().and_then(|links| links.network.clone()),
             adaptive: self.slots.bounds().map(|bounds| adaptive(bounds, decided)),
         }
     }
@@ -138,9 +156,7 @@ fn adaptive(bounds: &Bounds, decided: &Decided) -> Adaptive {
             percent(look.busy_mean / f64::from(look.slots.max(1)))
         }),
         in_hand: look.map_or(0, |look| look.in_hand),
-        waited_ms: look.map_or(0, |look| {
-            u64::try_from(look.waited.as_millis()).unwrap_or(u64::MAX)
-        }),
+        waited_ms: look.map_or(0, |look| millis(look.waited)),
         cpu_percent: machine.cpu.map(percent),
         cpu_stalled_percent: machine.cpu_stalled.map(percent),
         memory_percent: machine.memory.map(percent),
@@ -268,6 +284,9 @@ mod tests {
         while !teller.leaving().await {}
         let (_, record) = written(&etcd, &node).await;
         assert_eq!((record.slots, record.draining), (4, true));
+        let mark = Range::key(node.store.keys().rules());
+        let mark = node.store.connection().range(&mark).await.unwrap().kvs;
+        assert_eq!(mark.len(), 1, "an assignment decided before is refused");
         assert_eq!(node.slots.now(), 4);
         session.close().await;
     }

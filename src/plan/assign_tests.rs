@@ -49,6 +49,22 @@ fn a_kind_without_a_live_taker_blocks_nothing() {
 }
 
 #[test]
+fn a_drained_node_is_given_nothing_until_it_is_undrained_whoever_has_its_name() {
+    let mut world = World::new();
+    world.node("a", 4, &["x"]);
+    world.drained("a");
+    let pack = world.ready("q", "x", 5, 1, 1);
+    assert_eq!(packs(&plan(&world)), Vec::<PackId>::new());
+    world.gone("a");
+    world.node("a", 4, &["x"]);
+    assert_eq!(packs(&plan(&world)), Vec::<PackId>::new());
+    let mut world = world.reloaded();
+    assert_eq!(packs(&plan(&world)), Vec::<PackId>::new());
+    world.undrained("a");
+    assert_eq!(packs(&plan(&world)), [pack]);
+}
+
+#[test]
 fn higher_priority_goes_first_across_kinds_then_age() {
     let mut world = World::new();
     world.node("a", 10, &["x", "y"]);

@@ -7,6 +7,10 @@ mod assign;
 #[cfg(test)]
 #[path = "tests/beyond.rs"]
 mod beyond;
+mod failovers;
+#[cfg(test)]
+#[path = "tests/failovers.rs"]
+mod failovers_told;
 mod gates;
 mod limits;
 #[cfg(test)]
@@ -30,6 +34,7 @@ mod window;
 mod world;
 
 pub use assign::{Bounds, Numbers, assign};
+pub use failovers::{At, Book, FOLLOWED, Job, OPEN_MAX, Untold, Wrote};
 pub use limits::{Limits, Want};
 pub use next::{Orphans, Rules, Turn, next};
 pub use pace::Pace;

@@ -15,7 +15,7 @@ const DEATH_PIECES: usize = 16;
 
 /// 200 ms: how long a single task waits for its node's process to come back with another session, which takes that some round trips
 /// to etcd. Counted from when its key was seen to go, or from when the view was loaded without it. Small beside the lease that has
-/// just run out; whoever is later has died as far as budgets go.
+/// just run out; whoever is later has died as far as budgets go. Nobody waits for a process that is on record as dead.
 const BENEFIT_MS: u64 = 200;
 
 /// What became of the process that held a claim of a session that is gone.
@@ -63,6 +63,7 @@ fn fate(view: &View, node: &Name, run: &Run, now_ms: u64) -> Fate {
     }
     match (view.nodes.get(node), view.missed_for(node, now_ms)) {
         (Some(back), _) if back.record.instance == run.instance => Fate::LostSession,
+        (None, _) if view.has_died(run.session) => Fate::Died,
         (None, Some(missed_ms)) if missed_ms < BENEFIT_MS => Fate::Missed,
         (Some(_) | None, _) => Fate::Died,
     }

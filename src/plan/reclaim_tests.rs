@@ -2,6 +2,7 @@
 
 use super::super::world::{World, name};
 use super::*;
+use crate::store::EvidenceKind;
 
 /// What happens to node `n` after a leader began to watch it.
 enum Step {
@@ -9,6 +10,8 @@ enum Step {
     Joins(&'static str),
     /// It says that it will leave.
     Leaves,
+    /// Its present session is on record as ended, by this evidence.
+    Declared(EvidenceKind),
     /// Its key goes.
     Goes,
     /// Its present session is given so many tasks.
@@ -17,7 +20,8 @@ enum Step {
     Succeeded,
 }
 
-use Step::{Claims, Goes, Joins, Leaves, Succeeded};
+use EvidenceKind::{Left, Refused, Replaced};
+use Step::{Claims, Declared, Goes, Joins, Leaves, Succeeded};
 
 /// Why the claims of gone sessions are taken back, this long after the last step; and the deaths charged with each.
 fn taken_back(steps: &[Step], after_ms: u64) -> Vec<(String, u32)> {
@@ -30,6 +34,7 @@ fn taken_back(steps: &[Step], after_ms: u64) -> Vec<(String, u32)> {
                 world.session("n", instance, false);
             }
             Leaves => world.session("n", instance, true),
+            Declared(evidence) => world.declared("n", *evidence),
             Goes => world.gone("n"),
             Claims(tasks) => {
                 world.claim("n", *tasks);
@@ -54,6 +59,7 @@ type Case = (
 );
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_death_is_charged_to_a_single_whose_instance_is_not_back() {
     let cases: &[Case] = &[
         (
@@ -133,6 +139,43 @@ fn a_death_is_charged_to_a_single_whose_instance_is_not_back() {
             &[Joins("x"), Leaves, Goes, Joins("x"), Claims(1), Goes],
             BENEFIT_MS,
             &[("the node died", 1)],
+        ),
+        (
+            "its process is known to be gone",
+            &[Joins("x"), Claims(1), Declared(Refused), Goes],
+            0,
+            &[("the node died", 1)],
+        ),
+        (
+            "it is known to be replaced, and a leader took over",
+            &[Joins("x"), Claims(1), Declared(Replaced), Goes, Succeeded],
+            0,
+            &[("the node died", 1)],
+        ),
+        (
+            "a session before is known to be gone",
+            &[
+                Joins("w"),
+                Declared(Refused),
+                Goes,
+                Joins("x"),
+                Claims(1),
+                Goes,
+            ],
+            BENEFIT_MS - 1,
+            &[],
+        ),
+        (
+            "it is known to be gone, and is back after all",
+            &[Joins("x"), Claims(1), Declared(Refused), Goes, Joins("x")],
+            0,
+            &[("the node lost its session", 0)],
+        ),
+        (
+            "it left and its lease stayed",
+            &[Joins("x"), Claims(1), Declared(Left), Goes],
+            BENEFIT_MS - 1,
+            &[],
         ),
         ("it lives", &[Joins("x"), Claims(1)], BENEFIT_MS, &[]),
     ];

@@ -51,7 +51,7 @@ pub(super) fn rooms<'a>(view: &'a View, reserved: &Reserved, now_ms: u64) -> Vec
     };
     view.nodes
         .iter()
-        .filter(|(_, node)| !node.record.draining)
+        .filter(|(id, node)| view.takes_work(id, node))
         .map(room)
         .collect()
 }

@@ -9,7 +9,7 @@ use crate::planted::{self, Bug};
 use crate::store::{Attempt, Next, Place, Record, Run, Settled};
 use crate::task::{
     After, Name, Outcome, Output, Policy, State, Tally, Which, after_death, after_deferral,
-    after_failure,
+    after_failure, millis,
 };
 
 /// How runs of a claim ended; tasks that share everything share one.
@@ -122,6 +122,14 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
     if let Err(illegal) = State::Running.next(&event) {
         unreachable!("{illegal}");
     }
+    let killed = match (after, ending.outcome) {
+        (Some(After::Dead), Outcome::Lost) => Some(Ending {
+            error: Some(killer(tally)),
+            ..ending.clone()
+        }),
+        (Some(_) | None, _) => None,
+    };
+    let ending = killed.as_ref().unwrap_or(ending);
     let pieces = match after {
         Some(After::Again(_)) if ending.outcome == Outcome::Lost => {
             which.split(piece(which, of.split))
@@ -156,6 +164,12 @@ fn one(of: Of<'_>, ending: &Ending, which: Which, n: &mut u32, settled: &mut Set
     }
 }
 
+/// What is said of a task that is dead by its death budget.
+fn killer(tally: Tally) -> String {
+    let Tally { deaths, .. } = tally;
+    format!("killed its nodes, or ran beside what did: {deaths} died while it ran there")
+}
+
 fn counted(before: Tally, outcome: Outcome, blame: bool) -> Tally {
     let anew = planted::is(Bug::NumbersAnew);
     let ran = Tally {
@@ -186,7 +200,7 @@ fn whereto(after: After, now_ms: u64) -> Place {
         After::Dead => Place::Dead,
         After::Again(wait) if wait.is_zero() => Place::Ready,
         After::Again(wait) => {
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            let wait_ms = millis(wait).max(1);
             Place::Due(now_ms.saturating_add(wait_ms))
         }
     }

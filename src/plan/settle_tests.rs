@@ -48,6 +48,7 @@ fn settled(
         max_attempts: 2,
         backoff: Backoff::default(),
         timeout_ms: None,
+        on_lost: crate::task::OnLost::Stop,
     };
     let node = "n".parse().unwrap();
     let of = Of {
@@ -213,6 +214,7 @@ fn failures_with_different_errors_share_one_record() {
         max_attempts: 2,
         backoff: Backoff::default(),
         timeout_ms: None,
+        on_lost: crate::task::OnLost::Stop,
     };
     let (node, run) = (
         "n".parse().unwrap(),

@@ -1,6 +1,6 @@
 //! What the leader knows, folded from events; equal to a rebuild from the keys at the same revision; decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
@@ -10,9 +10,12 @@ use super::reserved::{less, of_node};
 use super::window::Window;
 use crate::planted::{self, Bug};
 use crate::store::{
-    Corrupt, Keys, Lane, Live, NodeRecord, Origin, Record, RecordId, Run, Seen, Stop,
+    Corrupt, Death, Keys, Lane, Live, NodeRecord, Record, RecordId, Run, Seen, Stand, Stop,
 };
 use crate::task::{ClaimId, Name, Routing};
+use ended::Less;
+
+mod ended;
 
 /// A live node.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct View {
     pub revision: i64,
     /// Live nodes.
     pub nodes: BTreeMap<Name, Node>,
+    /// Names of nodes that are to take no work, also of nodes that are not there.
+    pub drained: BTreeSet<Name>,
     /// Claims.
     pub claims: BTreeMap<(Name, ClaimId), Seen<Run>>,
     /// Stops and their mod revisions.
@@ -60,29 +65,10 @@ pub struct View {
     leaving: BTreeMap<Name, i64>,
     /// Since when each name is missed that holds claims and has no key, in milliseconds since 1970.
     gone: BTreeMap<Name, u64>,
+    /// Sessions that ended because their processes did, by evidence that is on record.
+    deaths: BTreeSet<i64>,
     window_max: usize,
     keys: Keys,
-}
-
-/// Claims that became less in one delivery, and what of them waits again: whatever one transaction wrote is delivered together.
-#[derive(Clone, Debug, Default)]
-struct Less {
-    left: Vec<Left>,
-    /// Tasks that wait again, by the claim that wrote so and how often they had been tried by then.
-    again: BTreeMap<(ClaimId, u32), u64>,
-}
-
-/// Tasks that left a claim.
-#[derive(Clone, Debug)]
-struct Left {
-    node: Name,
-    claim: ClaimId,
-    kind: Name,
-    /// How often they had been tried before this claim.
-    attempts: u32,
-    tasks: u64,
-    /// The session that held them is over: they were taken back.
-    is_lost: bool,
 }
 
 /// 32,768 records in all lanes' windows together; a lane has its share of it, which gets less as lanes are born, but not less than
@@ -107,6 +93,7 @@ impl View {
         Self {
             revision,
             nodes: BTreeMap::new(),
+            drained: BTreeSet::new(),
             claims: BTreeMap::new(),
             stops: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -120,6 +107,7 @@ impl View {
             changes_of_nodes: 0,
             leaving: BTreeMap::new(),
             gone: BTreeMap::new(),
+            deaths: BTreeSet::new(),
             window_max,
             keys,
         }
@@ -148,34 +136,6 @@ impl View {
         corrupt
     }
 
-    /// Notes what a claim's transaction wrote to wait again, at once or after a while.
-    fn waits_again(&mut self, id: &RecordId, record: &Record) {
-        if let Origin::Claim(claim) = id.origin {
-            let (attempts, tasks) = (record.tally.attempts, record.which.len());
-            *self.less.again.entry((claim, attempts)).or_default() += tasks as u64;
-        }
-    }
-
-    /// Tells what ended from what was handed back or deferred: that waits again and was no attempt.
-    fn fold_pace(&mut self, now_ms: u64) {
-        let Less { left, again } = std::mem::take(&mut self.less);
-        for left in left {
-            let back = again.get(&(left.claim, left.attempts));
-            let back = back.map_or(0, |tasks| left.tasks.min(*tasks));
-            let (node, kind) = (&left.node, &left.kind);
-            if left.is_lost {
-                self.pace.lost(node, kind, left.tasks);
-                continue;
-            }
-            if left.tasks > back {
-                self.pace.ended(node, kind, left.tasks - back, now_ms);
-            }
-            if back > 0 {
-                self.pace.handed_back(node, kind, back);
-            }
-        }
-    }
-
     /// Folds one key as it is.
     ///
     /// # Errors
@@ -189,6 +149,10 @@ impl View {
     fn put_one(&mut self, kv: &KeyValue, now_ms: u64) -> Result<(), Corrupt> {
         match self.keys.live(&kv.key) {
             Some(Live::Node(id)) => self.put_node(id, Seen::of(kv)?),
+            Some(Live::Drain(id)) => {
+                self.drained.insert(id);
+                self.changes_of_nodes += 1;
+            }
             Some(Live::Lane(lane)) => {
                 if lane.is_passing() {
                     self.passing.insert(lane.clone(), kv.mod_revision);
@@ -215,6 +179,10 @@ impl View {
             Some(Live::Tick(ms, name)) => self.ticks.put(kv.key.clone(), (ms, name)),
             Some(Live::Want(gate, id)) => self.limits.put_want(gate, id, kv)?,
             Some(Live::Hold(gate, id)) => self.limits.put_hold(gate, id, kv)?,
+            Some(Live::Death(session)) => {
+                let death = Seen::<Death>::of(kv)?.value;
+                let _new = death.evidence.is_death() && self.deaths.insert(session);
+            }
             None => {}
         }
         Ok(())
@@ -238,17 +206,33 @@ impl View {
         of_node(&self.held, node)
     }
 
+    /// Whether work may be given to a live node: it neither leaves nor is it drained.
+    pub fn takes_work(&self, id: &Name, node: &Node) -> bool {
+        node.record.takes_work(self.drained.contains(id))
+    }
+
+    /// How a live node stands to new work.
+    pub fn stand(&self, id: &Name, node: &Node) -> Stand {
+        let has_tasks = self.held_by(id).any(|(_, tasks)| tasks > 0);
+        node.record.stand(self.drained.contains(id), has_tasks)
+    }
+
     /// Whether this session's node said that it would leave before it went: what was sent to it too late killed nobody.
     pub fn has_left(&self, node: &Name, session: i64) -> bool {
         self.leaving.get(node) == Some(&session)
     }
 
+    /// Whether the process that had this session is known to have died: nobody has to wait for it.
+    pub fn has_died(&self, session: i64) -> bool {
+        self.deaths.contains(&session)
+    }
+
     /// For how long the node has been missed, in milliseconds; none where it is there. What had gone before this view was loaded is
-    /// missed since then.
+    /// missed since then. A clock that was set back since says nothing of it: then it is missed for long, and not until that time comes
+    /// again.
     pub fn missed_for(&self, node: &Name, now_ms: u64) -> Option<u64> {
-        self.gone
-            .get(node)
-            .map(|since| now_ms.saturating_sub(*since))
+        let since = self.gone.get(node)?;
+        Some(now_ms.checked_sub(*since).unwrap_or(u64::MAX))
     }
 
     /// A lane born after this view: its window is complete from the start.
@@ -334,25 +318,6 @@ impl View {
         }
     }
 
-    fn left(
-        &mut self,
-        (node, session): (&Name, i64),
-        claim: ClaimId,
-        kind: Name,
-        attempts: u32,
-        tasks: u64,
-    ) {
-        let now = self.nodes.get(node);
-        self.less.left.push(Left {
-            node: node.clone(),
-            claim,
-            kind,
-            attempts,
-            tasks,
-            is_lost: now.is_none_or(|node| node.session != session),
-        });
-    }
-
     /// Forgets a name that has neither a node nor a claim: what is known of names is bounded by those.
     fn forget_unused(&mut self, id: &Name) {
         let first = ClaimId { term: 0, number: 0 };
@@ -374,6 +339,10 @@ impl View {
                 self.forget_unused(&id);
                 self.changes_of_nodes += 1;
             }
+            Some(Live::Drain(id)) => {
+                self.drained.remove(&id);
+                self.changes_of_nodes += 1;
+            }
             Some(Live::Ready(lane, _)) => {
                 if let Some(window) = self.lanes.get_mut(&lane) {
                     window.delete(key);
@@ -390,6 +359,9 @@ impl View {
             Some(Live::Queue(name)) => self.limits.drop_queue(&name),
             Some(Live::Want(gate, id)) => self.limits.drop_want(gate, id),
             Some(Live::Hold(gate, id)) => self.limits.drop_hold(&gate, id),
+            Some(Live::Death(session)) => {
+                self.deaths.remove(&session);
+            }
             Some(Live::Rules) | None => {}
         }
     }

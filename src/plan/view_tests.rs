@@ -12,6 +12,8 @@ use crate::task::{PackId, Priority, Routing, Tally, Which};
 enum Step {
     Node(u8),
     NodeGone(u8),
+    Drain(u8),
+    Undrain(u8),
     Ready { lane: u8, pack: u8, tasks: u8 },
     ReadyGone { lane: u8, pack: u8 },
     Due { pack: u8 },
@@ -27,6 +29,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         small.clone().prop_map(Step::Node),
         small.clone().prop_map(Step::NodeGone),
+        small.clone().prop_map(Step::Drain),
+        small.clone().prop_map(Step::Undrain),
         (small.clone(), 0_u8..9, 1_u8..9).prop_map(|(lane, pack, tasks)| Step::Ready {
             lane,
             pack,
@@ -107,6 +111,8 @@ fn node(nth: u8) -> NodeRecord {
         version: String::new(),
         started_ms: 0,
         draining: false,
+        peer: None,
+        network: None,
         adaptive: None,
     }
 }
@@ -119,6 +125,8 @@ fn told(keys: &Keys, step: Step) -> (String, Option<Vec<u8>>) {
     match step {
         Step::Node(nth) => (keys.node(&name('n', nth)), Some(encode(&node(nth)))),
         Step::NodeGone(nth) => (keys.node(&name('n', nth)), None),
+        Step::Drain(nth) => (keys.drain(&name('n', nth)), Some(Vec::new())),
+        Step::Undrain(nth) => (keys.drain(&name('n', nth)), None),
         Step::Ready { lane, pack, tasks } => {
             (ready(lane, pack), Some(encode(&record(lane, tasks))))
         }
@@ -152,6 +160,7 @@ fn shown(view: &View) -> Vec<String> {
             .iter()
             .map(|(id, node)| format!("{id} {}", node.session)),
     );
+    lines.extend(view.drained.iter().map(|id| format!("{id} is drained")));
     lines.extend(view.claims.iter().map(|((node, id), claim)| {
         format!(
             "{node} {id} {} {} {}",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::task::{ClaimId, Gate, Name, Pack, PackId, Progress, Routing, Step, Which};
 
+use super::failovers::Telling;
 use super::keys::{Lane, Origin, Place, RecordId};
 use super::records::{Attempt, EndedBy, Idem, Outside, Record, Run, Seen, TermRecord};
 
@@ -46,6 +47,8 @@ pub enum Change {
     Record(Term),
     /// Due times of a schedule are fired or skipped.
     Fire(Fire),
+    /// What became of a session or a term that is over is put on record.
+    Tell(Telling),
 }
 
 /// Packs accepted together, whole or not at all.
@@ -301,6 +304,7 @@ impl Change {
             Self::Postpone(_) => "postpone",
             Self::Record(_) => "record",
             Self::Fire(_) => "fire",
+            Self::Tell(_) => "tell",
         }
     }
 }
@@ -338,7 +342,8 @@ impl Change {
             | Self::Unmark(_)
             | Self::Postpone(_)
             | Self::Record(_)
-            | Self::Fire(_) => None,
+            | Self::Fire(_)
+            | Self::Tell(_) => None,
         }
     }
 }
@@ -366,7 +371,8 @@ impl Change {
             | Self::Unmark(_)
             | Self::Postpone(_)
             | Self::Record(_)
-            | Self::Fire(_) => self.clone(),
+            | Self::Fire(_)
+            | Self::Tell(_) => self.clone(),
         }
     }
 }

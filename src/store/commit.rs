@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::metrics;
 use crate::planted::{self, Bug};
 use crate::task::{By, Name, Routing, Skipped, Step};
+use crate::vitals::Vitals;
 
 /// 512 operations to one transaction: a put costs etcd some 10 µs of its serial apply loop (docs/benchmarks.md), so this keeps other
 /// writers waiting for a few milliseconds at most.
@@ -33,6 +34,7 @@ pub struct Store {
     connection: Connection,
     keys: Keys,
     clock: Clock,
+    vitals: Vitals,
 }
 
 /// What became of a change.
@@ -65,6 +67,7 @@ impl Store {
             connection,
             keys,
             clock: Clock::default(),
+            vitals: Vitals::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl Store {
     /// The node's wall clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// How the node itself is.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// What the node's wall clock says, in milliseconds since 1970.

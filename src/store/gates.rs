@@ -176,6 +176,7 @@ fn lane(live: Live) -> Option<Lane> {
     match live {
         Live::Lane(lane) => Some(lane),
         Live::Node(_)
+        | Live::Drain(_)
         | Live::Ready(..)
         | Live::Due(..)
         | Live::Run(..)
@@ -185,7 +186,8 @@ fn lane(live: Live) -> Option<Lane> {
         | Live::Rules
         | Live::Tick(..)
         | Live::Want(..)
-        | Live::Hold(..) => None,
+        | Live::Hold(..)
+        | Live::Death(_) => None,
     }
 }
 
@@ -217,6 +219,7 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
             Some(Live::Run(node, _)) => self.claim(&node, kv)?,
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Lane(_)
                 | Live::Ready(..)
                 | Live::Due(..)
@@ -225,7 +228,8 @@ impl<Wanted: Fn(&Gate) -> bool> Gathered<Wanted> {
                 | Live::Rules
                 | Live::Tick(..)
                 | Live::Want(..)
-                | Live::Hold(..),
+                | Live::Hold(..)
+                | Live::Death(_),
             )
             | None => {}
         }

@@ -15,6 +15,7 @@ use super::keys::Live;
 use super::outside::{OutsideError, OutsideSeen, Turn};
 use crate::metrics;
 use crate::task::Gate;
+use crate::vitals::Of;
 
 /// 1,024 requests wait for a hold at one node at once, each a connection held open; beyond, they are answered at once.
 pub const WAITERS_MAX: usize = 1_024;
@@ -38,6 +39,9 @@ pub struct Usher {
 /// The two ends.
 pub fn grants(store: &Store) -> (Grants, Usher) {
     let grants = Grants::default();
+    let bells = grants.bells.clone();
+    let vitals = store.vitals();
+    vitals.watch(Of::HoldWaiters, Some(WAITERS_MAX), move || bells.waiters());
     let usher = Usher {
         store: store.clone(),
         grants: grants.clone(),

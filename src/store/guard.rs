@@ -43,11 +43,15 @@ pub enum GuardName {
     Progress,
     /// The mark of schedules that were deleted.
     Deleted,
+    /// The record of a session's death.
+    Death,
+    /// What is on record of a session's or a term's end.
+    Failover,
 }
 
 impl GuardName {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Term,
         Self::Horizon,
         Self::Lane,
@@ -67,6 +71,8 @@ impl GuardName {
         Self::Schedule,
         Self::Progress,
         Self::Deleted,
+        Self::Death,
+        Self::Failover,
     ];
 
     /// As it is sent, logged and documented.
@@ -91,6 +97,8 @@ impl GuardName {
             Self::Schedule => "schedule",
             Self::Progress => "progress",
             Self::Deleted => "deleted",
+            Self::Death => "death",
+            Self::Failover => "failover",
         }
     }
 

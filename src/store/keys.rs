@@ -70,6 +70,8 @@ pub enum Place {
 pub enum Live {
     /// A node's session.
     Node(Name),
+    /// A node is to take no work.
+    Drain(Name),
     /// A lane's marker.
     Lane(Lane),
     /// A ready record.
@@ -92,6 +94,8 @@ pub enum Live {
     Want(Gate, u128),
     /// Somebody outside holds a lock or permits.
     Hold(Gate, u128),
+    /// A session that ended by evidence, not by time.
+    Death(i64),
 }
 
 impl Keys {
@@ -145,6 +149,34 @@ impl Keys {
     /// Where all nodes are.
     pub fn node_prefix(&self) -> String {
         format!("{}live/node/", self.root)
+    }
+
+    /// `live/drain/<node>` = [`super::Drain`], no lease: whoever starts under that name stays drained. Drain by an admin writes it, undrain
+    /// takes it away. `/tenure/default/live/drain/n1`
+    pub fn drain(&self, node: &Name) -> String {
+        format!("{}{node}", self.drain_prefix())
+    }
+
+    /// Where all drains are.
+    pub fn drain_prefix(&self) -> String {
+        format!("{}live/drain/", self.root)
+    }
+
+    /// `live/death/<S>` = [`super::Death`], no lease: on what evidence a node's session was ended, before its lease is revoked. Whoever
+    /// noticed writes it; it goes once its session's claims are taken back and that is on record, with its story, and beyond a bounded
+    /// number of them. `/tenure/default/live/death/00000000000000004711`
+    pub fn death(&self, session: i64) -> String {
+        format!("{}{session:020}", self.death_prefix())
+    }
+
+    /// Where all of those are, the oldest session first.
+    pub fn death_prefix(&self) -> String {
+        format!("{}live/death/", self.root)
+    }
+
+    /// The session of a `live/death/` key.
+    pub fn death_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.death_prefix())?.parse().ok()
     }
 
     /// `clock/<node>` = what the node's wall clock says, in milliseconds since 1970, leased. Written by the node again and again; goes
@@ -318,8 +350,8 @@ impl Keys {
         format!("{}live/queue/", self.root)
     }
 
-    /// `live/rules` = empty. Every edit of a limit or of a queue's rules puts it; assign and grant compare it, so that none of them
-    /// follows an edit it has not seen.
+    /// `live/rules` = empty. Every edit of a limit or of a queue's rules puts it, and so does whatever keeps work from a node: a drain,
+    /// and a node that leaves. Assign and grant compare it, so that none of them follows an edit it has not seen.
     pub fn rules(&self) -> String {
         format!("{}live/rules", self.root)
     }
@@ -516,6 +548,23 @@ impl Keys {
         key.strip_prefix(&*self.term_prefix())?.parse().ok()
     }
 
+    /// `failover/<id>` = [`super::Failover`]: what became of a session that is over, under its create revision; of a term that is over
+    /// while its session lives, under the term's. The leader writes it, and again as it learns more; beyond a bounded number it takes the
+    /// oldest away. `/tenure/default/failover/00000000000000004711`
+    pub fn failover(&self, id: i64) -> String {
+        format!("{}{id:020}", self.failover_prefix())
+    }
+
+    /// Where all of those are; by when they were written, their create revisions tell.
+    pub fn failover_prefix(&self) -> String {
+        format!("{}failover/", self.root)
+    }
+
+    /// The id of a `failover/` key.
+    pub fn failover_of(&self, key: &str) -> Option<i64> {
+        key.strip_prefix(&*self.failover_prefix())?.parse().ok()
+    }
+
     /// The pack of a `pack/` key.
     pub fn pack_of(&self, key: &str) -> Option<PackId> {
         key.strip_prefix(&*self.pack_prefix())?.parse().ok()
@@ -553,6 +602,7 @@ impl Keys {
         let parts: Vec<&str> = rest.split('/').collect();
         match (room, parts.as_slice()) {
             ("node", [id]) => Some(Live::Node(id.parse().ok()?)),
+            ("drain", [id]) => Some(Live::Drain(id.parse().ok()?)),
             ("lane" | "passing", lane) => Some(Live::Lane(Lane::parse(lane)?)),
             ("ready", [lane @ .., id]) => {
                 Some(Live::Ready(Lane::parse(lane)?, RecordId::parse(id)?))
@@ -565,6 +615,7 @@ impl Keys {
             ("tick", [ms, name]) => Some(Live::Tick(ms.parse().ok()?, name.parse().ok()?)),
             ("want", [gate, id]) => Some(Live::Want(outer_gate(gate)?, outside(id)?)),
             ("hold", [gate, id]) => Some(Live::Hold(outer_gate(gate)?, outside(id)?)),
+            ("death", [session]) => Some(Live::Death(session.parse().ok()?)),
             (_, _) => None,
         }
     }

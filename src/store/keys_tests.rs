@@ -61,6 +61,7 @@ proptest! {
             keys.live(&keys.record(Place::Ready, &routing, &id)), Some(Live::Ready(lane.clone(), id)));
         prop_assert_eq!(keys.live(&keys.record(Place::Due(ms), &routing, &id)), Some(Live::Due(ms, id)));
         prop_assert_eq!(keys.live(&keys.run(&node, claim)), Some(Live::Run(node.clone(), claim)));
+        prop_assert_eq!(keys.live(&keys.drain(&node)), Some(Live::Drain(node.clone())));
         prop_assert_eq!(keys.live(&keys.stop(&node, claim)), Some(Live::Stop(node.clone(), claim)));
         prop_assert_eq!(keys.live(&keys.lane(&lane)), Some(Live::Lane(lane)));
         let needing = needing(&routing);
@@ -77,12 +78,18 @@ proptest! {
         prop_assert_eq!(keys.live(&keys.semaphore(&node)), Some(Live::Semaphore(node.clone())));
         prop_assert_eq!(keys.live(&keys.queue(&node)), Some(Live::Queue(node.clone())));
         prop_assert_eq!(keys.live(&keys.rules()), Some(Live::Rules));
+        let session = i64::from(n);
+        prop_assert_eq!(keys.live(&keys.death(session)), Some(Live::Death(session)));
+        prop_assert_eq!(keys.death_of(&keys.death(session)), Some(session));
         prop_assert_eq!(keys.live(&keys.node(&node)), Some(Live::Node(node)));
         prop_assert_eq!(
             keys.dead_record(&keys.record(Place::Dead, &routing, &id)), Some((routing.queue.clone(), id)));
         prop_assert_eq!(keys.result_of(&keys.result(pack, origin, n)), Some((pack, origin, n)));
         prop_assert_eq!(keys.gc_mark(&keys.gc(ms, pack)), Some((ms / 60_000 * 60_000, pack)));
         prop_assert_eq!(keys.pack_of(&keys.pack(pack)), Some(pack));
+        let session = i64::from(n);
+        prop_assert_eq!(keys.death_of(&keys.death(session)), Some(session));
+        prop_assert_eq!(keys.failover_of(&keys.failover(session)), Some(session));
     }
 }
 

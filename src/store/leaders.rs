@@ -33,6 +33,9 @@ pub struct Candidacy {
     pub node: Name,
     /// Where its API answers.
     pub address: String,
+    /// Whether it was drained when it stood: it stands because nobody else did, and gives way to whoever is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
 }
 
 /// Why a leader was not dismissed.

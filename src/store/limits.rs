@@ -12,11 +12,11 @@ use super::scan::looked;
 use super::txns;
 use crate::task::Name;
 
-/// 4,096 semaphores, and as many queues with rules: every leader and every node holds all of them.
+/// 4,096 semaphores, as many queues with rules, and as many drains: every leader holds all of them.
 pub const EDITED_MAX: usize = 4_096;
 
 /// 8 attempts of an edit that names no version: each lost to another edit in between.
-const TRIES_MAX: usize = 8;
+pub(super) const TRIES_MAX: usize = 8;
 
 /// Why an edit was not done.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,8 +30,13 @@ pub enum EditError {
         now: i64,
     },
     /// There are as many as a cluster takes.
-    #[error("the cluster has {0} of them already, as many as it takes")]
-    TooMany(usize),
+    #[error("the cluster has {max} {what} already, as many as it takes")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        max: usize,
+    },
     /// Others edited it again and again.
     #[error("others edit it at the same time, try again")]
     Busy,
@@ -92,7 +97,8 @@ impl Store {
         expected: Option<i64>,
     ) -> Result<Edited<Limit>, EditError> {
         let (key, prefix) = (self.keys().semaphore(name), self.keys().semaphore_prefix());
-        self.edit((&key, &prefix), expected, |_| limit).await
+        self.edit((&key, &prefix, "semaphores"), expected, |_| limit)
+            .await
     }
 
     /// Makes a queue's rules anew from what they are; where a version is expected, only what is at it.
@@ -110,16 +116,20 @@ impl Store {
             let rules = make(now.unwrap_or_default());
             (rules != QueueRules::default()).then_some(rules)
         };
-        self.edit((&key, &prefix), expected, anew).await
+        self.edit((&key, &prefix, "queues with rules"), expected, anew)
+            .await
     }
 
-    async fn edited<T: DeserializeOwned>(&self, key: String) -> Result<Option<Seen<T>>, LookError> {
+    pub(super) async fn edited<T: DeserializeOwned>(
+        &self,
+        key: String,
+    ) -> Result<Option<Seen<T>>, LookError> {
         Ok(first(self.connection().range(&Range::key(key)).await?)?)
     }
 
     async fn edit<T>(
         &self,
-        (key, prefix): (&str, &str),
+        (key, prefix, what): (&str, &str, &'static str),
         expected: Option<i64>,
         make: impl Fn(Option<T>) -> Option<T> + Send + Sync,
     ) -> Result<Edited<T>, EditError>
@@ -141,7 +151,10 @@ impl Store {
                 });
             }
             if now == 0 && self.is_full(prefix).await? {
-                return Err(EditError::TooMany(EDITED_MAX));
+                return Err(EditError::TooMany {
+                    what,
+                    max: EDITED_MAX,
+                });
             }
             let rules = match now {
                 0 => looked(|| self.last_edit()).await?,
@@ -182,13 +195,13 @@ impl Store {
     }
 
     /// When anything was last edited; 0 for never.
-    async fn last_edit(&self) -> Result<i64, LookError> {
+    pub(super) async fn last_edit(&self) -> Result<i64, LookError> {
         let mark = Range::key(self.keys().rules()).keys_only();
         let page = self.connection().range(&mark).await?;
         Ok(page.kvs.first().map_or(0, |kv| kv.mod_revision))
     }
 
-    async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {
+    pub(super) async fn is_full(&self, prefix: &str) -> Result<bool, LookError> {
         let all = Range::prefix(prefix).count_only();
         let count = self.connection().range(&all).await?.count;
         Ok(usize::try_from(count).unwrap_or(0) >= EDITED_MAX)

@@ -1,6 +1,5 @@
 //! Lists of tasks by state, page by page at one revision; each page is bounded, and so is what is read for it.
 
-use std::fmt::Write as _;
 use std::str::FromStr;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,7 +11,7 @@ use super::keys::{Keys, Live};
 use super::locate::{Found, LookError};
 use super::records::{Outcomes, Record, Run, decode};
 use super::scan::looked;
-use crate::task::{Name, Outcome, Pack, PackId, State, Which};
+use crate::task::{Name, Outcome, Pack, PackId, State, Which, hex};
 
 /// 256 keys to one read of a list.
 const READ_KEYS: i64 = 256;
@@ -244,11 +243,8 @@ fn told(keys: &Keys, filter: &Filter, kv: &KeyValue) -> Result<Option<(PackId, W
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut hex = String::with_capacity(self.key.len() * 2);
-        self.key
-            .bytes()
-            .try_for_each(|byte| write!(hex, "{byte:02x}"))?;
-        write!(f, "{}.{}.{hex}", self.revision, self.index)
+        let key = hex(self.key.as_bytes());
+        write!(f, "{}.{}.{key}", self.revision, self.index)
     }
 }
 

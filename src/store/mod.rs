@@ -8,6 +8,10 @@ mod breakers;
 mod change;
 mod claims;
 mod commit;
+mod deaths;
+mod drains;
+mod facts;
+mod failovers;
 mod force;
 mod gates;
 mod grants;
@@ -37,6 +41,13 @@ pub use change::{
     Settled, StopRuns, Submit, Take, Term, Waiting,
 };
 pub use commit::{Store, Verdict, batches};
+pub use deaths::{DEATHS_MAX, Death, EvidenceKind, Noticed, Recorded};
+pub use drains::{DrainError, Drained, Drains};
+pub use facts::{Facts, Former};
+pub use failovers::{
+    Evidence, FAILOVERS_MAX, Failover, FailoverSeen, Gone, How, LastSeen, MOVED_LISTED_MAX, Moved,
+    Sign, Started, Succession, Teller, Telling, rounded,
+};
 pub use force::{RELEASED_MAX, Taking};
 pub use gates::{GateSeen, OutsideHold, Sort, TaskHold};
 pub use grants::{Grants, Usher, WAITERS_MAX, grants};
@@ -48,10 +59,10 @@ pub use list::{Cursor, CursorError, Filter, Listing};
 pub use locate::{Found, Held, LookError};
 pub use news::{Herald, News, news};
 pub use outside::{Asked, OUTSIDE_MAX, OutsideError, OutsideSeen, Turn};
-pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Overview, QueueSeen};
+pub use overview::{COUNTED_RECORDS_MAX, Count, NodeSeen, Nodes, Overview, QueueSeen};
 pub use records::{
-    Adaptive, Attempt, Corrupt, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
-    Released, Run, Seen, Stop, TermRecord, decode, encode,
+    Adaptive, Attempt, Corrupt, Drain, EndedBy, Idem, Next, NodeRecord, Outcomes, Outside, Record,
+    Released, Run, Seen, Stand, Stop, TermRecord, decode, encode,
 };
 pub use rulebook::{Rulebook, Unfit};
 pub use rules::{Importance, Limit, QueueRules, Rate};

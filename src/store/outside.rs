@@ -18,7 +18,7 @@ use super::records::{Outside, decode};
 use super::rules::Limit;
 use super::scan::looked;
 use super::txns;
-use crate::task::{Gate, Name, TaskId};
+use crate::task::{Gate, Name, TaskId, millis};
 
 /// 10,000 wait or hold outside in a cluster: every leader has all of them in memory, and each has a lease, renewed every third of its
 /// time: 2,000 renewals a second at 15 s.
@@ -226,7 +226,7 @@ impl Store {
             weight: asked.weight,
             holder: asked.holder.clone(),
             since_ms: self.now_ms(),
-            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            ttl_ms: millis(ttl),
         };
         let txn = txns::want(self.keys(), &asked.gate, asked.id, &outside, lease);
         let failed = match self.settled(&txn).await {

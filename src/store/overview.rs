@@ -9,7 +9,7 @@ use super::commit::Store;
 use super::keys::{Lane, Live};
 use super::leaders::Leader;
 use super::locate::LookError;
-use super::records::{NodeRecord, Record, Seen, decode};
+use super::records::{Drain, NodeRecord, Record, Seen, decode};
 use super::rules::QueueRules;
 use super::scan::looked;
 use crate::task::{Name, Routing, Which};
@@ -29,6 +29,21 @@ pub struct NodeSeen {
     pub seen: Seen<NodeRecord>,
     /// Tasks claimed for it.
     pub tasks: usize,
+    /// Since when and why it is drained; none where it takes work.
+    pub drain: Option<Drain>,
+}
+
+/// The nodes at one revision.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    /// The live ones.
+    pub live: Vec<NodeSeen>,
+    /// Names that are drained and that no live node has.
+    pub away: Vec<(Name, Drain)>,
+    /// Who leads.
+    pub leader: Option<Leader>,
+    /// The revision.
+    pub revision: i64,
 }
 
 /// How many tasks.
@@ -95,21 +110,26 @@ impl Store {
         looked(|| async {
             let revision = self.revision().await?;
             let claimed = self.claimed(revision).await?;
-            Ok((self.nodes_at(revision, &claimed).await?, revision))
+            Ok((self.nodes_at(revision, &claimed).await?.0, revision))
         })
         .await
     }
 
-    /// The same, and who leads.
+    /// The same, who leads, and which names are drained that no live node has.
     ///
     /// # Errors
     /// [`LookError`].
-    pub async fn nodes_led(&self) -> Result<(Vec<NodeSeen>, Option<Leader>, i64), LookError> {
+    pub async fn nodes_led(&self) -> Result<Nodes, LookError> {
         looked(|| async {
             let revision = self.revision().await?;
             let claimed = self.claimed(revision).await?;
-            let nodes = self.nodes_at(revision, &claimed).await?;
-            Ok((nodes, self.leader_at(revision).await?, revision))
+            let (live, away) = self.nodes_at(revision, &claimed).await?;
+            Ok(Nodes {
+                live,
+                away,
+                leader: self.leader_at(revision).await?,
+                revision,
+            })
         })
         .await
     }
@@ -142,7 +162,7 @@ impl Store {
             let revision = self.revision().await?;
             let claimed = self.claimed(revision).await?;
             Ok(Overview {
-                nodes: self.nodes_at(revision, &claimed).await?,
+                nodes: self.nodes_at(revision, &claimed).await?.0,
                 leader: self.leader_at(revision).await?,
                 queues: self.queues_at(revision, &claimed).await?,
                 revision,
@@ -151,19 +171,30 @@ impl Store {
         .await
     }
 
-    async fn nodes_at(&self, revision: i64, claimed: &Claimed) -> Result<Vec<NodeSeen>, LookError> {
-        let mut nodes = Vec::new();
+    /// The live nodes, and the drains of names that none of them has.
+    async fn nodes_at(
+        &self,
+        revision: i64,
+        claimed: &Claimed,
+    ) -> Result<(Vec<NodeSeen>, Vec<(Name, Drain)>), LookError> {
+        let (mut nodes, mut drains) = (Vec::new(), BTreeMap::new());
+        for kv in self.whole(&self.keys().drain_prefix(), revision).await? {
+            if let Some(Live::Drain(id)) = self.keys().live(&kv.key) {
+                drains.insert(id, decode(&kv.key, &kv.value)?);
+            }
+        }
         for kv in self.whole(&self.keys().node_prefix(), revision).await? {
             let Some(Live::Node(id)) = self.keys().live(&kv.key) else {
                 continue;
             };
             nodes.push(NodeSeen {
                 tasks: claimed.by_node.get(&id).copied().unwrap_or(0),
+                drain: drains.remove(&id),
                 seen: Seen::of(&kv)?,
                 id,
             });
         }
-        Ok(nodes)
+        Ok((nodes, drains.into_iter().collect()))
     }
 
     async fn queues_at(
@@ -178,6 +209,7 @@ impl Store {
             Some(Live::Lane(lane)) => Some(lane),
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Ready(..)
                 | Live::Due(..)
                 | Live::Run(..)
@@ -187,7 +219,8 @@ impl Store {
                 | Live::Rules
                 | Live::Tick(..)
                 | Live::Want(..)
-                | Live::Hold(..),
+                | Live::Hold(..)
+                | Live::Death(_),
             )
             | None => None,
         });

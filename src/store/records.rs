@@ -83,9 +83,42 @@ pub struct NodeRecord {
     /// Whether it takes no new work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
+    /// Where other nodes reach it by a link, as `host:port`; none where it listens for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Which network of which machine it is in, by a word that nobody else has: the same word is the same ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// How its slots came to be as many; none where they are fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,
+}
+
+/// How a live node stands to new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// It takes work.
+    Works,
+    /// It takes none and has some left, or leaves.
+    Drains,
+    /// It is drained, and has nothing left.
+    Drained,
+}
+
+impl NodeRecord {
+    /// Whether work may be given to a node that says this, given whether it is drained.
+    pub const fn takes_work(&self, drained: bool) -> bool {
+        !self.draining && !drained
+    }
+
+    /// How it stands, given whether it is drained and whether it holds tasks.
+    pub const fn stand(&self, drained: bool, has_tasks: bool) -> Stand {
+        match (self.takes_work(drained), self.draining || has_tasks) {
+            (true, _) => Stand::Works,
+            (false, true) => Stand::Drains,
+            (false, false) => Stand::Drained,
+        }
+    }
 }
 
 /// How a node's adaptive slots came to be as many as they are.
@@ -118,6 +151,16 @@ pub struct Adaptive {
     /// How much of the time work waited for memory, in percent; none where it was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_stalled_percent: Option<u8>,
+}
+
+/// That a node is to take no work until it is told otherwise: the value of `live/drain/<node>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Why, in the words of who asked for it; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// Waiting work: a pack and which of its tasks. The value of a `live/ready`, `live/due` or `dead` key.

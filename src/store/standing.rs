@@ -63,17 +63,12 @@ impl Store {
             revision,
             ..Standing::default()
         };
-        let edited = [
-            keys.semaphore_prefix(),
-            keys.queue_prefix(),
-            keys.hold_prefix(),
-        ];
-        for prefix in edited {
+        for prefix in [keys.semaphore_prefix(), keys.queue_prefix()] {
             for kv in self.whole(&prefix, revision).await? {
                 standing.add(keys.live(&kv.key), &kv)?;
             }
         }
-        for room in [keys.want_prefix(), keys.runs()] {
+        for room in [keys.hold_prefix(), keys.want_prefix(), keys.runs()] {
             let add = |kv: KeyValue| Ok(standing.add(keys.live(&kv.key), &kv)?);
             self.each(&room, revision, add).await?;
         }
@@ -114,13 +109,15 @@ impl Standing {
             }
             Some(
                 Live::Node(_)
+                | Live::Drain(_)
                 | Live::Lane(_)
                 | Live::Ready(..)
                 | Live::Due(..)
                 | Live::Stop(..)
                 | Live::Rules
                 | Live::Tick(..)
-                | Live::Want(..),
+                | Live::Want(..)
+                | Live::Death(_),
             )
             | None => {}
         }
@@ -357,10 +354,8 @@ mod tests {
 
         assert_eq!(told(&standing, None, &line[..1]), "", "it fits, and starts");
         let kept = told(&standing, None, &line);
-        assert!(
-            kept.contains("what is left of it, 2 of 4, is kept for task "),
-            "{kept}"
-        );
+        let begins = "what is left of it, 2 of 4, is kept for task ";
+        assert!(kept.contains(begins), "{kept}");
         assert!(kept.ends_with(", who asks for 3"), "{kept}");
         let paused = Some(crate::task::Paused {
             since_ms: 1,

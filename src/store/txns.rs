@@ -12,11 +12,13 @@ use super::change::{
     Act, Assign, Change, Collect, DropLane, Fire, Grant, Park, Postpone, Raise, Reclaim, Report,
     Settled, StopRuns, Submit, Term, Waiting,
 };
+use super::deaths::Death;
+use super::failovers::Telling;
 use super::guard::GuardName;
 use super::keys::{Keys, Lane, Origin, Place, RecordId};
 use super::limits::Basis;
 use super::records::{
-    Attempt, Idem, Next, Outcomes, Outside, Record, Released, Run, Seen, Stop, encode,
+    Attempt, Drain, Idem, Next, Outcomes, Outside, Record, Released, Run, Seen, Stop, encode,
 };
 use crate::planted::{self, Bug};
 use crate::task::{
@@ -50,6 +52,7 @@ pub fn txn(keys: &Keys, change: &Change) -> Txn {
         Change::Postpone(mark) => postpone(keys, mark),
         Change::Record(term) => record(keys, term),
         Change::Fire(due) => fire(keys, due),
+        Change::Tell(what) => tell(keys, what),
     }
 }
 
@@ -117,6 +120,31 @@ pub fn reset(keys: &Keys, node: &Name, session: (i64, i64), reset: &Reset) -> Tx
     Txn::new()
         .guard(Guard::created_at(name, keys.node(node), revision))
         .put_leased(keys.reset(node), encode(reset), lease)
+}
+
+/// Puts on record that a node's session ends by evidence. Anyone's who has that evidence; its lease is revoked after this.
+///
+/// Guards   `node`: the session is still there; `death`: nobody has put it on record.
+/// Writes   the record of the death.
+/// Refused  node: the session is over, there is nothing to end. death: somebody was faster, and revokes; the record is in the reads.
+pub fn die(keys: &Keys, session: i64, death: &Death) -> Txn {
+    let record = keys.death(session);
+    let node = keys.node(&death.node);
+    Txn::new()
+        .guard(Guard::created_at(GuardName::Node.name(), node, session))
+        .guard(Guard::absent(GuardName::Death.name(), &record))
+        .or_get(&record)
+        .put(record, encode(death))
+}
+
+/// Forgets deaths. Anyone's: sessions are never named twice, so that a late copy takes nothing else away.
+///
+/// Guards   none.
+/// Writes   the records gone.
+/// Refused  never.
+pub fn forget_deaths(keys: &Keys, sessions: &[i64]) -> Txn {
+    let records = sessions.iter().map(|session| keys.death(*session));
+    records.fold(Txn::new(), Txn::delete)
 }
 
 /// Nests transactions without a fence: each holds or loses alone, and etcd checks its quota for none of them.
@@ -394,6 +422,40 @@ pub fn edit(keys: &Keys, key: &str, value: Option<Vec<u8>>, basis: Basis) -> Txn
     }
 }
 
+/// Takes a node out of service until it is undrained, whoever runs under its name by then. An admin's; `session` is the node's.
+///
+/// Guards   `node`: the session lives that was seen; `edited`: the drain is as it was seen; where there was none, `rules` too, as in an
+///          edit.
+/// Writes   the drain; the mark of edits: an assignment compares it, so none that was decided before this follows it.
+/// Refused  node: it has left, or came back: look again. edited: somebody drained or undrained it, or an earlier copy was committed.
+///          rules: something was edited, look again.
+pub fn drain(keys: &Keys, node: &Name, session: i64, drain: &Drain, basis: Basis) -> Txn {
+    let alive = Guard::created_at(GuardName::Node.name(), keys.node(node), session);
+    edit(keys, &keys.drain(node), Some(encode(drain)), basis).guard(alive)
+}
+
+/// Puts a node back into service. An admin's.
+///
+/// Guards   `edited`: the drain is as it was seen.
+/// Writes   the drain gone. Not the mark of edits: what was decided while it was there gives nothing to that node.
+/// Refused  edited: somebody drained it anew or undrained it, or an earlier copy was committed.
+pub fn undrain(keys: &Keys, node: &Name, modified: i64) -> Txn {
+    let key = keys.drain(node);
+    Txn::new()
+        .guard(Guard::modified_at(GuardName::Edited.name(), &key, modified))
+        .or_get(&key)
+        .delete(key)
+}
+
+/// What a node writes along with its record when that says that it leaves.
+///
+/// Guards   the record's own: the session, and the record as it was written last.
+/// Writes   the mark of edits, as [`drain`] does: from this revision on, no claim is made for the node by whoever has not seen it leave.
+/// Refused  with the record.
+pub fn leaving(keys: &Keys) -> Op {
+    put(keys.rules(), Vec::new())
+}
+
 /// Nothing was edited since.
 fn unedited(keys: &Keys, rules: i64) -> Guard {
     Guard::modified_at(GuardName::Rules.name(), keys.rules(), rules)
@@ -648,7 +710,8 @@ pub fn mark_of(keys: &Keys, change: &Change) -> Option<String> {
         | Change::Unmark(_)
         | Change::Postpone(_)
         | Change::Record(_)
-        | Change::Fire(_) => return None,
+        | Change::Fire(_)
+        | Change::Tell(_) => return None,
     };
     marks.then(|| keys.gc(now_ms, pack))
 }
@@ -666,6 +729,22 @@ fn record(keys: &Keys, term: &Term) -> Txn {
     term.forget
         .iter()
         .fold(txn, |txn, old| txn.delete(keys.term(*old)))
+}
+
+/// Puts on record what became of a session or a term that is over, or amends that. The leader's.
+///
+/// Guards   `failover`: the record as it was seen; none where there was none.
+/// Writes   the record; notes of deaths that nobody needs any more gone; the oldest records gone.
+/// Refused  failover: an earlier copy was committed, or another leader's: read it, and amend that.
+fn tell(keys: &Keys, what: &Telling) -> Txn {
+    let record = keys.failover(what.id);
+    let seen = Guard::modified_at(GuardName::Failover.name(), &record, what.seen);
+    let txn = Txn::new().guard(seen).put(record, encode(&what.record));
+    // etcd refuses two writes of one key in one transaction.
+    let forget = what.forget.iter().filter(|old| **old != what.id);
+    let txn = forget.fold(txn, |txn, old| txn.delete(keys.failover(*old)));
+    let swept = what.swept.iter();
+    swept.fold(txn, |txn, old| txn.delete(keys.death(*old)))
 }
 
 /// Declares a schedule that is not there. An admin's.

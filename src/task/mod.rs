@@ -14,6 +14,7 @@ mod spec;
 mod state;
 pub mod timing;
 mod which;
+mod written;
 
 pub use id::{ClaimId, IdError, PackId, TaskId};
 pub use name::{NAME_CHARS_MAX, Name, NameError};
@@ -26,7 +27,8 @@ pub use schedule::{
     SCHEDULE_NAME_CHARS_MAX, Schedule, Skipped, Step, TIMES_MAX, WINDOW_MS_MAX, backfilled, begun,
     edited, lock, pack_of, step, triggered,
 };
-pub use spec::{Json, Pack, Policy, Priority, Routing, Spec};
+pub use spec::{Json, OnLost, Pack, Policy, Priority, Routing, Spec};
 pub use state::{Event, Illegal, State};
 pub use timing::{Timing, TimingError, When};
 pub use which::{PACK_TASKS_MAX, Which, WhichError};
+pub use written::{hex, millis};

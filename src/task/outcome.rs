@@ -35,6 +35,14 @@ impl Outcome {
         }
     }
 
+    /// Whether the run itself came to it: where it is not told, nobody else knows.
+    pub fn is_of_run(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Timeout | Self::Cancelled => true,
+            Self::Lost | Self::Returned | Self::Deferred | Self::Revived => false,
+        }
+    }
+
     /// What this outcome is to the state machine, given whether the task goes on to another run.
     pub fn event(self, goes_on: bool) -> Event {
         match (self, goes_on) {

@@ -109,6 +109,7 @@ mod tests {
             max_attempts,
             backoff,
             timeout_ms: None,
+            on_lost: crate::task::OnLost::Stop,
         }
     }
 

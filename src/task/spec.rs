@@ -89,6 +89,24 @@ impl Routing {
     }
 }
 
+/// What a run does when its node loses its session, and somebody else may be given the task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLost {
+    /// It is stopped before that can happen.
+    #[default]
+    Stop,
+    /// It goes on to its end, beside the attempt that may follow; only where it holds no permit, lock or share of a key.
+    Finish,
+}
+
+impl OnLost {
+    /// Whether it is the usual one, which is left out of what is stored.
+    pub fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
+}
+
 /// What happens around a run; shared by a whole pack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
@@ -99,6 +117,9 @@ pub struct Policy {
     /// How long one run may take, in milliseconds; none means no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// What becomes of a run when its node loses its session.
+    #[serde(default, skip_serializing_if = "OnLost::is_stop")]
+    pub on_lost: OnLost,
 }
 
 /// One task's own part.

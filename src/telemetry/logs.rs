@@ -1,4 +1,4 @@
-//! The log, on stderr: text for people, one JSON object a line for programs.
+//! The log, on stderr, its last lines kept ([`super::recent`]): text for people, one JSON object a line for programs.
 
 use std::io::IsTerminal as _;
 
@@ -7,6 +7,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::recent::Kept;
 use crate::config::LogFormat;
 
 /// Why there is no log.
@@ -40,7 +41,7 @@ pub fn logs(format: LogFormat, filter: &str) -> Result<(), LogError> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(Kept);
     let lines = if people {
         lines.with_ansi(colours()).boxed()
     } else {

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::metrics::{self, Kind, TABLE};
+use crate::metrics::{self, Kind};
 
 /// 0.25 ms to 10 min, in seconds: commits are at the lower end, runs at the upper.
 const SECONDS: [f64; 18] = [
@@ -64,11 +64,28 @@ fn builder() -> PrometheusBuilder {
 }
 
 fn describe() {
-    for metric in TABLE {
+    for metric in metrics::table() {
         match metric.kind {
-            Kind::Counter => ::metrics::describe_counter!(metric.name, metric.help),
+            Kind::Counter => {
+                ::metrics::describe_counter!(metric.name, metric.help);
+                // There from the start, so that the first event is an increase.
+                if metric.labels.is_empty() {
+                    ::metrics::counter!(metric.name).increment(0);
+                }
+            }
             Kind::Gauge => ::metrics::describe_gauge!(metric.name, metric.help),
             Kind::Histogram => ::metrics::describe_histogram!(metric.name, metric.help),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_without_labels_are_there_before_anything_is_counted() {
+        let told = install().unwrap().render();
+        assert!(told.contains("tenure_false_deaths_total 0\n"), "{told}");
     }
 }

@@ -11,7 +11,7 @@ use super::breaker::Deferral;
 use crate::plan::{Ending, Of, settle};
 use crate::planted::{self, Bug};
 use crate::store::{Report, Run, Seen, Stop};
-use crate::task::{ClaimId, Name, Outcome, PACK_TASKS_MAX, Pack, Which};
+use crate::task::{ClaimId, Name, OnLost, Outcome, PACK_TASKS_MAX, Pack, Which};
 
 /// 256 KiB of errors and output to one report: four of them fit a batch of 1 MiB.
 const REPORT_BYTES_MAX: usize = 256 << 10;
@@ -24,8 +24,7 @@ const HAND_BACK: Duration = Duration::from_millis(500);
 const UNREADABLE: Duration = Duration::from_secs(5);
 
 /// What an ending says instead of what was taken out of it.
-const NOT_KEPT: &str =
-    "what the run left behind was not kept: etcd refused the report that held it";
+const NOT_KEPT: &str = "what the run left behind was not kept: etcd refused the report that held it, or was silent for long";
 
 /// A claim and how far it is.
 pub(super) struct Held {
@@ -186,6 +185,41 @@ impl Held {
             && may
             && !self.ended.is_empty()
             && (self.is_done() || old || self.ended_bytes >= REPORT_BYTES_MAX)
+    }
+
+    /// Whether its runs go on past a lost session.
+    pub(super) fn finishes(&self) -> bool {
+        let pack = self.pack.as_ref();
+        pack.is_some_and(|pack| pack.policy.on_lost == OnLost::Finish)
+    }
+
+    /// Whether something is to be told, or was and is not confirmed.
+    pub(super) fn has_news(&self) -> bool {
+        self.has_ended() || self.report.is_some()
+    }
+
+    /// How many of its tasks have an outcome of their run that is not known to be told.
+    pub(super) fn untold(&self) -> u64 {
+        let told = self.report.iter().flat_map(|report| &report.endings);
+        let own = |(ending, _): &(&Ending, &Which)| ending.outcome.is_of_run();
+        let tasks = self.ended.iter().chain(told).filter(own);
+        tasks.map(|(_, which)| which.len() as u64).sum()
+    }
+
+    /// What its outcomes take until they are told, about.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.ended_bytes
+    }
+
+    /// Forgets what runs have left behind that no report tells yet, and says so in its place; how many bytes that was.
+    pub(super) fn forget_outputs(&mut self) -> usize {
+        let before = self.ended_bytes;
+        self.ended_bytes = 0;
+        for (mut ending, which) in std::mem::take(&mut self.ended) {
+            shrink(&mut ending);
+            self.end(which, ending);
+        }
+        before.saturating_sub(self.ended_bytes)
     }
 
     /// Whether something has ended that no report tells yet.

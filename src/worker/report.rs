@@ -16,7 +16,7 @@ use crate::store::{Change, GuardName, Report, Seen, Verdict, batches};
 use crate::task::ClaimId;
 
 /// 4 batches of reports in flight.
-const FLIGHTS_MAX: usize = 4;
+pub(super) const FLIGHTS_MAX: usize = 4;
 
 /// 200 ms before a report of unknown outcome is sent again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -97,6 +97,9 @@ impl Worker {
     }
 
     fn landed_one(&mut self, report: &Report, verdict: Verdict) {
+        if let Verdict::Committed { .. } | Verdict::Refused { .. } = &verdict {
+            self.decided.cancel();
+        }
         match verdict {
             Verdict::Unavailable(failure) if failure.kind == FailureKind::Invalid => {
                 self.invalid(report, &failure);
@@ -155,6 +158,7 @@ impl Worker {
         }
         let Some(run) = instead.run.and_then(|kv| Seen::of(&kv).ok()) else {
             info!(%claim, ?lost, "report refused: the claim was reclaimed, its outcomes are dropped");
+            metrics::outcomes_dropped("reclaimed", outcomes(report));
             return self.drop_claim(claim);
         };
         debug!(%claim, ?lost, "report refused, built anew");
@@ -188,6 +192,13 @@ fn report(change: Change) -> Option<Report> {
         return None;
     };
     Some(report)
+}
+
+/// Of how many tasks a report tells how a run ended by itself.
+fn outcomes(report: &Report) -> u64 {
+    let attempts = report.settled.attempts.iter();
+    let of = attempts.filter(|attempt| attempt.outcome.is_of_run());
+    of.map(|attempt| attempt.which.len() as u64).sum()
 }
 
 /// A point in 0..1 for the jitter of a backoff.

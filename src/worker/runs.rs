@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenure_cluster::Range;
@@ -10,13 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{Held, Worker, kinds};
+use crate::guard::Leash;
 use crate::metrics;
 use crate::plan::Ending;
 use crate::store::{LookError, Run, Seen, Store, decode};
 use crate::task::{ClaimId, Output, Pack, PackId, Which};
 
 /// 64 packs are kept: a pack is claimed in pieces, one after the other.
-const PACKS_KEPT: usize = 64;
+pub(super) const PACKS_KEPT: usize = 64;
 
 /// 100 ms between attempts to read a pack.
 const RETRY: Duration = Duration::from_millis(100);
@@ -26,9 +28,9 @@ const READS_MAX: usize = 10;
 
 /// A run that ended.
 pub(super) struct Finished {
-    claim: ClaimId,
-    index: u8,
-    ending: Ending,
+    pub(super) claim: ClaimId,
+    pub(super) index: u8,
+    pub(super) ending: Ending,
 }
 
 /// A pack that was read; none where it cannot be.
@@ -47,6 +49,11 @@ pub(super) struct Packs {
 impl Packs {
     pub(super) fn is_empty(&self) -> bool {
         self.reads.is_empty()
+    }
+
+    /// How many are being read, and how many are kept.
+    pub(super) fn depths(&self) -> (usize, usize) {
+        (self.reads.len(), self.kept.len())
     }
 
     /// The pack of a claim, where it is kept; else it is read, from whichever member answers, if its answer is as new as the claim.
@@ -133,7 +140,7 @@ impl Worker {
 
     /// Starts what waits, in the order it came, while slots are free.
     pub(super) fn start_runs(&mut self) {
-        if self.draining {
+        if self.handover.starts_nothing() {
             let now_ms = self.hands.store.now_ms();
             self.claims
                 .values_mut()
@@ -142,7 +149,7 @@ impl Worker {
         }
         let slots = self.pool.slots();
         let mut nth = 0;
-        while nth < self.line.len() && self.runs.len() < slots {
+        while nth < self.line.len() && self.busy() < slots {
             let claim = self.line[nth];
             let ready = self
                 .claims
@@ -163,23 +170,36 @@ impl Worker {
         }
     }
 
+    /// Runs that take slots, those that were left by former sessions too.
+    pub(super) fn busy(&self) -> usize {
+        self.runs.len() + self.hands.finishing.load(Ordering::Relaxed)
+    }
+
     fn start_claim(&mut self, claim: ClaimId, slots: usize) {
         let kinds = Arc::clone(&self.hands.kinds);
         let breakers = self.hands.breakers.clone();
         let clock = self.hands.store.clock();
+        let left = slots.saturating_sub(self.busy());
         let Some(held) = self.claims.get_mut(&claim) else {
             return;
         };
         let Some(pack) = held.pack.clone() else {
             return;
         };
+        let finishes = held.finishes();
+        let leash = if finishes {
+            Leash::none()
+        } else {
+            self.hands.lease.leash().clone()
+        };
+        let before = held.running.len();
         for index in held.waiting.iter() {
-            if self.runs.len() >= slots {
+            if held.running.len() - before >= left {
                 return;
             }
             held.waiting.remove(index);
             let cancel = CancellationToken::new();
-            let Some(run) = told(held, &pack, index, cancel.clone()) else {
+            let Some(run) = told(held, &pack, index, (cancel.clone(), leash.clone())) else {
                 let missing = kinds::Ended::failed("the pack does not hold this task");
                 let now_ms = clock.now_ms();
                 let ending = ended(missing, now_ms, now_ms);
@@ -203,7 +223,14 @@ impl Worker {
             }
             held.running.insert(index, cancel);
             let (kinds, clock, breakers) = (Arc::clone(&kinds), clock.clone(), breakers.clone());
-            self.runs.spawn(async move {
+            let taken = finishes.then(|| Taken::of(&self.hands.finishing));
+            let runs = if finishes {
+                &mut self.finishing
+            } else {
+                &mut self.runs
+            };
+            runs.spawn(async move {
+                let _taken = taken;
                 let did = kinds.run(run).await;
                 breakers.ended(&pass, &did);
                 let ending = ended(did, started_ms, clock.now_ms());
@@ -223,6 +250,8 @@ impl Worker {
                     && held.running.contains_key(&run.index)
                 {
                     held.end(Which::only(run.index), run.ending);
+                } else if self.lost {
+                    metrics::outcomes_dropped("reclaimed", 1);
                 }
             }
             Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
@@ -232,8 +261,29 @@ impl Worker {
     }
 }
 
+/// A slot that a run takes which goes on past a lost session, until it is dropped.
+struct Taken(Arc<AtomicUsize>);
+
+impl Taken {
+    fn of(finishing: &Arc<AtomicUsize>) -> Self {
+        finishing.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(finishing))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What a run is told of itself.
-fn told(held: &Held, pack: &Pack, index: u8, cancel: CancellationToken) -> Option<kinds::Run> {
+fn told(
+    held: &Held,
+    pack: &Pack,
+    index: u8,
+    (cancel, leash): (CancellationToken, Leash),
+) -> Option<kinds::Run> {
     let spec = pack.tasks.get(&index)?;
     let run = &held.run.value;
     Some(kinds::Run {
@@ -246,6 +296,7 @@ fn told(held: &Held, pack: &Pack, index: u8, cancel: CancellationToken) -> Optio
         payload: Arc::clone(&spec.payload),
         timeout: pack.policy.timeout_ms.map(Duration::from_millis),
         cancel,
+        leash,
     })
 }
 

@@ -188,11 +188,15 @@ impl Worker {
         }
     }
 
-    /// The claim is no longer ours: its runs are told to stop and what they say is no longer heard.
+    /// The claim is no longer ours: its runs are told to stop, and what they say is no longer heard. Those that are to finish go on: nobody
+    /// takes a claim from a session that lives, so its end was heard of here before it was told.
     pub(super) fn drop_claim(&mut self, claim: ClaimId) {
         let Some(held) = self.forget(claim) else {
             return;
         };
+        if held.finishes() {
+            return;
+        }
         if !held.running.is_empty() {
             info!(%claim, runs = held.running.len(), "claim gone, its runs are stopped");
         }

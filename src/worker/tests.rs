@@ -16,7 +16,8 @@ use crate::task::{
 on_each_backend!(
     work_whose_pack_is_no_pack_goes_back_after_a_while,
     a_pack_that_is_read_for_a_long_time_keeps_its_work_in_hand,
-    a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims
+    a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims,
+    what_was_claimed_before_it_hands_over_is_found_and_goes_back,
 );
 
 const NO_BREAKERS: breaker::Options = breaker::Options {
@@ -60,6 +61,8 @@ fn worker(store: Store) -> Worker {
         slots: Slots::fixed(4),
         deaths_max: 3,
         grace: Duration::ZERO,
+        lease: Lease::of_nobody(),
+        finishing: Arc::default(),
     })
 }
 
@@ -105,6 +108,7 @@ fn pack() -> Pack {
             max_attempts: 1,
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: crate::task::OnLost::Stop,
         },
         created_ms: 1,
         run_at_ms: None,
@@ -201,6 +205,59 @@ async fn a_pack_is_read_once_and_to_its_end_whatever_becomes_of_its_claims(backe
     assert!(claim(&mut worker, third, revision), "it is kept");
 }
 
+async fn what_was_claimed_before_it_hands_over_is_found_and_goes_back(backend: Backend) {
+    let etcd = Etcd::builder(1).on(backend).start();
+    let store = store(Options::new(etcd.endpoints()));
+    let key = store.keys().run(&name("a"), CLAIM);
+    let put = Txn::new().put(key, encode(&run(2, 1).value));
+    assert!(store.connection().commit(&put).await.committed().is_some());
+    // Its watches have told nothing yet.
+    let mut worker = worker(store);
+    assert!(worker.told(Duty::Work).await.is_none());
+    assert!(worker.claims.is_empty());
+
+    assert!(worker.told(Duty::Leave).await.is_some());
+    worker.start_runs();
+
+    let mut held = worker.claims.remove(&CLAIM).unwrap();
+    let report = take(&mut held, CLAIM);
+    let told: Vec<_> = report.settled.attempts.iter().collect();
+    assert_eq!((told[0].outcome, told[0].number), (Outcome::Returned, 0));
+    assert!(report.rest.is_none());
+}
+
+#[tokio::test]
+async fn what_has_ended_when_the_grace_is_over_is_told_as_it_ended() {
+    let mut worker = worker(nowhere());
+    let kinds = Kinds::builder().handler_fn("mine", async |_| Ok(1));
+    worker.hands.kinds = Arc::new(kinds.build().unwrap());
+    let mut held = Held::new(run(2, 1));
+    let mut pack = pack();
+    pack.routing.kind = name("mine");
+    held.arrived(Arc::new(pack));
+    worker.claims.insert(CLAIM, held);
+    worker.line.push_back(CLAIM);
+    worker.start_runs();
+    assert_eq!(worker.runs.len(), 2);
+    // They end, and nobody has heard of it.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+
+    worker.give_up();
+
+    let mut held = worker.claims.remove(&CLAIM).unwrap();
+    let report = take(&mut held, CLAIM);
+    let attempts = report.settled.attempts.iter();
+    // In one attempt or in two: they may have ended in two milliseconds.
+    let told: Vec<_> = attempts.map(|a| (a.outcome, a.which.len())).collect();
+    assert!(
+        told.iter()
+            .all(|(outcome, _)| *outcome == Outcome::Succeeded)
+    );
+    assert_eq!(told.iter().map(|(_, tasks)| tasks).sum::<usize>(), 2);
+}
+
 #[tokio::test]
 async fn a_pack_is_not_asked_for_without_end() {
     let mut worker = reading(nowhere(), 1);
@@ -288,4 +345,55 @@ fn invalid() -> Failure {
         endpoint: "test".to_owned(),
         message: "request is too large".to_owned(),
     }
+}
+
+#[tokio::test]
+async fn outputs_are_forgotten_where_too_much_is_kept_and_outcomes_are_not() {
+    let mut held = all_ended(4);
+
+    held.forget_outputs();
+
+    let report = take(&mut held, CLAIM);
+    let [attempt] = &report.settled.attempts[..] else {
+        panic!("what no longer differs is told once: {report:?}");
+    };
+    assert_eq!((attempt.which.len(), &attempt.output), (4, &None));
+    assert!(attempt.error.as_deref().unwrap().contains("was not kept"));
+}
+
+#[tokio::test]
+async fn of_a_lost_session_what_ended_is_told_what_was_stopped_is_lost_and_the_rest_goes_back() {
+    let mut worker = worker(nowhere());
+    let mut held = Held::new(run(3, 1));
+    for index in [0, 1] {
+        held.waiting.remove(index);
+        held.running.insert(index, CancellationToken::new());
+    }
+    worker.claims.insert(CLAIM, held);
+    let finished = |index, outcome| runs::Finished {
+        claim: CLAIM,
+        index,
+        ending: Ending {
+            outcome,
+            started_ms: Some(1),
+            finished_ms: 2,
+            error: None,
+            output: None,
+            wait: None,
+        },
+    };
+
+    // One ended by itself, the other because it was asked to.
+    worker.ended_late(Ok(finished(0, Outcome::Succeeded)));
+    worker.ended_late(Ok(finished(1, Outcome::Cancelled)));
+    let mut left = worker.left().expect("there is something to tell").0;
+    assert_eq!(left.claims[&CLAIM].untold(), 1, "an outcome of its own");
+
+    let report = take(left.claims.get_mut(&CLAIM).unwrap(), CLAIM);
+    let mut told: Vec<_> = report.settled.attempts.iter().collect();
+    told.sort_by_key(|attempt| attempt.which.iter().next());
+    let told: Vec<_> = told.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(told, [Outcome::Succeeded, Outcome::Lost, Outcome::Returned]);
+    assert!(report.rest.is_none());
+    assert_eq!(left.claims[&CLAIM].untold(), 1, "on its way is not told");
 }

@@ -6,8 +6,12 @@
 )]
 
 mod crash;
+mod debugging;
+mod drains;
 mod embedded;
 mod files;
+mod guard;
 mod holds;
+mod links;
 mod process;
 mod trying;

@@ -67,10 +67,14 @@ impl Process {
         until(&mut self.err, &mut self.said, text).await
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Its number.
+    pub(crate) fn id(&self) -> Pid {
         let id = self.child.id().expect("it runs");
-        let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-        kill_process(id, signal).unwrap();
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.id(), signal).unwrap();
     }
 
     /// Waits for its end.

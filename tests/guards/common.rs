@@ -381,6 +381,7 @@ fn policy(max_attempts: u32) -> Policy {
         max_attempts,
         backoff,
         timeout_ms: None,
+        on_lost: tenure::task::OnLost::Stop,
     }
 }
 
@@ -466,6 +467,8 @@ fn node_record(id: &str) -> NodeRecord {
         version: "0".to_owned(),
         started_ms: NOW,
         draining: false,
+        peer: None,
+        network: None,
         adaptive: None,
     }
 }

@@ -7,6 +7,9 @@
 mod breakers;
 mod claims;
 mod common;
+mod deaths;
+mod drains;
+mod failovers;
 mod forced;
 mod limits;
 mod outside;

@@ -131,8 +131,8 @@ const SURE: [&str; 11] = [
     "schedstate",
     "ledger",
 ];
-const LIKELY: [&str; 9] = [
-    "due", "dead", "run", "stop", "node", "term", "breaker", "reset", "tick",
+const LIKELY: [&str; 11] = [
+    "due", "dead", "run", "stop", "node", "term", "breaker", "reset", "tick", "death", "failover",
 ];
 
 /// String literals that spell keys outside of the one file of keys.

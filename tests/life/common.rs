@@ -62,7 +62,8 @@ impl Cluster {
         }
     }
 
-    /// A node's settings: this cluster's etcd, a free port, the shortest lease, 8 slots; and what the test says.
+    /// A node's settings: this cluster's etcd, a free port, the shortest lease, 8 slots, no links, so that a node that is killed keeps
+    /// its lease as long as the test counts on; and what the test says.
     pub(crate) fn node_of(&self, id: &str, settings: &[(&str, &str)]) -> Node {
         let mut env: BTreeMap<String, String> = BTreeMap::from([
             (
@@ -73,6 +74,7 @@ impl Cluster {
             ("TENURE_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("TENURE_LEASE_TTL".to_owned(), "2s".to_owned()),
             ("TENURE_SLOTS".to_owned(), "8".to_owned()),
+            ("TENURE_PEER_LISTEN".to_owned(), "off".to_owned()),
         ]);
         env.extend(
             settings
@@ -364,6 +366,7 @@ pub(crate) fn task(kind: &str, payload: &str) -> NewTask {
                 jitter: 0.0,
             },
             timeout_ms: None,
+            on_lost: tenure::task::OnLost::Stop,
         },
         run_at_ms: None,
         spec: Spec {

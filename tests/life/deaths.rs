@@ -74,6 +74,18 @@ async fn a_task_whose_node_dies_each_time_ends_by_its_death_budget() {
     assert_eq!(outcomes(&found), [Outcome::Lost, Outcome::Lost]);
     let tally = found.waiting.unwrap().2.value.tally;
     assert_eq!((tally.attempts, tally.failures, tally.deaths), (2, 0, 2));
+    let why = found.attempts[1].1.error.as_deref();
+    assert!(
+        why.is_some_and(|why| why.contains("killed its nodes") && why.contains("2 died")),
+        "{why:?}"
+    );
+    // It was in one node's hands at a time, however many were there.
+    let starts = recorder.starts();
+    let fences: Vec<_> = starts
+        .iter()
+        .map(|start| (start.node, start.attempt))
+        .collect();
+    assert_eq!(fences, [("k1", 1), ("k2", 2)]);
     // Tried again it has new budgets, and one attempt is enough where no node dies.
     cluster.store.revive(id, 1, now_ms()).await.unwrap();
     recorder.let_through(true);

@@ -11,6 +11,8 @@ pub(super) struct Asked<'h> {
     pub(super) op: &'h Op,
     /// How it ended.
     pub(super) end: End<'h>,
+    /// When it did, in milliseconds; when it was made, where no end was recorded.
+    pub(super) end_ms: u64,
 }
 
 /// How a call ended.
@@ -18,8 +20,8 @@ pub(super) struct Asked<'h> {
 pub(super) enum End<'h> {
     /// It was done.
     Ok(&'h Answer),
-    /// It was certainly not done.
-    Fail,
+    /// It was certainly not done, for this reason.
+    Fail(&'h str),
     /// Nobody knows; also where no end was recorded.
     Unknown,
 }
@@ -35,24 +37,27 @@ pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
                 calls.push(Asked {
                     op,
                     end: End::Unknown,
+                    end_ms: record.at_ms,
                 });
                 continue;
             }
             Entry::Ok { call, answer } => (call, End::Ok(answer)),
-            Entry::Fail { call, .. } => (call, End::Fail),
+            Entry::Fail { call, why } => (call, End::Fail(why)),
             Entry::Info { call, .. } => (call, End::Unknown),
             Entry::Setup(_)
             | Entry::Store(_)
             | Entry::Marker(_)
             | Entry::RunStarted(_)
             | Entry::RunEnded { .. }
+            | Entry::Effect(_)
+            | Entry::Trial(_)
             | Entry::Fault(_)
             | Entry::Healed { .. }
             | Entry::AllHealed
             | Entry::Node(_) => continue,
         };
         if let Some(nth) = open.remove(call) {
-            calls[nth].end = end;
+            (calls[nth].end, calls[nth].end_ms) = (end, record.at_ms);
         }
     }
     calls

@@ -163,6 +163,7 @@ fn blocks(kind: FaultKind) -> bool {
         | FaultKind::NoSpace => true,
         // A process that died is dealt with by its keys, not by the time until another is started.
         FaultKind::Crash
+        | FaultKind::Leave
         | FaultKind::StoreLeader
         | FaultKind::LeaseEnded
         | FaultKind::Compaction
@@ -175,6 +176,7 @@ fn lingers_ms(kind: FaultKind) -> u64 {
     match kind {
         FaultKind::RequestsLost | FaultKind::AnswersLost => 5_000,
         FaultKind::Crash
+        | FaultKind::Leave
         | FaultKind::Pause
         | FaultKind::Partition
         | FaultKind::OneWay
@@ -202,7 +204,8 @@ fn hits<'a>(fault: &Fault, reigns: &'a [Reign]) -> Vec<&'a Reign> {
         .collect()
 }
 
-fn faults(history: &History, end_ms: u64) -> impl Iterator<Item = (&Fault, u64, u64)> {
+/// Each fault with its time, in milliseconds.
+pub(super) fn faults(history: &History, end_ms: u64) -> impl Iterator<Item = (&Fault, u64, u64)> {
     let records = history.records();
     let end_of = move |id: u64, since: usize| {
         let over = |entry: &Entry| {
@@ -268,11 +271,16 @@ pub(super) fn crashes(history: &History) -> impl Iterator<Item = (&str, u64)> {
 
 /// Whether this node's process stood still or died within these two instants.
 pub(super) fn stood_still(history: &History, node: &str, from_ms: u64, to_ms: u64) -> bool {
+    paused(history, node, from_ms, to_ms)
+        || crashes(history).any(|(of, at)| of == node && from_ms <= at && at <= to_ms)
+}
+
+/// Whether this node's process stood still within these two instants.
+pub(super) fn paused(history: &History, node: &str, from_ms: u64, to_ms: u64) -> bool {
     let mut paused = faults(history, to_ms).filter(|(fault, _, _)| {
         fault.kind == FaultKind::Pause && fault.target.as_deref() == Some(node)
     });
     paused.any(|(_, from, to)| from <= to_ms && to >= from_ms)
-        || crashes(history).any(|(of, at)| of == node && from_ms <= at && at <= to_ms)
 }
 
 /// From the death of a candidate's process to the end of its lease nobody else may lead where it is the oldest.

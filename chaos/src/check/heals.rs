@@ -30,7 +30,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         u64::try_from(left.len()).unwrap_or(u64::MAX),
     );
     let too_short = facts.end_ms < due_ms;
-    if too_short && !left.is_empty() {
+    let leaderless = gates.has_nodes() && !somebody_leads(facts, at_ms);
+    if too_short && (leaderless || !left.is_empty()) {
         case.add("history_too_short_by_ms", due_ms - facts.end_ms);
         return case.close();
     }
@@ -39,7 +40,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         let what = format!("still there {} ms after the last fault", at_ms - healed_ms);
         case.violated(what, &[], &[task, &key.to_string()]);
     }
-    if gates.has_nodes() && !somebody_leads(facts, at_ms) {
+    if leaderless {
         case.violated("nobody leads", &[], &[] as &[&str]);
     }
     case.close()

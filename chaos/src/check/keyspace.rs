@@ -108,7 +108,8 @@ pub enum Key {
         /// The schedule.
         schedule: String,
     },
-    /// Lanes' marks, nodes' clocks and breakers, the pulse, and the mark of deleted schedules: nothing is judged by them.
+    /// Lanes' marks, nodes' drains, clocks and breakers, what is on record of failovers, the pulse, and the mark of deleted schedules:
+    /// nothing is judged by them.
     Plain,
     /// Under the cluster's root and none of these.
     Unknown,
@@ -199,7 +200,7 @@ fn within(rest: &str) -> Option<Key> {
         "elect" => Key::Elect(rest.to_owned()),
         "pack" => Key::Pack(rest.parse().ok()?),
         "idem" => Key::Idem(rest.to_owned()),
-        "clock" | "breaker" | "reset" => Key::Plain,
+        "clock" | "breaker" | "reset" | "failover" => Key::Plain,
         "term" => Key::Term(rest.parse().ok()?),
         "sched" => Key::Schedule(rest.to_owned()),
         "schedstate" => Key::Progress(rest.to_owned()),
@@ -238,6 +239,11 @@ fn live(rest: &str) -> Option<Key> {
         ["sem", name] => Key::Semaphore(name.to_owned()),
         ["queue", name] => Key::Queue(name.to_owned()),
         ["rules"] => Key::Rules,
+        ["drain", _] => Key::Plain,
+        ["death", session] => {
+            let _session: i64 = session.parse().ok()?;
+            Key::Plain
+        }
         ["tick", ms, schedule] => Key::Tick {
             ms: ms.parse().ok()?,
             schedule: schedule.to_owned(),

@@ -12,6 +12,7 @@
 pub mod figures;
 pub mod ids;
 pub mod keyspace;
+pub mod shows;
 
 mod accepted;
 mod attempts;
@@ -20,6 +21,7 @@ mod calls;
 mod calm;
 mod cancel;
 mod concurrent;
+mod effects;
 mod failover;
 mod fold;
 mod gates;
@@ -48,7 +50,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::history::{Answer, History, Op, Refusal, Setup, Submit};
 
@@ -153,6 +155,13 @@ impl<'h> Facts<'h> {
             }
             None
         })
+    }
+
+    /// The kinds of which the witness saw a run.
+    fn witnessed(&self) -> HashSet<&str> {
+        let tasks = self.runs.iter().filter_map(|ran| ran.task);
+        let packs = tasks.filter_map(|task| self.lives.packs.get(&task.pack()));
+        packs.map(|pack| pack.pack.routing.kind.as_str()).collect()
     }
 
     /// How many writes were refused for this reason, all nodes together.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trial::{Effect, Trial};
 use super::value::Value;
 use crate::check::{Limits, Property};
 
@@ -62,6 +63,10 @@ pub enum Entry {
         /// Whether it did what it should.
         well: bool,
     },
+    /// A run acted on something outside, or showed that it lives.
+    Effect(Effect),
+    /// What follows is tried and measured.
+    Trial(Trial),
     /// A fault begins.
     Fault(Fault),
     /// A fault is over.
@@ -288,6 +293,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// A process is killed.
     Crash,
+    /// A process is told to end.
+    Leave,
     /// A process stands still.
     Pause,
     /// A link carries nothing, either way.

@@ -6,6 +6,7 @@
 
 mod entry;
 mod file;
+mod trial;
 mod value;
 
 pub use entry::{
@@ -13,6 +14,7 @@ pub use entry::{
     StoreEvent, Submit,
 };
 pub use file::FileError;
+pub use trial::{Effect, Show, Trial};
 pub use value::Value;
 
 use crate::check::Limits;

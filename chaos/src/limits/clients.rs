@@ -1,12 +1,12 @@
 //! Who asks for work to be done, and who outside asks for permits and locks. They believe an answer only where there is one.
 
-use super::calls::Caller;
 use super::scene::{self, Batch, SEMAPHORES};
+use crate::calls::{self, Caller};
 use crate::http::Heard;
 use crate::workload::SplitMix;
 use anyhow::bail;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{Answer, Op, Submit};
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ async fn acknowledged(caller: &mut Caller, key: &str, batch: &Batch) -> anyhow::
             .await
         {
             Heard::Done(answer) => {
-                caller.done(call, accepted(&answer));
+                caller.done(call, calls::accepted(&answer));
                 return Ok(());
             }
             Heard::Nothing(why) => caller.unknown(call, why),
@@ -77,17 +77,6 @@ async fn acknowledged(caller: &mut Caller, key: &str, batch: &Batch) -> anyhow::
         batch.queue,
         PATIENCE.as_secs()
     )
-}
-
-fn accepted(answer: &Value) -> Answer {
-    let ids = answer["ids"].as_array().into_iter().flatten();
-    Answer {
-        revision: answer["revision"].as_i64(),
-        tasks: ids
-            .filter_map(|id| id.as_str().map(str::to_owned))
-            .collect(),
-        state: None,
-    }
 }
 
 /// What somebody outside asks for.

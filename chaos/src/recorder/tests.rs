@@ -4,6 +4,7 @@ use super::*;
 use crate::chronicle::Terms;
 use crate::cluster::{free_ports, url};
 use crate::process::Process;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use tenure_chaos::check::{Limits, judge};
@@ -26,7 +27,10 @@ fn event(key: &str, value: Option<&str>, version: i64) -> StoreEvent {
 
 /// An etcd of its own, which goes with the value.
 fn etcd(dir: &Path, ports: &[u16]) -> Process {
-    let (clients, peer) = (url(ports[0]), url(ports[1]));
+    let (clients, peer) = (
+        url(Ipv4Addr::LOCALHOST, ports[0]),
+        url(Ipv4Addr::LOCALHOST, ports[1]),
+    );
     let mut command = Command::new("etcd");
     command
         .args(["--name", "e", "--data-dir"])
@@ -95,7 +99,7 @@ fn keys(history: &History) -> Vec<&str> {
 #[tokio::test]
 async fn a_log_is_whole_though_etcd_was_killed_meanwhile() {
     let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
-    let endpoint = url(ports[0]);
+    let endpoint = url(Ipv4Addr::LOCALHOST, ports[0]);
     let mut process = etcd(dir.path(), &ports);
     put(&endpoint, &["before"]).await;
     let chronicle = chronicle();
@@ -127,7 +131,7 @@ async fn a_log_is_whole_though_etcd_was_killed_meanwhile() {
 #[tokio::test]
 async fn a_log_whose_beginning_was_compacted_away_has_a_gap() {
     let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
-    let endpoint = url(ports[0]);
+    let endpoint = url(Ipv4Addr::LOCALHOST, ports[0]);
     let _process = etcd(dir.path(), &ports);
     let revision = put(&endpoint, &["a", "b", "c"]).await;
     let mut client = connect(std::slice::from_ref(&endpoint)).await.unwrap();
@@ -156,7 +160,42 @@ fn open_work_is_counted_by_keys_that_come_and_go() {
         ("live/node/n1", Some("{}"), 1, 0),
         ("elsewhere", Some("{}"), 1, 0),
     ] {
-        let more_now = opens(ROOT, &event(&format!("{ROOT}{key}"), value, version));
-        assert_eq!(more_now, more, "{key} {version}");
+        let mut seen = Seen::default();
+        seen.counts(ROOT, &event(&format!("{ROOT}{key}"), value, version));
+        assert_eq!(seen.open, more, "{key} {version}");
     }
+}
+
+#[test]
+fn claims_are_counted_by_node_and_the_latest_term_is_known() {
+    let mut seen = Seen::default();
+    for (key, value, version) in [
+        ("live/run/n1/4-1", Some("{}"), 1),
+        ("live/run/n1/9-1", Some("{}"), 1),
+        ("live/run/n2/7-1", Some("{}"), 1),
+        ("live/run/n1/4-1", None, 0),
+    ] {
+        seen.counts(ROOT, &event(&format!("{ROOT}{key}"), value, version));
+    }
+
+    assert_eq!((seen.claims["n1"], seen.claims["n2"]), (1, 1));
+    assert_eq!(seen.term, 9);
+}
+
+#[tokio::test]
+async fn two_streams_make_one_log_and_no_event_is_in_it_twice() {
+    let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
+    let endpoint = url(Ipv4Addr::LOCALHOST, ports[0]);
+    let _process = etcd(dir.path(), &ports);
+    put(&endpoint, &["horizon"]).await;
+    let chronicle = chronicle();
+    let both = [endpoint.clone(), endpoint.clone()];
+    let recorder = Recorder::of_each(&both, ROOT, &chronicle);
+    put(&endpoint, &["before", "after"]).await;
+
+    recorder.seal().await.unwrap();
+
+    let history = chronicle.close();
+    assert_eq!(keys(&history), ["horizon", "before", "after"]);
+    assert_eq!(judge(&history).gap, None);
 }

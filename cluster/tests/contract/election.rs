@@ -72,6 +72,11 @@ async fn the_first_to_stand_leads_and_the_second_when_it_resigns() {
         (r1, Ended::KeyDeleted)
     );
     assert!(before.gap < Duration::from_secs(5), "{:?}", before.gap);
+    assert_eq!(before.gap, before.answered - before.seen);
+    assert!(before.seen <= before.oldest && before.oldest <= before.answered);
+    let went = before.revision.expect("it watched");
+    // Here an activation writes nothing, so nothing comes between.
+    assert!(r2 < went && went <= next.activated(), "{went}");
     assert_eq!(
         connection
             .range(&Range::key("/history"))

@@ -6,8 +6,8 @@ use tracing::error;
 use super::ApiError;
 use crate::api::wire::FieldError;
 use crate::store::{
-    ActError, DismissError, EditError, FireError, LookError, ResetError, SUBMIT_BYTES_MAX,
-    SubmitError,
+    ActError, DismissError, DrainError, EditError, FireError, LookError, ResetError,
+    SUBMIT_BYTES_MAX, SubmitError,
 };
 
 impl From<SubmitError> for ApiError {
@@ -86,11 +86,20 @@ impl From<EditError> for ApiError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Changed { expected, now } => Self::Changed { expected, now },
-            EditError::TooMany(max) => Self::TooMany(max),
+            EditError::TooMany { what, max } => Self::TooMany { what, max },
             EditError::Busy => Self::Contended,
             EditError::Unknown(failure) => Self::Unknown(failure),
             EditError::Unavailable(failure) => Self::Unavailable(failure),
             EditError::Look(error) => error.into(),
+        }
+    }
+}
+
+impl From<DrainError> for ApiError {
+    fn from(error: DrainError) -> Self {
+        match error {
+            DrainError::NoNode(name) => Self::NoNode(name.to_string()),
+            DrainError::Edit(error) => error.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::ApiError;
 use crate::api::level::Cause;
+use crate::telemetry::profile::Unable;
 
 impl ApiError {
     /// Status, stable code, title.
@@ -43,6 +44,11 @@ impl ApiError {
             Self::Foreign { .. } => (StatusCode::FORBIDDEN, "foreign_origin", "Foreign origin"),
             Self::NoTask(_) => (StatusCode::NOT_FOUND, "no_such_task", "No such task"),
             Self::NoNode(_) => (StatusCode::NOT_FOUND, "no_such_node", "No such node"),
+            Self::NoFailover(_) => (
+                StatusCode::NOT_FOUND,
+                "no_such_failover",
+                "No such failover",
+            ),
             Self::WrongState(_) => (StatusCode::CONFLICT, "wrong_state", "Wrong state"),
             Self::Moving(_) => (StatusCode::CONFLICT, "task_moving", "The task kept moving"),
             Self::NoLeader { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_leader", "Nobody leads"),
@@ -54,7 +60,7 @@ impl ApiError {
                 "History compacted",
             ),
             Self::Changed { .. } => (StatusCode::PRECONDITION_FAILED, "changed", "Changed"),
-            Self::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too_many", "Too many"),
+            Self::TooMany { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_many", "Too many"),
             Self::Contended => (StatusCode::CONFLICT, "contended", "Contended"),
             Self::NoSchedule(_) => (
                 StatusCode::NOT_FOUND,
@@ -121,12 +127,30 @@ impl ApiError {
                 "corrupt_record",
                 "Corrupt record",
             ),
+            Self::Profile(why) => profile(why),
             Self::Panicked => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
             ),
         }
+    }
+}
+
+fn profile(why: &Unable) -> (StatusCode, &'static str, &'static str) {
+    match why {
+        Unable::NotBuilt => (
+            StatusCode::NOT_IMPLEMENTED,
+            "no_profiler",
+            "No profiler in this build",
+        ),
+        Unable::NotSampled => (StatusCode::CONFLICT, "not_sampled", "Not sampled"),
+        Unable::Busy => (StatusCode::CONFLICT, "profile_running", "Profile running"),
+        Unable::Failed(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "profiler_failed",
+            "Profiler failed",
+        ),
     }
 }
 

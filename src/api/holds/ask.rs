@@ -13,9 +13,9 @@ use super::super::state::Room;
 use super::super::submit::has_room;
 use super::super::tasks::duration;
 use super::super::wire::holds::{Hold, HoldState, WAIT_MS_MAX};
-use super::{hold_id, millis, name, path};
+use super::{hold_id, length, name, path};
 use crate::store::{Asked, OutsideSeen, Turn};
-use crate::task::Gate;
+use crate::task::{Gate, millis};
 
 /// What a request for a lock and one for permits have in common, checked.
 pub(super) struct Wanted {
@@ -104,7 +104,7 @@ pub(super) async fn look(
     let wait = asked
         .wait
         .map_or(Ok(Duration::ZERO), |text| duration(&text))?;
-    let wait = wait.min(millis(WAIT_MS_MAX));
+    let wait = wait.min(length(WAIT_MS_MAX));
     let of = (&gate, hold_id(id)?.as_u128());
     let seen = waited(room, of, wait).await?;
     told(room, of, seen).await
@@ -137,7 +137,7 @@ pub(super) fn answer(
         weight: seen.outside.weight,
         holder: seen.outside.holder.clone(),
         fence,
-        expires_in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        expires_in_ms: millis(left),
         ahead,
         waiting_for,
         revision: seen.revision,

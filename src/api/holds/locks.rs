@@ -13,7 +13,7 @@ use super::super::wire::holds::{
     ForceReleased, Hold, HoldEnded, Holding, HoldingPage, LockHoldRequest, ReleaseRequest,
 };
 use super::ask::{self, Wanted};
-use super::{lock, millis};
+use super::{length, lock};
 use crate::store::Sort;
 
 /// Lists the locks that are held or waited for.
@@ -57,8 +57,8 @@ pub(in crate::api) async fn lock_ask(
         id: asked.id,
         weight: 1,
         holder: asked.holder,
-        ttl: millis(asked.ttl_ms),
-        wait: millis(asked.wait_ms),
+        ttl: length(asked.ttl_ms),
+        wait: length(asked.wait_ms),
     };
     ask::ask(&room, lock(&name)?, wanted).await
 }

@@ -13,7 +13,7 @@ use super::super::wire::holds::{
     ForceReleased, Hold, HoldEnded, Holding, HoldingPage, PermitHoldRequest, ReleaseRequest,
 };
 use super::ask::{self, Wanted};
-use super::{millis, semaphore};
+use super::{length, semaphore};
 use crate::store::Sort;
 
 /// Lists the semaphores that are declared, held or waited for.
@@ -62,8 +62,8 @@ pub(in crate::api) async fn semaphore_ask(
         id: asked.id,
         weight,
         holder: asked.holder,
-        ttl: millis(asked.ttl_ms),
-        wait: millis(asked.wait_ms),
+        ttl: length(asked.ttl_ms),
+        wait: length(asked.wait_ms),
     };
     ask::ask(&room, gate, wanted).await
 }

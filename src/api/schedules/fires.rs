@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{asked, examined, named, said, there, told};
 use crate::api::answer::Answer;
-use crate::api::body::{parameter, query};
+use crate::api::body::{number, parameter, query};
 use crate::api::cluster::time;
 use crate::api::error::ApiError;
 use crate::api::state::Room;
@@ -26,9 +26,6 @@ const NEXT: usize = 5;
 
 /// 50 lines of a ledger where no number is said.
 const LINES: usize = 50;
-
-/// 32 characters are told of a text that is no number.
-const NUMBER_CHARS_MAX: usize = 32;
 
 /// 1,000 due times to a backfill: each is a task, and all of them wait at once.
 const BACKFILL_MAX: usize = 1_000;
@@ -227,20 +224,4 @@ fn upcoming(name: &Name, jitter_ms: u64, timing: &Timing, after_ms: u64, n: usiz
         items: dues.iter().map(due).collect(),
         revision: None,
     }
-}
-
-/// A number of a query, 1 to `max`.
-pub(super) fn number(
-    field: &str,
-    text: Option<&str>,
-    default: usize,
-    max: usize,
-) -> Result<usize, ApiError> {
-    let Some(text) = text else {
-        return Ok(default);
-    };
-    let number = text.parse().ok();
-    let number = number.filter(|number| (1..=max).contains(number));
-    let text: String = text.chars().take(NUMBER_CHARS_MAX).collect();
-    number.ok_or_else(|| parameter(field, format!("`{text}` is not in 1 to {max}")))
 }

@@ -8,10 +8,9 @@ use axum::http::Uri;
 use futures::future::try_join_all;
 use serde::Deserialize;
 
-use super::fires::number;
 use super::{named, told};
 use crate::api::answer::Answer;
-use crate::api::body::{parameter, query};
+use crate::api::body::{number, parameter, query};
 use crate::api::error::ApiError;
 use crate::api::state::Room;
 use crate::api::wire::{Schedule, SchedulePage};

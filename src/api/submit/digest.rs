@@ -1,10 +1,9 @@
 //! What an idempotency key stands for: SHA-256 of a request in its canonical form.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use crate::api::wire::{self, BatchRequest, SubmitRequest};
+use crate::task::hex;
 
 /// Of one task, without its key.
 pub(super) fn of_one(asked: &SubmitRequest) -> String {
@@ -23,11 +22,7 @@ fn canonical(asked: &SubmitRequest) -> String {
 }
 
 fn hexadecimal(text: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        write!(hex, "{byte:02x}").expect("a string takes all text");
-    }
-    hex
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]

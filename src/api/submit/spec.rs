@@ -6,7 +6,7 @@ use crate::api::error::ApiError;
 use crate::api::wire::check::DELAY_MS_MAX;
 use crate::api::wire::{self, Backoff, FieldError, SubmitRequest};
 use crate::store::NewTask;
-use crate::task::{self, Name, Needs, Permit, Policy, Priority, Routing, Spec};
+use crate::task::{self, Name, Needs, OnLost, Permit, Policy, Priority, Routing, Spec};
 use crate::worker::kinds::{Kinds, PayloadError};
 
 /// The task, where nothing was or is found wrong.
@@ -95,6 +95,10 @@ pub(in crate::api) fn built(asked: SubmitRequest, now_ms: u64) -> NewTask {
             max_attempts: u32::try_from(asked.max_attempts).expect("checked"),
             backoff: backoff(&asked.backoff),
             timeout_ms: asked.timeout_ms.map(unsigned),
+            on_lost: match asked.on_lost {
+                wire::OnLost::Stop => OnLost::Stop,
+                wire::OnLost::Finish => OnLost::Finish,
+            },
         },
         run_at_ms,
         spec: Spec {
@@ -150,6 +154,7 @@ pub(in crate::api) fn asked(routing: &Routing, policy: &Policy, spec: &Spec) -> 
             jitter,
         },
         timeout_ms: policy.timeout_ms.map(u64::cast_signed),
+        on_lost: on_lost(policy.on_lost),
         labels: spec.labels.clone(),
         metadata: metadata
             .and_then(|json| serde_json::from_str(json.get()).ok())
@@ -162,6 +167,14 @@ pub(in crate::api) fn asked(routing: &Routing, policy: &Policy, spec: &Spec) -> 
             require: needs.require,
             prefer: needs.prefer,
         },
+    }
+}
+
+/// As it is told.
+pub(in crate::api) fn on_lost(on_lost: OnLost) -> wire::OnLost {
+    match on_lost {
+        OnLost::Stop => wire::OnLost::Stop,
+        OnLost::Finish => wire::OnLost::Finish,
     }
 }
 

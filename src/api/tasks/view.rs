@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::cluster::time;
-use crate::api::submit::spec::permit;
+use crate::api::submit::spec::{on_lost, permit};
 use crate::api::why::Surroundings;
 use crate::api::wire::{self, Attempt, AttemptOutcome, Raw, TaskState};
 use crate::store::{self, Found, Held, Place};
@@ -50,6 +50,7 @@ pub(super) fn task(found: &Found, around: &Surroundings) -> wire::Task {
         failures: tally.failures,
         deaths: tally.deaths,
         timeout_ms: pack.policy.timeout_ms,
+        on_lost: on_lost(pack.policy.on_lost),
         attempts: attempts(found),
         waiting_for: waiting_for(found, around),
         schedule: pack.fired.as_ref().map(|fired| fired.schedule.to_string()),
@@ -243,6 +244,7 @@ mod tests {
                 max_attempts: 3,
                 backoff: crate::task::Backoff::default(),
                 timeout_ms: None,
+                on_lost: crate::task::OnLost::Stop,
             },
             created_ms: 1,
             run_at_ms: None,

@@ -229,12 +229,13 @@ async fn a_process_without_etcd_lives_and_is_not_ready_and_says_why() {
     );
     let checks = heard.body["checks"].as_array().unwrap();
     let names: Vec<_> = checks.iter().map(|check| &check["name"]).collect();
-    assert_eq!(names, ["etcd", "session", "draining"]);
+    assert_eq!(names, ["etcd", "session", "links", "draining"]);
 
     let good = || Ok("good".to_owned());
     let all = Readiness {
         etcd: good(),
         session: good(),
+        links: "none".to_owned(),
         draining: false,
     };
     stage.ready.send_replace(all.clone());

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::store::{Candidacy, NodeRecord, TermRecord, encode};
 use crate::task::PackId;
+use crate::vitals::Vitals;
 
 on_each_backend!(
     a_task_is_accepted_found_and_says_what_it_waits_for,
@@ -73,6 +74,8 @@ impl Stage {
             version: "0.1.0".to_owned(),
             started_ms: 1,
             draining: false,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let key = self.store.keys().node(&name.parse().unwrap());
@@ -90,6 +93,7 @@ impl Stage {
         let candidacy = encode(&Candidacy {
             node: node.clone(),
             address: address.clone(),
+            drained: false,
         });
         let sent = self
             .store
@@ -462,7 +466,12 @@ async fn the_server_ends_when_it_is_told_to() {
     let address = listener.local_addr().unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let mut server = JoinSet::new();
-    server.spawn(serve(listener, closed().router, stop.clone()));
+    server.spawn(serve(
+        listener,
+        closed().router,
+        &Vitals::default(),
+        stop.clone(),
+    ));
     let url = format!("http://{address}/livez");
     let client = {
         let _ = rustls::crypto::ring::default_provider().install_default();

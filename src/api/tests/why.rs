@@ -118,6 +118,8 @@ async fn a_task_whose_nodes_are_all_draining_says_so(backend: Backend) {
         version: String::new(),
         started_ms: 1,
         draining: true,
+        peer: None,
+        network: None,
         adaptive: None,
     };
     let leaves = Txn::new().put(stage.store.keys().node(&name("n1")), encode(&record));

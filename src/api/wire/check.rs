@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Backoff, BatchRequest, FieldError, NodeLabels, SubmitRequest};
+use super::{Backoff, BatchRequest, FieldError, NodeLabels, OnLost, SubmitRequest};
 use crate::task::{self, Name};
 
 /// 1,000 tasks in one batch: a batch is one transaction, and this is what fits with room to spare.
@@ -56,6 +56,7 @@ impl SubmitRequest {
             found.idempotency_key(key);
         }
         found.needs(self);
+        found.on_lost(self);
         found.0
     }
 
@@ -212,6 +213,24 @@ impl Faults {
         self.some_labels("node_labels.prefer", prefer, task::LABELS_MAX);
     }
 
+    /// What goes on past its session would hold beside the next holder.
+    fn on_lost(&mut self, asked: &SubmitRequest) {
+        if asked.on_lost == OnLost::Stop {
+            return;
+        }
+        let held = [
+            ("permits", !asked.permits.is_empty()),
+            ("locks", !asked.locks.is_empty()),
+            ("concurrency_key", asked.concurrency_key.is_some()),
+        ];
+        for (field, _) in held.into_iter().filter(|(_, held)| *held) {
+            let why = format!(
+                "`finish` excludes {field}: a run that goes on would hold it beside the next"
+            );
+            self.add("on_lost", why);
+        }
+    }
+
     fn count(&mut self, field: &str, count: usize, max: usize) {
         if count > max {
             self.add(field, format!("has {count}; at most {max} are allowed"));
@@ -293,6 +312,21 @@ mod tests {
                 json!({"kind": "x", "timeout_ms": 0}),
                 "timeout_ms",
                 "0 is not in 1",
+            ),
+            (
+                json!({"kind": "x", "on_lost": "finish", "locks": ["l"]}),
+                "on_lost",
+                "excludes locks",
+            ),
+            (
+                json!({"kind": "x", "on_lost": "finish", "permits": [{"semaphore": "s", "weight": 1}]}),
+                "on_lost",
+                "excludes permits",
+            ),
+            (
+                json!({"kind": "x", "on_lost": "finish", "concurrency_key": "k"}),
+                "on_lost",
+                "excludes concurrency_key",
             ),
             (
                 json!({"kind": "x", "delay_ms": -1}),

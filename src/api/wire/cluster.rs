@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{QueueRulesRequest, Time};
+use super::limits::reason;
+use super::{FieldError, QueueRulesRequest, Time};
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,7 +47,10 @@ pub struct Term {
     pub ended_by: Option<TermEnd>,
     /// How long nobody led after it, in milliseconds on one node's monotonic clock: from the loss
     /// being seen to the next activation answered. Null while it lasts, or where nobody saw the loss.
-    pub gap_ms: Option<u64>,
+    pub leaderless_ms: Option<u64>,
+    /// The failover it ended by, as `/v1/failovers/{id}` names it; null while it lasts, or where none is on record.
+    #[serde(default)]
+    pub failover: Option<i64>,
 }
 
 /// Why a term ended.
@@ -97,6 +101,12 @@ pub struct Node {
     pub leader: bool,
     /// How much it can run at once, and how much of that is in use.
     pub slots: Slots,
+    /// Tasks that it holds: what runs, and what has not started yet. Of a node that drains, what is left.
+    #[serde(default)]
+    pub tasks: u64,
+    /// Since when and why it is drained; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
     /// How its slots came to be as many; null where they are fixed.
     pub adaptive: Option<AdaptiveSlots>,
     /// The kinds of work that it runs.
@@ -115,14 +125,64 @@ pub struct Node {
     pub revision: i64,
 }
 
+/// That a node is to take no work until it is undrained, whoever runs under its name by then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Drain {
+    /// Since when.
+    pub since: Time,
+    /// Why, in the words of who asked for it; may be empty.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A name that is drained and that no live node has: one that starts under it takes no work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrainedName {
+    /// The name.
+    pub node: String,
+    /// Since when and why.
+    #[serde(flatten)]
+    pub drain: Drain,
+}
+
+/// Why a node is to be drained.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainRequest {
+    /// For those who ask why it takes no work, at most 200 bytes; where it is drained already, none keeps the one it has.
+    pub reason: String,
+}
+
+impl DrainRequest {
+    /// Every field that is out of its bound.
+    pub fn check(&self) -> Vec<FieldError> {
+        reason(&self.reason).into_iter().collect()
+    }
+}
+
+/// What a drain or an undrain answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeDrain {
+    /// The node.
+    pub node: String,
+    /// Since when and why it is drained; null where it is not, now.
+    pub drain: Option<Drain>,
+    /// Whether that is so since before this request.
+    pub already: bool,
+    /// The revision of etcd at which this is true.
+    pub revision: i64,
+}
+
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     /// It holds its lease and takes work.
     Live,
-    /// It finishes what it runs and takes nothing new.
+    /// It finishes what it has and takes nothing new: it is drained, or leaves.
     Draining,
+    /// It is drained, and has nothing left.
+    Drained,
     /// Its lease is gone; it still has claims on record.
     Gone,
 }
@@ -133,6 +193,7 @@ impl NodeState {
         match self {
             Self::Live => "live",
             Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Gone => "gone",
         }
     }
@@ -178,6 +239,9 @@ pub struct AdaptiveSlots {
 pub struct NodePage {
     /// The nodes, by name.
     pub items: Vec<Node>,
+    /// Names that are drained and that none of them has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained_names: Vec<DrainedName>,
     /// Null on the last page.
     pub next_cursor: Option<String>,
     /// The revision of etcd at which this is true.
@@ -230,9 +294,9 @@ pub struct QueuePage {
 pub struct Stats {
     /// Tasks by state.
     pub tasks: TaskCounts,
-    /// Live nodes.
+    /// Nodes that take work: those that drain or are drained do not count.
     pub nodes: u32,
-    /// The slots of all live nodes together.
+    /// The slots of all those together.
     pub slots: Slots,
     /// Who leads; null where nobody does.
     pub leader: Option<Leader>,

@@ -14,8 +14,8 @@ pub(super) const WEIGHT_MAX: i64 = 1_000;
 pub(super) const BACKLOG_MAX: i64 = 1_000_000_000;
 /// 86,400,000 ms, a day: the longest time that a rate is given for.
 pub(super) const RATE_MS_MAX: i64 = 86_400_000;
-/// 200 bytes for the reason of a pause.
-pub(super) const REASON_BYTES_MAX: usize = 200;
+/// 200 bytes for the reason of a pause or a drain.
+const REASON_BYTES_MAX: usize = 200;
 
 /// A part of a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -193,11 +193,15 @@ impl QueueRulesRequest {
 impl PauseRequest {
     /// Every field that is out of its bound.
     pub fn check(&self) -> Vec<FieldError> {
-        let bytes = self.reason.len();
-        let detail = format!("has {bytes} bytes; at most {REASON_BYTES_MAX} are allowed");
-        let fault = (bytes > REASON_BYTES_MAX).then(|| FieldError::new("reason", detail));
-        fault.into_iter().collect()
+        reason(&self.reason).into_iter().collect()
     }
+}
+
+/// What is wrong with a reason of a pause or a drain.
+pub(super) fn reason(reason: &str) -> Option<FieldError> {
+    let bytes = reason.len();
+    let detail = || format!("has {bytes} bytes; at most {REASON_BYTES_MAX} are allowed");
+    (bytes > REASON_BYTES_MAX).then(|| FieldError::new("reason", detail()))
 }
 
 fn range(field: &str, value: i64, low: i64, high: i64) -> Option<FieldError> {

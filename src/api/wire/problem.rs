@@ -94,6 +94,9 @@ pub struct Version {
 pub struct ReadyReport {
     /// All checks, each by name; the node is ready when all are `ok`.
     pub checks: Vec<Check>,
+    /// What a person should look at, in words; it makes no node unready. With `verbose` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One check of a [`ReadyReport`].

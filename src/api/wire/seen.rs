@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Attempt, NodeLabels, Permit, Raw, TaskState, Time};
+use super::{Attempt, NodeLabels, OnLost, Permit, Raw, TaskState, Time};
 
 /// A task with its attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -54,6 +54,9 @@ pub struct Task {
     pub deaths: u32,
     /// An attempt's time limit, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// What a run does when its node loses its session; left out where it is stopped.
+    #[serde(default, skip_serializing_if = "OnLost::is_stop")]
+    pub on_lost: OnLost,
     /// Oldest first.
     pub attempts: Vec<Attempt>,
     /// Why it does not run yet, in words, e.g. "no live node runs kind `x`".

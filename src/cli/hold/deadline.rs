@@ -1,56 +1,15 @@
-//! Until when what is held may be relied on, by a clock that goes on while processes are stopped and machines sleep.
+//! Until when what is held may be relied on.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-use tokio::time::sleep;
-
-/// 100 ms between looks at the clock: timers stand still while a machine sleeps, this clock does not.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// A time, counted from the boot of this machine: the same for all its processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Boot(Duration);
+use crate::guard::Boot;
 
 /// When the command is asked to end, and when it is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deadline {
     pub(super) term: Boot,
     pub(super) kill: Boot,
-}
-
-impl Boot {
-    pub(super) fn now() -> Self {
-        let now = clock_gettime(ClockId::Boottime);
-        let whole = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
-        Self(whole + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0)))
-    }
-
-    /// A time that another process told.
-    pub(super) fn at(nanos: u64) -> Self {
-        Self(Duration::from_nanos(nanos))
-    }
-
-    /// For another process: more than 500 years fit.
-    pub(super) fn nanos(self) -> u64 {
-        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn after(self, time: Duration) -> Self {
-        Self(self.0 + time)
-    }
-
-    pub(super) fn left(self) -> Duration {
-        self.0.saturating_sub(Self::now().0)
-    }
-
-    /// Waits for this time.
-    pub(super) async fn come(self) {
-        while !self.left().is_zero() {
-            sleep(self.left().min(LOOK_EVERY)).await;
-        }
-    }
 }
 
 impl Deadline {

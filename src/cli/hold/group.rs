@@ -17,9 +17,7 @@ use tokio::time::timeout;
 
 use super::super::{Exit, Failure};
 use super::deadline::Deadline;
-
-/// This program, also where its file was replaced since.
-const SELF: &str = "/proc/self/exe";
+use crate::guard::SELF;
 
 /// 10 s for the guard to begin.
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -158,8 +156,8 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
-    use super::super::deadline::Boot;
     use super::*;
+    use crate::guard::Boot;
 
     #[tokio::test]
     async fn a_guard_that_is_stopped_and_reads_nothing_holds_nobody_up() {

@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::client::{Client, Sent};
 use super::super::{Exit, Failure};
-use super::deadline::{Boot, Deadline};
+use super::deadline::Deadline;
 use super::group::{Ended, Group};
 use super::stages::GRACE;
 use super::what::What;
 use crate::api::wire::holds::Hold;
+use crate::guard::Boot;
 
 /// 500 ms between a renewal that failed and the next.
 const RENEW_AGAIN: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::super::client::{Client, Sent, query};
+use super::super::patience::Patience;
 use super::super::{Exit, Failure, Global, duration};
 use super::keep::{Kept, Told};
 use super::what::{Sort, What};
@@ -22,8 +23,6 @@ const WAIT_UNTOLD: Duration = Duration::from_secs(5);
 const WAIT_LEAST: Duration = Duration::from_secs(1);
 /// 10 s beside that for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// 30 s: how long the server may be out of reach before waiting is given up.
-const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
 /// 500 ms between two requests at least, where the first was answered at once.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -106,7 +105,7 @@ impl Line<'_> {
     /// Waits for its turn, over lost connections and full lines, and under a new id where the old one was forgotten.
     async fn until_held(&self, wait: Option<Duration>, id: &mut Uuid) -> Result<Hold, Failure> {
         let deadline = wait.map(|wait| Instant::now() + wait.max(WAIT_LEAST));
-        let (mut known, mut told, mut lost_since) = (false, None, None);
+        let (mut known, mut told, mut patience) = (false, None, Patience::default());
         let mut each_max = WAIT_EACH;
         loop {
             let asked_at = Instant::now();
@@ -121,7 +120,8 @@ impl Line<'_> {
             match answer {
                 Ok(hold) if hold.state == HoldState::Held => return Ok(hold),
                 Ok(hold) => {
-                    (known, lost_since) = (true, None);
+                    known = true;
+                    patience.answered();
                     each_max = if hold.waiting_for.is_some() {
                         WAIT_EACH
                     } else {
@@ -130,21 +130,16 @@ impl Line<'_> {
                     self.say(waits(&hold), &mut told);
                 }
                 Err(failure) if failure.busy => {
-                    lost_since = None;
+                    patience.answered();
                     self.say(": no more can wait, asking again".to_owned(), &mut told);
-                }
-                Err(failure) if failure.exit == Exit::Unreachable => {
-                    let since = *lost_since.get_or_insert_with(Instant::now);
-                    if over || since.elapsed() > UNREACHABLE_MAX {
-                        return Err(failure);
-                    }
                 }
                 Err(failure) if known && failure.exit == Exit::NotFound => {
                     eprintln!("the place in the line was lost; asking again");
                     (*id, known) = (Uuid::now_v7(), false);
                     continue;
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) if over => return Err(failure),
+                Err(failure) => patience.bear(failure)?,
             }
             if over {
                 let message = format!("{} was not to be had in time", self.what);

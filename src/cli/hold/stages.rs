@@ -3,41 +3,24 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
-use rustix::process::{
-    Signal, getppid, kill_current_process_group, set_parent_process_death_signal,
-};
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::net::unix::pipe::Receiver;
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{Signal, kill_current_process_group};
 
 use super::super::{Exit, Failure};
-use super::deadline::{Boot, Deadline};
+use super::deadline::Deadline;
+use crate::guard::{Boot, Heard, bind_to, hear, outlive};
 
 /// 5 s from TERM to KILL, where the deadline is not earlier.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Signals that may be sent to the command's group, and that the guard is of that group for to outlive.
-const OUTLIVED: [SignalKind; 5] = [
-    SignalKind::terminate(),
-    SignalKind::interrupt(),
-    SignalKind::hangup(),
-    SignalKind::quit(),
-    SignalKind::pipe(),
-];
-
 /// Guards the process group that it leads: until the deadline that it was told last, or until nobody can tell it one any more.
 pub(in crate::cli) async fn guard() -> Result<Exit, Failure> {
     let failed = |why: std::io::Error| Failure::new(Exit::Failed, format!("no guard: {why}"));
-    // From here on they do not end this process. Nobody reads them.
-    let outlived: Result<Vec<_>, _> = OUTLIVED.into_iter().map(signal).collect();
-    let _outlived = outlived.map_err(failed)?;
-    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-    let pipe = Receiver::from_owned_fd(stdin.map_err(failed)?).map_err(failed)?;
-    let mut lines = BufReader::new(pipe).lines();
+    // Signals that are sent to the command's group are not for the guard, which is of it.
+    let _outlived = outlive().map_err(failed)?;
+    let mut lines = hear().map_err(failed)?;
     let Some(mut deadline) = told(&mut lines).await else {
         return Err(Failure::usage("this is for `tenure lock run` to start"));
     };
@@ -67,7 +50,7 @@ pub(in crate::cli) async fn guard() -> Result<Exit, Failure> {
 }
 
 /// The next deadline; none where nobody tells one any more. Safe to be dropped and called again.
-async fn told(lines: &mut Lines<BufReader<Receiver>>) -> Option<Deadline> {
+async fn told(lines: &mut Heard) -> Option<Deadline> {
     let line = lines.next_line().await.ok().flatten()?;
     line.parse().ok()
 }
@@ -75,10 +58,7 @@ async fn told(lines: &mut Lines<BufReader<Receiver>>) -> Option<Deadline> {
 /// Becomes the command, which is killed where the thread that started it ends: the first of `tenure lock run`. Not after this time,
 /// in nanoseconds since boot: whoever started it may have been stopped before that for longer than the hold lasts.
 pub(in crate::cli) fn exec(parent: i32, until: u64, argv: &[OsString]) -> Failure {
-    let bound = set_parent_process_death_signal(Some(Signal::KILL));
-    // It may have ended before that.
-    let orphaned = getppid().is_none_or(|pid| pid.as_raw_nonzero().get() != parent);
-    if let (Err(_), _) | (_, true) = (bound, orphaned) {
+    if !bind_to(parent) {
         return Failure::new(Exit::Failed, "whoever started this is gone");
     }
     let Some((program, words)) = argv.split_first() else {

@@ -6,14 +6,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::client::{Answer, Client, query};
+use super::super::patience::Patience;
 use super::super::{Exit, Failure, Global, Output, out};
 use super::view;
 use crate::api::wire::{Attempt, Task};
 
 /// How long one request waits; the server's own bound is a minute.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long the server may be out of reach before waiting is given up.
-const UNREACHABLE_MAX: Duration = Duration::from_secs(30);
 /// How long to wait before asking again after that.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -58,7 +57,7 @@ pub(super) async fn until_settled(
     let deadline = global
         .timeout
         .and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut lost_since: Option<Instant> = None;
+    let mut patience = Patience::default();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let wait = left.unwrap_or(WAIT_MAX).min(WAIT_MAX);
@@ -66,7 +65,7 @@ pub(super) async fn until_settled(
         let path = query(&format!("/v1/tasks/{id}"), &[("wait", Some(&wait_text))]);
         match client.get_waiting(&path, wait).await {
             Ok(answer) => {
-                lost_since = None;
+                patience.answered();
                 let task: Task = answer.read()?;
                 if let Some(exit) = Exit::of_task(&task) {
                     return Ok(Followed { answer, task, exit });
@@ -75,15 +74,11 @@ pub(super) async fn until_settled(
                     return Err(over(&task));
                 }
             }
-            Err(failure) if failure.exit == Exit::Unreachable => {
-                let since = *lost_since.get_or_insert_with(Instant::now);
-                let over = left.is_some_and(|left| left.is_zero());
-                if over || since.elapsed() > UNREACHABLE_MAX {
-                    return Err(failure);
-                }
+            Err(failure) if left.is_some_and(|left| left.is_zero()) => return Err(failure),
+            Err(failure) => {
+                patience.bear(failure)?;
                 tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
-            Err(failure) => return Err(failure),
         }
     }
 }

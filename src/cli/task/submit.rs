@@ -10,7 +10,7 @@ use super::super::client::{Answer, Client, Sent};
 use super::super::{Exit, Failure, Global, Output, duration, out};
 use super::{file, follow};
 use crate::api::wire::check::PAYLOAD_BYTES_MAX;
-use crate::api::wire::{FieldError, Permit, SubmitRequest, Submitted};
+use crate::api::wire::{FieldError, OnLost, Permit, SubmitRequest, Submitted};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Submit {
@@ -75,6 +75,9 @@ pub(in crate::cli) struct Template {
     /// How long one attempt may run
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     run_timeout: Option<Duration>,
+    /// What a run does when its node loses its session [default: stop]
+    #[arg(long, value_name = "WHAT")]
+    on_lost: Option<OnLost>,
     /// A part of a semaphore that it holds while it runs, 1 if no weight is given; may be repeated
     #[arg(long = "permit", value_name = "SEMAPHORE[=WEIGHT]")]
     permits: Vec<String>,
@@ -183,6 +186,7 @@ impl Template {
         request.priority = self.priority.unwrap_or(request.priority);
         request.max_attempts = self.max_attempts.unwrap_or(request.max_attempts);
         request.timeout_ms = self.run_timeout.map(millis);
+        request.on_lost = self.on_lost.unwrap_or_default();
         if let Some(text) = self.backoff {
             request.backoff = read("--backoff", &text)?;
         }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::client::{Client, query};
 use super::super::table::{length_ms, pairs, relative, short, table};
 use super::super::{Exit, Failure, Global, Output, out};
-use crate::api::wire::{Attempt, Task, TaskPage, TaskState};
+use crate::api::wire::{Attempt, OnLost, Task, TaskPage, TaskState};
 use crate::clock;
 
 /// Characters of a note in a list: what fits beside the rest on a wide terminal.
@@ -240,6 +240,13 @@ fn one(task: &Task) -> String {
         (
             "time limit",
             task.timeout_ms.map(length_ms).unwrap_or_default(),
+        ),
+        (
+            "on lost",
+            match task.on_lost {
+                OnLost::Stop => String::new(),
+                OnLost::Finish => "finish".to_owned(),
+            },
         ),
     ]);
     if task.attempts.is_empty() {

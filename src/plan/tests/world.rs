@@ -1,14 +1,16 @@
 //! Builds views from the events that etcd would send, folded at time 0 unless a test moves it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tenure_cluster::{Event, EventKind, KeyValue};
 
-use super::View;
+use super::{At, Book, View};
 use crate::store::{
-    Assign, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
+    Assign, Drain, DropLane, Grant, Keys, Lane, Limit, NodeRecord, Origin, Outside, Park, Place,
     QueueRules, Record, RecordId, Run, Settled, Waiting, encode,
 };
+use crate::store::{Death, EvidenceKind};
 use crate::task::{ClaimId, Gate, Name, Needs, PackId, Priority, Routing, Tally, Which};
 
 pub(super) fn name(text: &str) -> Name {
@@ -20,6 +22,8 @@ pub(super) struct World {
     pub(super) view: View,
     /// When what happens next is folded.
     pub(super) now_ms: u64,
+    /// What is told what the view is told.
+    pub(super) book: Option<Book>,
     live: BTreeMap<String, KeyValue>,
     revision: i64,
     claims: u64,
@@ -36,6 +40,7 @@ impl World {
         Self {
             view: empty(),
             now_ms: 0,
+            book: None,
             live: BTreeMap::new(),
             revision: 1,
             claims: 0,
@@ -50,6 +55,14 @@ impl World {
             view.put(kv, 0).unwrap();
         }
         Self { view, ..self }
+    }
+
+    /// Now, on clocks of which the one for people is 1,000 s ahead.
+    pub(super) fn at(&self) -> At {
+        At {
+            wall_ms: 1_000_000 + self.now_ms,
+            since: Duration::from_millis(self.now_ms),
+        }
     }
 
     fn put(&mut self, key: String, value: Vec<u8>) {
@@ -67,6 +80,10 @@ impl World {
             .into_iter()
             .map(|(key, to)| self.event(key, to))
             .collect();
+        let at = self.at();
+        if let Some(book) = &mut self.book {
+            book.folding(&self.view, &events, at);
+        }
         let corrupt = self.view.fold(&events, self.revision, self.now_ms);
         assert!(corrupt.is_empty(), "{corrupt:?}");
     }
@@ -137,10 +154,43 @@ impl World {
             version: String::new(),
             started_ms: 0,
             draining,
+            peer: None,
+            network: None,
             adaptive: None,
         };
         let key = self.view.keys().node(&name(id));
         self.put(key, encode(&record));
+    }
+
+    /// A node is drained.
+    pub(super) fn drained(&mut self, id: &str) {
+        let drain = Drain {
+            since_ms: 0,
+            reason: String::new(),
+        };
+        self.put(self.view.keys().drain(&name(id)), encode(&drain));
+    }
+
+    /// It is no longer.
+    pub(super) fn undrained(&mut self, id: &str) {
+        self.delete(&self.view.keys().drain(&name(id)));
+    }
+
+    /// The present session of a node is on record as ended by evidence.
+    pub(super) fn declared(&mut self, id: &str, evidence: EvidenceKind) {
+        let session = self.view.nodes[&name(id)].session;
+        let death = Death {
+            node: name(id),
+            instance: "i".to_owned(),
+            lease: 1,
+            term: None,
+            evidence,
+            by: name("leader"),
+            last_seen_ms: None,
+            noticed_ms: 1,
+        };
+        let key = self.view.keys().death(session);
+        self.put(key, encode(&death));
     }
 
     /// A node's key goes.

@@ -111,7 +111,10 @@ impl Store {
         deleted: i64,
     ) -> Result<(Txn, Option<Declared>), EditError> {
         if self.are_many().await? {
-            return Err(EditError::TooMany(SCHEDULES_MAX));
+            return Err(EditError::TooMany {
+                what: "schedules",
+                max: SCHEDULES_MAX,
+            });
         }
         let timing = self.timing(name, &new)?;
         let progress = begun(name, &new, &timing, self.now_ms());

@@ -66,7 +66,9 @@ fn refused(lost: &[GuardName], reads: Vec<Answer>, revision: i64) -> Fate {
             | GuardName::Hold
             | GuardName::Schedule
             | GuardName::Progress
-            | GuardName::Deleted => fate = Fate::Failed(SubmitError::Refused(*guard)),
+            | GuardName::Deleted
+            | GuardName::Death
+            | GuardName::Failover => fate = Fate::Failed(SubmitError::Refused(*guard)),
         }
     }
     fate

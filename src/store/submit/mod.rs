@@ -25,6 +25,7 @@ use super::records::Idem;
 use super::txns;
 use crate::planted::{self, Bug};
 use crate::task::{PACK_TASKS_MAX, Policy, Routing, Spec, TaskId};
+use crate::vitals::Of;
 use budget::{Budget, weight};
 use fate::{Fate, fate};
 use lanes::Lanes;
@@ -160,10 +161,24 @@ pub fn line(store: &Store) -> (Submitter, Coalescer) {
         lanes: lanes.clone(),
         budget: Budget::new(),
     };
+    submitter.watched(store);
     (submitter, Coalescer::new(store.clone(), receiver, lanes))
 }
 
 impl Submitter {
+    /// Has its depths watched. The line ends with its last sender, which the watch must not be.
+    fn watched(&self, store: &Store) {
+        let (line, budget) = (self.line.downgrade(), self.budget.clone());
+        let waiting = move || {
+            let free = line.upgrade().map_or(WAITING_MAX, |line| line.capacity());
+            WAITING_MAX - free.min(WAITING_MAX)
+        };
+        let vitals = store.vitals();
+        vitals.watch(Of::Submits, Some(WAITING_MAX), waiting);
+        let bytes = Some(IN_FLIGHT_BYTES_MAX);
+        vitals.watch(Of::SubmitBytes, bytes, move || budget.taken());
+    }
+
     /// Room for so many bytes of a submit that is still being read; [`Self::one`] and [`Self::batch`] take their own.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ fn every(ms: u64) -> Schedule {
             max_attempts: 1,
             backoff: Backoff::default(),
             timeout_ms: None,
+            on_lost: crate::task::OnLost::Stop,
         },
         spec: Spec {
             payload: payload.into(),

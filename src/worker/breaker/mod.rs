@@ -18,12 +18,13 @@ use tracing::{info, warn};
 use super::kinds::{Ended, Health, cut};
 use crate::metrics;
 use crate::store::{BREAKERS_TOLD_MAX, BreakerRecord, BreakerState, Reset};
-use crate::task::Name;
+use crate::task::{Name, millis};
+use crate::vitals::{Of, Vitals};
 
 pub use machine::{Breaker, Rules, State};
 pub use table::{Deferral, Target};
 
-use table::{Entry, Table};
+use table::{BREAKERS_MAX, Entry, Table};
 
 /// 200 bytes of how the last run failed: it is written with each deferral.
 const REASON_BYTES_MAX: usize = 200;
@@ -69,6 +70,13 @@ impl Breakers {
             origin: Instant::now(),
             changed: Notify::new(),
         }))
+    }
+
+    /// Has the number of those that are kept watched.
+    pub fn watched(&self, vitals: &Vitals) {
+        let breakers = self.clone();
+        let kept = move || breakers.table().kept();
+        vitals.watch(Of::Breakers, Some(BREAKERS_MAX), kept);
     }
 
     /// Lets a run of this kind in, or says for how long to defer it. `host` is asked only where hosts have breakers.
@@ -183,8 +191,11 @@ impl Breakers {
 
 /// A breaker as others are told of it, by the wall clock.
 fn record(target: &Target, entry: &Entry, now: Duration, now_ms: u64) -> BreakerRecord {
-    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let wall = |at: Duration| now_ms.saturating_add(ms(at)).saturating_sub(ms(now));
+    let wall = |at: Duration| {
+        now_ms
+            .saturating_add(millis(at))
+            .saturating_sub(millis(now))
+    };
     let (failures, runs) = entry.breaker.counts();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let (state, until) = match entry.breaker.state() {

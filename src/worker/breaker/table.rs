@@ -10,7 +10,7 @@ use crate::worker::kinds::Health;
 
 /// 1,024 breakers of one node. Only what failed of late has one; beyond, the closed one that was heard of longest ago is forgotten, and
 /// where none is closed, what comes new goes without.
-const BREAKERS_MAX: usize = 1_024;
+pub(super) const BREAKERS_MAX: usize = 1_024;
 
 /// What a breaker guards: a kind of work, or one host of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +136,11 @@ impl Table {
         self.entries
             .iter()
             .filter(|(_, entry)| !entry.breaker.is_closed())
+    }
+
+    /// How many are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.entries.len()
     }
 
     /// One of them.

@@ -3,7 +3,8 @@
 //! purpose.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use supervise::{Limits, Seen};
 use super::BuildError;
 use super::payload::PayloadError;
 use super::run::{Ended, Run};
+use crate::guard;
 use crate::task::Output;
 
 pub(crate) const NAME: &str = "command";
@@ -101,20 +103,32 @@ impl Command {
             Ok(program) => program,
             Err(refused) => return Ended::failed(refused),
         };
-        let mut group = match Group::spawn(self.compose(&program, &asked, run)) {
+        let not_started = |why: &dyn Display| {
+            Ended::failed(format_args!("cannot start {}: {why}", program.display()))
+        };
+        let command = self.compose(&program, &asked, run);
+        let mut group = match Group::spawn(command, run.leash.clone()).await {
             Ok(group) => group,
-            Err(error) => {
-                return Ended::failed(format_args!("cannot start {}: {error}", program.display()));
-            }
+            Err(error) => return not_started(&error),
         };
         let input = asked.stdin.unwrap_or_default();
-        judge(supervise::supervise(&mut group, input, run, self.limits).await)
+        let seen = supervise::supervise(&mut group, input, run, self.limits).await;
+        if seen.was_cut() {
+            return Ended::lost();
+        }
+        let ended = judge(seen);
+        let said = ended.output.as_ref();
+        match said.and_then(|said| guard::not_started(said.code, &said.stderr)) {
+            Some(why) if guard::able() => not_started(&why),
+            Some(_) | None => ended,
+        }
     }
 
     /// The environment holds what is named here and nothing of the node's own, which may hold its
     /// secrets.
-    fn compose(&self, program: &PathBuf, asked: &Asked, run: &Run) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(program);
+    fn compose(&self, program: &Path, asked: &Asked, run: &Run) -> tokio::process::Command {
+        // Some programs are many in one and go by the name they were called.
+        let mut command = guard::command(program.as_os_str(), &asked.argv[0]);
         let piped_if = |wanted| {
             if wanted {
                 Stdio::piped()
@@ -123,11 +137,9 @@ impl Command {
             }
         };
         command
-            // Some programs are many in one and go by the name they were called.
-            .arg0(&asked.argv[0])
             .args(&asked.argv[1..])
             .current_dir(asked.cwd.as_deref().unwrap_or("/"))
-            .stdin(piped_if(asked.stdin.is_some()))
+            .stdin(piped_if(asked.stdin.is_some() || guard::able()))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .env_clear()
@@ -152,6 +164,7 @@ fn judge(seen: Seen) -> Ended {
         status,
         stdout,
         stderr,
+        ..
     } = seen;
     let ended = match (stop, &status) {
         (Some(stop), _) => Ended::stopped(stop),

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::guard::Leash;
 use crate::task::{Fired, Outcome, Output};
 
 /// 1 KiB: the longest error text that is kept of a run, in bytes. It travels in a result beside up
@@ -41,6 +42,8 @@ pub struct Run {
     pub timeout: Option<Duration>,
     /// Asks the run to stop. What it has left to say is still heard.
     pub cancel: CancellationToken,
+    /// Until when what it starts may go on at most.
+    pub(crate) leash: Leash,
 }
 
 /// What the end of a run says of what it depends on, for the breaker of that.
@@ -131,6 +134,15 @@ impl Ended {
             outcome,
             health,
             ..Self::failed(stop)
+        }
+    }
+
+    /// The run was ended because its node's session is over: it has no outcome of its own.
+    pub(crate) fn lost() -> Self {
+        Self {
+            outcome: Outcome::Lost,
+            health: Health::Unknown,
+            ..Self::failed("the node's session was over")
         }
     }
 

@@ -32,6 +32,7 @@ pub(super) fn run_of(kind: &str, payload: &Value) -> Run {
         payload: Arc::from(raw(payload)),
         timeout: None,
         cancel: CancellationToken::new(),
+        leash: crate::guard::Leash::none(),
     }
 }
 

@@ -54,6 +54,11 @@ impl Certificates {
         (self.read("client.pem"), self.read("client.key"))
     }
 
+    /// The server's certificate and key in PEM: for 127.0.0.1 and localhost, and to be shown as a client, too.
+    pub fn server_identity(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.read("server.pem"), self.read("server.key"))
+    }
+
     pub(crate) fn etcd_flags(&self) -> Vec<String> {
         vec![
             format!("--cert-file={}", self.path("server.pem")),

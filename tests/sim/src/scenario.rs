@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure::store::{Keys, Store};
 use tenure_chaos::check::Limits;
 use tenure_chaos::history::{Entry, Fault as Broken, History, Marker, NodeEvent, Refusal};
 use tenure_cluster::Range;
@@ -175,9 +176,11 @@ fn ends(fault: &Fault) -> (Option<String>, Option<String>) {
     }
 }
 
-/// Waits until nothing is ready, due or running.
+/// Waits until nothing is ready, due or running, and a term has begun that goes on.
 async fn drained(world: &World) {
     let connection = world.calm_connection();
+    let name = "default".parse().expect("it is a name");
+    let store = Store::new(connection.clone(), Keys::new(&name));
     let open = ["ready/", "due/", "run/"].map(|part| format!("/tenure/default/live/{part}"));
     loop {
         let mut left = 0;
@@ -187,7 +190,8 @@ async fn drained(world: &World) {
                 .await
                 .map_or(1, |page| page.count);
         }
-        if left == 0 {
+        let leader = store.leader().await.ok().and_then(|found| found.0);
+        if left == 0 && leader.is_some_and(|leader| leader.record.is_some()) {
             return;
         }
         sleep(LOOK_EVERY).await;

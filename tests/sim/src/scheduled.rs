@@ -292,6 +292,7 @@ impl Planner {
                     ..Backoff::default()
                 },
                 timeout_ms: None,
+                on_lost: tenure::task::OnLost::Stop,
             },
             spec: Spec {
                 payload: payload.into(),

@@ -13,6 +13,7 @@ mod nodes;
 mod scarce;
 mod scheduled;
 mod schedules;
+mod shows;
 mod tasks;
 
 use build::Story;

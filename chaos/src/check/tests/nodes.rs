@@ -128,13 +128,18 @@ fn what_was_open_drains_after_the_faults() {
     let short = check(&healed(false, 1_000).history, property).unwrap();
     assert_eq!(short.finding, Finding::NotExercised);
 
-    let mut leaderless = healed(true, 100);
-    leaderless.txn(vec![
-        ("elect/a".to_owned(), None),
-        ("elect/b".to_owned(), None),
-    ]);
-    leaderless.wait(6_000).sealed();
-    rejects(property, &leaderless, "nobody leads");
+    let leaderless = |for_ms| {
+        let mut story = healed(true, 100);
+        story.txn(vec![
+            ("elect/a".to_owned(), None),
+            ("elect/b".to_owned(), None),
+        ]);
+        story.wait(for_ms).sealed();
+        story
+    };
+    rejects(property, &leaderless(6_000), "nobody leads");
+    let short = check(&leaderless(1_000).history, property).unwrap();
+    assert_eq!(short.finding, Finding::NotExercised);
 }
 
 /// Makes a claim one that is not there.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{BackfillRequest, Misfire, Overlap, ScheduleRequest};
 use crate::api::wire::check::Faults;
 use crate::api::wire::read::type_name;
-use crate::api::wire::{FieldError, diagnose};
+use crate::api::wire::{FieldError, OnLost, diagnose};
 use crate::task::timing::{EVERY_MS_MAX, EVERY_MS_MIN, Timing, When};
 use crate::task::{
     FIRE_ALL_MAX, JITTER_MS_MAX, LOCKS_MAX, Name, SCHEDULE_NAME_CHARS_MAX, WINDOW_MS_MAX,
@@ -124,6 +124,10 @@ impl ScheduleRequest {
                 let detail = "is not for the task of a schedule, which is made when it is due";
                 found.add(field, detail.to_owned());
             }
+        }
+        if self.overlap != Overlap::Allow && task.on_lost == OnLost::Finish {
+            let why = "`finish` needs `overlap` to be `allow`: its tasks take a lock of the schedule otherwise";
+            found.add("on_lost", why.to_owned());
         }
         if self.overlap != Overlap::Allow && task.locks.len() == LOCKS_MAX {
             let most = LOCKS_MAX - 1;

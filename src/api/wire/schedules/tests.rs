@@ -78,6 +78,11 @@ fn each_field_out_of_its_bound_is_named_with_it() {
             "locks",
             "at most 7",
         ),
+        (
+            json!({"task": {"kind": "x", "on_lost": "finish"}}),
+            "on_lost",
+            "`allow`",
+        ),
         (json!({"task": {"kind": "a b"}}), "kind", "1 to 64"),
     ];
     for (change, field, bound) in table {

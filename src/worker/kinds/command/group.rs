@@ -10,19 +10,23 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::guard::{self, Leash, Member};
+
 /// A group of processes with the child that leads it. Dropped before it is reaped, it is killed.
 pub(super) struct Group {
     id: Pid,
     leader: Child,
     deaths: tokio::signal::unix::Signal,
-    reaped: bool,
+    /// Its place among those that are ended with the node, given up before the leader is reaped.
+    member: Option<Member>,
 }
 
 impl Group {
-    pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
+    /// Starts a command that [`guard::command`] made.
+    pub(super) async fn spawn(command: Command, leash: Leash) -> io::Result<Self> {
         // Listening begins before the child can end.
         let deaths = signal(SignalKind::child())?;
-        let leader = command.process_group(0).spawn()?;
+        let (leader, member) = guard::start(command, leash).await?;
         let id = leader
             .id()
             .expect("a child that was not waited for has a number");
@@ -34,7 +38,7 @@ impl Group {
             id,
             leader,
             deaths,
-            reaped: false,
+            member: Some(member),
         })
     }
 
@@ -68,16 +72,20 @@ impl Group {
         self.signal(Signal::KILL);
     }
 
+    /// Whether it may have been killed because its session's time was over; not after [`reap`](Self::reap).
+    pub(super) fn was_cut(&self) -> bool {
+        self.member.as_ref().is_some_and(Member::was_cut)
+    }
+
     /// Takes the leader's status. The group can no longer be signalled.
     pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
-        let status = self.leader.wait().await;
-        self.reaped = true;
-        status
+        self.member = None;
+        self.leader.wait().await
     }
 
     /// Fails only where nothing is left to signal, which is what signals are for.
     fn signal(&self, signal: Signal) {
-        if !self.reaped {
+        if self.member.is_some() {
             let _gone = kill_process_group(self.id, signal);
         }
     }
@@ -86,5 +94,9 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
+        // Struck out before the leader, which may be reaped as it is dropped.
+        if let Some(member) = self.member.take() {
+            member.killed();
+        }
     }
 }

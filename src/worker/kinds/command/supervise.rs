@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use futures::future::{Either, MaybeDone, join3, maybe_done, select};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
@@ -41,8 +42,20 @@ pub(super) struct Seen {
     /// Why it was stopped, if it was.
     pub(super) stop: Option<Stop>,
     pub(super) status: io::Result<ExitStatus>,
+    /// Whether its session's time was over.
+    cut: bool,
     pub(super) stdout: Tail,
     pub(super) stderr: Tail,
+}
+
+impl Seen {
+    /// Whether watchdog or guard have killed it, as far as can be told.
+    pub(super) fn was_cut(&self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        let status = self.status.as_ref().ok();
+        let signal = status.and_then(ExitStatusExt::signal);
+        self.cut && self.stop.is_none() && signal == Some(Signal::KILL.as_raw())
+    }
 }
 
 pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limits: Limits) -> Seen {
@@ -72,6 +85,7 @@ pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limit
     }
     group.kill();
     let _outside_the_group = timeout(LINGER, pipes.as_mut()).await;
+    let cut = group.was_cut();
     let status = timeout(REAP, group.reap())
         .await
         .unwrap_or_else(|late| Err(late.into()));
@@ -79,6 +93,7 @@ pub(super) async fn supervise(group: &mut Group, input: String, run: &Run, limit
     Seen {
         stop,
         status,
+        cut,
         stdout,
         stderr,
     }

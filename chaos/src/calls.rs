@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tenure_chaos::history::{Answer, Call, Entry, Op};
 
 /// One client: it has one call open at a time.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     name: String,
     calls: u64,
     client: Arc<Client>,
@@ -16,7 +16,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn new(name: String, client: &Arc<Client>, chronicle: &Chronicle) -> Self {
+    pub(crate) fn new(name: String, client: &Arc<Client>, chronicle: &Chronicle) -> Self {
         Self {
             name,
             calls: 0,
@@ -26,17 +26,17 @@ impl Caller {
     }
 
     /// Its name, which no other has.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Asks a node once, and writes nothing down.
-    pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Heard {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Heard {
         self.client.once(method, path, body).await
     }
 
     /// A call is made.
-    pub(super) fn invoke(&mut self, op: Op) -> Call {
+    pub(crate) fn invoke(&mut self, op: Op) -> Call {
         self.calls += 1;
         let call = Call {
             client: self.name.clone(),
@@ -48,17 +48,29 @@ impl Caller {
     }
 
     /// It was done.
-    pub(super) fn done(&self, call: Call, answer: Answer) {
+    pub(crate) fn done(&self, call: Call, answer: Answer) {
         self.chronicle.saw(Entry::Ok { call, answer });
     }
 
     /// It was certainly not done.
-    pub(super) fn failed(&self, call: Call, why: String) {
+    pub(crate) fn failed(&self, call: Call, why: String) {
         self.chronicle.saw(Entry::Fail { call, why });
     }
 
     /// Nobody knows.
-    pub(super) fn unknown(&self, call: Call, why: String) {
+    pub(crate) fn unknown(&self, call: Call, why: String) {
         self.chronicle.saw(Entry::Info { call, why });
+    }
+}
+
+/// What a submit of tasks was answered.
+pub(crate) fn accepted(answer: &Value) -> Answer {
+    let ids = answer["ids"].as_array().into_iter().flatten();
+    Answer {
+        revision: answer["revision"].as_i64(),
+        tasks: ids
+            .filter_map(|id| id.as_str().map(str::to_owned))
+            .collect(),
+        state: None,
     }
 }
