@@ -71,6 +71,6 @@ pub(crate) fn accepted(answer: &Value) -> Answer {
         tasks: ids
             .filter_map(|id| id.as_str().map(str::to_owned))
             .collect(),
-        state: None,
+        ..Answer::default()
     }
 }

@@ -19,8 +19,12 @@ mod proxy;
 mod reaper;
 mod recorder;
 mod report;
+#[allow(dead_code, reason = "the run that reads it comes next")]
+mod scenario;
 mod schedules;
 mod stage;
+#[allow(dead_code, reason = "the run that uses it comes next")]
+mod target;
 mod verdict;
 mod witness;
 mod workload;

@@ -51,6 +51,7 @@ pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
             | Entry::RunEnded { .. }
             | Entry::Effect(_)
             | Entry::Trial(_)
+            | Entry::Injection(_)
             | Entry::Fault(_)
             | Entry::Healed { .. }
             | Entry::AllHealed

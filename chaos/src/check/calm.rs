@@ -167,7 +167,8 @@ fn blocks(kind: FaultKind) -> bool {
         | FaultKind::StoreLeader
         | FaultKind::LeaseEnded
         | FaultKind::Compaction
-        | FaultKind::ClockSkew => false,
+        | FaultKind::ClockSkew
+        | FaultKind::StoreMember => false,
     }
 }
 
@@ -186,7 +187,8 @@ fn lingers_ms(kind: FaultKind) -> u64 {
         | FaultKind::NoSpace
         | FaultKind::LeaseEnded
         | FaultKind::Compaction
-        | FaultKind::ClockSkew => 0,
+        | FaultKind::ClockSkew
+        | FaultKind::StoreMember => 0,
     }
 }
 

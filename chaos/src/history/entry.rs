@@ -67,6 +67,8 @@ pub enum Entry {
     Effect(Effect),
     /// What follows is tried and measured.
     Trial(Trial),
+    /// What the harness made, or tried to make: a fault of its catalogue. Records of [`Fault`] between say what that meant.
+    Injection(Injection),
     /// A fault begins.
     Fault(Fault),
     /// A fault is over.
@@ -142,6 +144,20 @@ pub enum Op {
         /// Its id.
         task: String,
     },
+    /// Who leads.
+    Leader,
+    /// How a semaphore stands.
+    Semaphore {
+        /// Its name.
+        name: String,
+    },
+    /// Another limit of a semaphore.
+    Limit {
+        /// Its name.
+        name: String,
+        /// What it is to be.
+        limit: u64,
+    },
 }
 
 /// A submit.
@@ -179,6 +195,15 @@ pub struct Answer {
     /// The task's state, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Who leads, and the term, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads: Option<(String, i64)>,
+    /// A semaphore's limit, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How much of it is held, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<u64>,
 }
 
 /// One event of the store, as a watch from revision 1 with previous values gives it.
@@ -242,6 +267,22 @@ pub enum Marker {
         /// Raised, or gone.
         on: bool,
     },
+    /// What a member has at a revision, as a number that is the same where the same is there.
+    Hash {
+        /// Which member.
+        member: String,
+        /// The revision.
+        revision: i64,
+        /// The number.
+        hash: u32,
+    },
+    /// A member told other events of a revision than another did.
+    Differs {
+        /// Which member.
+        member: String,
+        /// The revision.
+        revision: i64,
+    },
     /// The recorder itself missed events: nothing can be judged.
     Gap {
         /// The last revision before.
@@ -267,6 +308,37 @@ pub struct Run {
     pub node: String,
     /// Which process of that name.
     pub incarnation: u64,
+}
+
+/// A fault of the harness's catalogue, from its begin to its end; one record for each stage of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injection {
+    /// Counts those of a history, from 1.
+    pub number: u64,
+    /// Its kind, as the catalogue names it, for example `leader-kill`.
+    pub kind: String,
+    /// How far it is.
+    pub stage: Stage,
+    /// Which nodes and members it hits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    /// Why it was not made, or why nobody knows whether it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How far an injection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It is there from now on.
+    Installed,
+    /// It could not be made here, and nothing was changed.
+    Skipped,
+    /// Something went wrong while it was made: it may be there in part. It is healed in any case.
+    Indeterminate,
+    /// It is over, and what it broke is as before.
+    Healed,
 }
 
 /// Something that is broken on purpose.
@@ -319,6 +391,8 @@ pub enum FaultKind {
     Compaction,
     /// A node's clock is wrong.
     ClockSkew,
+    /// One of the store's members is dead, stands still or is cut off, and the others are a majority.
+    StoreMember,
 }
 
 /// What a node's process does, and what the product counts there.
@@ -382,6 +456,12 @@ impl From<Marker> for Entry {
 impl From<NodeEvent> for Entry {
     fn from(event: NodeEvent) -> Self {
         Self::Node(event)
+    }
+}
+
+impl From<Injection> for Entry {
+    fn from(injection: Injection) -> Self {
+        Self::Injection(injection)
     }
 }
 

@@ -10,8 +10,8 @@ mod trial;
 mod value;
 
 pub use entry::{
-    Answer, Call, Entry, Fault, FaultKind, Marker, NodeEvent, Op, Record, Refusal, Run, Setup,
-    StoreEvent, Submit,
+    Answer, Call, Entry, Fault, FaultKind, Injection, Marker, NodeEvent, Op, Record, Refusal, Run,
+    Setup, Stage, StoreEvent, Submit,
 };
 pub use file::FileError;
 pub use trial::{Effect, Show, Trial};

@@ -245,6 +245,7 @@ impl Client {
                         revision: answer["revision"].as_i64(),
                         tasks: tasks.clone(),
                         state: answer["state"].as_str().map(str::to_owned),
+                        ..Answer::default()
                     },
                 });
                 tasks

@@ -264,7 +264,7 @@ impl Story {
         let answer = Answer {
             revision: Some(revision),
             tasks: tasks.to_vec(),
-            state: None,
+            ..Answer::default()
         };
         self.saw(Entry::Ok { call, answer });
     }

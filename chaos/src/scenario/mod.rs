@@ -1,0 +1,500 @@
+//! A scenario: what cluster is started, what work it gets, which faults it meets and what a run has to put to the test. It is data,
+//! a TOML file; those that come with the program are in `chaos/scenarios`. What a file says is checked whole before anything starts.
+
+mod length;
+
+use crate::workload::SplitMix;
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use tenure_chaos::check::Property;
+
+pub(crate) use length::Length;
+
+/// The scenarios that come with the program.
+const BUILT_IN: [&str; 1] = [include_str!("../../scenarios/default.toml")];
+/// 100 runs of one kind, in percent.
+const PERCENT_MAX: u8 = 100;
+/// 64 clients: each is a connection and a task of this program.
+const CLIENTS_MAX: u16 = 64;
+/// 1,000 tasks in a batch: what the API takes.
+const BATCH_MAX: u64 = 1_000;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// What `--scenario` names it by.
+    pub(crate) name: String,
+    /// One line for people.
+    #[serde(default)]
+    pub(crate) about: String,
+    /// For how long faults are made, as `90s`.
+    #[serde(default = "usual::duration")]
+    pub(crate) duration: Length,
+    /// After how long a cluster makes way for a new one, as `5m`: so much is lost where a run breaks off.
+    #[serde(default = "usual::chapter")]
+    pub(crate) chapter: Length,
+    /// Nodes of a cluster that is started for it, 1 to 9.
+    #[serde(default = "usual::three")]
+    pub(crate) nodes: u8,
+    /// Members of its etcd: 1, 3 or 5.
+    #[serde(default = "usual::three")]
+    pub(crate) members: u8,
+    /// Runs at a time on each node, 1 to 256.
+    #[serde(default = "usual::slots")]
+    pub(crate) slots: u32,
+    pub(crate) faults: Faults,
+    pub(crate) work: Work,
+    #[serde(default)]
+    pub(crate) expects: Expects,
+}
+
+/// Which faults, how many at a time, and how far apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Faults {
+    /// Kinds by name, or `all`; one that is named twice comes twice as often.
+    pub(crate) kinds: Vec<String>,
+    /// At most so many at a time, 1 to 4.
+    #[serde(default = "usual::one")]
+    pub(crate) together: u8,
+    /// From the end of one to the begin of the next, in milliseconds: from, to.
+    #[serde(default = "usual::gap_ms")]
+    pub(crate) gap_ms: [u64; 2],
+}
+
+/// Who asks for what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Work {
+    /// Clients that submit, each after a pause again, 0 to 64.
+    #[serde(default = "usual::clients")]
+    pub(crate) clients: u16,
+    /// How long that pause is, in milliseconds: from, to.
+    #[serde(default = "usual::pause_ms")]
+    pub(crate) pause_ms: [u64; 2],
+    /// What they submit.
+    #[serde(default)]
+    pub(crate) task: Vec<Task>,
+    /// What others, outside, acquire and release.
+    #[serde(default)]
+    pub(crate) hold: Vec<Hold>,
+    /// Semaphores and their limits.
+    #[serde(default)]
+    pub(crate) semaphore: Vec<Semaphore>,
+    /// Rules of queues, as `PUT /v1/queues/{name}/rules` takes them.
+    #[serde(default)]
+    pub(crate) queue: Vec<Queue>,
+    /// Schedules that are declared before the first fault and deleted after the last.
+    #[serde(default)]
+    pub(crate) schedule: Vec<Schedule>,
+    /// How often somebody reads who leads, how nodes and semaphores stand, in milliseconds; 0 for never.
+    #[serde(default = "usual::reads_ms")]
+    pub(crate) reads_ms: u64,
+}
+
+/// One sort of task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Task {
+    /// How often it comes, against the shares of the others.
+    #[serde(default = "usual::share")]
+    pub(crate) share: u32,
+    /// Tasks of a submit: from, to.
+    #[serde(default = "usual::batch")]
+    pub(crate) batch: [u64; 2],
+    /// How its runs are witnessed from outside.
+    #[serde(default)]
+    pub(crate) witness: Witness,
+    /// For how long its runs last, in milliseconds: from, to. Of witnessed ones and of the kind `sleep`.
+    #[serde(default)]
+    pub(crate) run_ms: Option<[u64; 2]>,
+    /// Its priority: from, to; none for the usual one.
+    #[serde(default)]
+    pub(crate) priority: Option<[u8; 2]>,
+    /// It is to start so much later, in milliseconds: from, to.
+    #[serde(default)]
+    pub(crate) delay_ms: Option<[u64; 2]>,
+    /// So many of a hundred runs fail; witnessed ones only.
+    #[serde(default)]
+    pub(crate) fails: u8,
+    /// So many of a hundred submits are cancelled, a moment later.
+    #[serde(default)]
+    pub(crate) cancelled: u8,
+    /// So many of a hundred submits are sent again under the same key, though they were answered.
+    #[serde(default)]
+    pub(crate) repeated: u8,
+    /// So many of a hundred submits are read afterwards.
+    #[serde(default)]
+    pub(crate) read: u8,
+    /// So many of a hundred submits go without an idempotency key, each once only.
+    #[serde(default)]
+    pub(crate) keyless: u8,
+    /// The task as `POST /v1/tasks` takes it. In names, `{4}` stands for a number from 0 to 3.
+    pub(crate) task: toml::Table,
+}
+
+/// How runs are witnessed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Witness {
+    /// They are not: the task is run as it is.
+    #[default]
+    None,
+    /// They are commands of this program that write down what they do; only where nodes are processes of this machine.
+    Command,
+    /// They are `http` tasks that ask this program.
+    Http,
+    /// Whichever of the two can be had.
+    Any,
+}
+
+/// Those outside who acquire, renew and release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hold {
+    /// So many clients.
+    #[serde(default = "usual::one")]
+    pub(crate) clients: u8,
+    /// A lock by name, in which `{4}` stands for a number from 0 to 3.
+    #[serde(default)]
+    pub(crate) lock: Option<String>,
+    /// Or a semaphore.
+    #[serde(default)]
+    pub(crate) semaphore: Option<String>,
+    /// So many permits of it: from, to.
+    #[serde(default = "usual::weight")]
+    pub(crate) weight: [u64; 2],
+    /// For how long it is held, in milliseconds: from, to.
+    #[serde(default = "usual::held_ms")]
+    pub(crate) held_ms: [u64; 2],
+    /// How long it lives without a renewal, in milliseconds.
+    #[serde(default = "usual::ttl_ms")]
+    pub(crate) ttl_ms: u64,
+    /// So many of a hundred are never released.
+    #[serde(default)]
+    pub(crate) forgotten: u8,
+}
+
+/// A semaphore.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Semaphore {
+    pub(crate) name: String,
+    /// Its limit; more than one where it is changed meanwhile, in turn.
+    pub(crate) limits: Vec<u64>,
+    /// How often it is changed, in milliseconds.
+    #[serde(default = "usual::changed_ms")]
+    pub(crate) changed_ms: u64,
+}
+
+/// A queue's rules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) rules: toml::Table,
+}
+
+/// A schedule, or many alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Schedule {
+    /// Its name; with a number behind it where there are several.
+    pub(crate) name: String,
+    #[serde(default = "usual::one")]
+    pub(crate) count: u8,
+    /// As `PUT /v1/schedules/{name}` takes it.
+    pub(crate) schedule: toml::Table,
+}
+
+/// What has to be put to the test, else the verdict is that it was not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expects {
+    /// At least so many faults.
+    #[serde(default)]
+    pub(crate) faults: u64,
+    /// Of at least so many kinds.
+    #[serde(default)]
+    pub(crate) kinds: u64,
+    /// These properties, by name; each chapter is judged by all of them, and all chapters together have to exercise these.
+    #[serde(default)]
+    pub(crate) properties: Vec<Property>,
+}
+
+mod usual {
+    use super::Length;
+
+    pub(super) fn duration() -> Length {
+        Length::secs(90)
+    }
+    pub(super) fn chapter() -> Length {
+        Length::secs(300)
+    }
+    pub(super) fn one() -> u8 {
+        1
+    }
+    pub(super) fn three() -> u8 {
+        3
+    }
+    pub(super) fn slots() -> u32 {
+        12
+    }
+    pub(super) fn gap_ms() -> [u64; 2] {
+        [500, 2_000]
+    }
+    pub(super) fn clients() -> u16 {
+        4
+    }
+    pub(super) fn pause_ms() -> [u64; 2] {
+        [60, 180]
+    }
+    pub(super) fn reads_ms() -> u64 {
+        500
+    }
+    pub(super) fn share() -> u32 {
+        1
+    }
+    pub(super) fn batch() -> [u64; 2] {
+        [1, 1]
+    }
+    pub(super) fn weight() -> [u64; 2] {
+        [1, 1]
+    }
+    pub(super) fn held_ms() -> [u64; 2] {
+        [100, 600]
+    }
+    pub(super) fn ttl_ms() -> u64 {
+        15_000
+    }
+    pub(super) fn changed_ms() -> u64 {
+        3_000
+    }
+}
+
+impl Scenario {
+    /// All that come with the program.
+    pub(crate) fn built_in() -> anyhow::Result<Vec<Self>> {
+        BUILT_IN.into_iter().map(Self::parse).collect()
+    }
+
+    /// The one of this name, or in this file.
+    pub(crate) fn find(word: &str) -> anyhow::Result<Self> {
+        let all = Self::built_in()?;
+        if let Some(found) = all.iter().find(|one| one.name == word) {
+            return Ok(found.clone());
+        }
+        let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+        let text = std::fs::read_to_string(Path::new(word)).with_context(|| {
+            format!(
+                "scenario {word:?} is no file, and none of {}",
+                names.join(", ")
+            )
+        })?;
+        Self::parse(&text).with_context(|| word.to_owned())
+    }
+
+    /// What a file says.
+    ///
+    /// # Errors
+    /// Names the field, and what would be right.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let scenario: Self = toml::from_str(text)?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    fn validate(&self) -> anyhow::Result<()> {
+        within("nodes", u64::from(self.nodes), 1, 9)?;
+        within("slots", u64::from(self.slots), 1, 256)?;
+        if ![1, 3, 5].contains(&self.members) {
+            bail!("members: {} is not 1, 3 or 5", self.members);
+        }
+        if self.chapter.millis() < 10_000 {
+            bail!("chapter: {} is shorter than 10s", self.chapter);
+        }
+        within("faults.together", u64::from(self.faults.together), 1, 4)?;
+        range("faults.gap_ms", self.faults.gap_ms)?;
+        if self.faults.kinds.is_empty() {
+            bail!("faults.kinds: it is empty; say names of faults, or \"all\"");
+        }
+        self.work.validate()
+    }
+}
+
+impl Work {
+    fn validate(&self) -> anyhow::Result<()> {
+        within(
+            "work.clients",
+            u64::from(self.clients),
+            0,
+            u64::from(CLIENTS_MAX),
+        )?;
+        range("work.pause_ms", self.pause_ms)?;
+        if self.clients > 0 && self.task.iter().all(|task| task.share == 0) {
+            bail!("work.task: there is none with a share, and clients have nothing to submit");
+        }
+        for (nth, task) in self.task.iter().enumerate() {
+            task.validate(&format!("work.task[{nth}]"))?;
+        }
+        for (nth, hold) in self.hold.iter().enumerate() {
+            let field = format!("work.hold[{nth}]");
+            if hold.lock.is_some() == hold.semaphore.is_some() {
+                bail!("{field}: say a lock or a semaphore, and not both");
+            }
+            range(&format!("{field}.weight"), hold.weight)?;
+            range(&format!("{field}.held_ms"), hold.held_ms)?;
+            percent(&format!("{field}.forgotten"), hold.forgotten)?;
+        }
+        for (nth, semaphore) in self.semaphore.iter().enumerate() {
+            if semaphore.limits.is_empty() {
+                bail!("work.semaphore[{nth}].limits: it is empty");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    fn validate(&self, field: &str) -> anyhow::Result<()> {
+        range(&format!("{field}.batch"), self.batch)?;
+        within(&format!("{field}.batch"), self.batch[0], 1, BATCH_MAX)?;
+        within(&format!("{field}.batch"), self.batch[1], 1, BATCH_MAX)?;
+        for (name, span) in [("run_ms", self.run_ms), ("delay_ms", self.delay_ms)] {
+            if let Some(span) = span {
+                range(&format!("{field}.{name}"), span)?;
+            }
+        }
+        if let Some([from, to]) = self.priority {
+            range(&format!("{field}.priority"), [from.into(), to.into()])?;
+            within(&format!("{field}.priority"), from.into(), 1, 9)?;
+            within(&format!("{field}.priority"), to.into(), 1, 9)?;
+        }
+        for (name, part) in [
+            ("fails", self.fails),
+            ("cancelled", self.cancelled),
+            ("repeated", self.repeated),
+            ("read", self.read),
+            ("keyless", self.keyless),
+        ] {
+            percent(&format!("{field}.{name}"), part)?;
+        }
+        if self.witness == Witness::None {
+            if !self.task.contains_key("kind") {
+                bail!("{field}.task.kind: it is missing, and nobody witnesses its runs");
+            }
+            if self.fails > 0 {
+                bail!("{field}.fails: only witnessed runs can be made to fail");
+            }
+        } else if self.task.contains_key("kind") || self.task.contains_key("payload") {
+            bail!("{field}.task: kind and payload of witnessed runs are the witness's");
+        }
+        Ok(())
+    }
+}
+
+fn range(field: &str, [from, to]: [u64; 2]) -> anyhow::Result<()> {
+    anyhow::ensure!(from <= to, "{field}: it is from {from} to {to}");
+    Ok(())
+}
+
+fn within(field: &str, value: u64, least: u64, most: u64) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        (least..=most).contains(&value),
+        "{field}: {value} is not between {least} and {most}"
+    );
+    Ok(())
+}
+
+fn percent(field: &str, value: u8) -> anyhow::Result<()> {
+    within(field, value.into(), 0, PERCENT_MAX.into())
+}
+
+/// A name in which `{4}` stands for a number from 0 to 3, as the dice say. What is no such number stays as it is.
+pub(crate) fn named(pattern: &str, dice: &mut SplitMix) -> String {
+    let Some((before, rest)) = pattern.split_once('{') else {
+        return pattern.to_owned();
+    };
+    let found = rest
+        .split_once('}')
+        .and_then(|(count, after)| Some((count.parse::<usize>().ok()?, after)));
+    match found {
+        Some((count, after)) if count > 0 => {
+            format!("{before}{}{}", dice.below(count), named(after, dice))
+        }
+        Some(_) | None => pattern.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "name = \"x\"\n[faults]\nkinds = [\"all\"]\n[work]\n[[work.task]]\ntask = { kind = \"noop\" }\n";
+
+    #[test]
+    fn what_comes_with_the_program_is_right_and_names_differ() {
+        let all = Scenario::built_in().unwrap();
+        let mut names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().all(|one| !one.about.is_empty()));
+    }
+
+    #[test]
+    fn a_file_with_little_in_it_has_the_usual_rest_and_comes_back_as_it_is() {
+        let scenario = Scenario::parse(LEAST).unwrap();
+        assert_eq!(
+            (scenario.nodes, scenario.members, scenario.work.clients),
+            (3, 3, 4)
+        );
+        assert_eq!(scenario.duration.millis(), 90_000);
+        let text = toml::to_string(&scenario).unwrap();
+        assert_eq!(Scenario::parse(&text).unwrap(), scenario);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_its_field() {
+        let cases = [
+            ("nodes = 10\n", "nodes: 10 is not between 1 and 9"),
+            ("members = 2\n", "members: 2 is not 1, 3 or 5"),
+            ("duration = \"soon\"\n", "duration"),
+            ("speed = 1\n", "unknown field `speed`"),
+        ];
+        for (line, expected) in cases {
+            let said = format!(
+                "{:#}",
+                Scenario::parse(&format!("{line}{LEAST}")).unwrap_err()
+            );
+            assert!(said.contains(expected), "{line}: {said}");
+        }
+        let cases = [
+            ("batch = [5, 1]", "work.task[0].batch: it is from 5 to 1"),
+            ("batch = [1, 1001]", "work.task[0].batch: 1001 is not"),
+            ("priority = [0, 9]", "work.task[0].priority: 0 is not"),
+            ("cancelled = 101", "work.task[0].cancelled: 101 is not"),
+            ("fails = 1", "work.task[0].fails: only witnessed"),
+            ("witness = \"http\"", "work.task[0].task: kind and payload"),
+        ];
+        for (line, expected) in cases {
+            let said = format!(
+                "{:#}",
+                Scenario::parse(&format!("{LEAST}{line}\n")).unwrap_err()
+            );
+            assert!(said.contains(expected), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_a_number_for_each_pair_of_braces() {
+        let mut dice = SplitMix(1);
+        let name = named("door-{4}-{1}", &mut dice);
+        assert!(name.starts_with("door-") && name.ends_with("-0"), "{name}");
+        assert_eq!(named("plain", &mut dice), "plain");
+        assert_eq!(named("a{x}b", &mut dice), "a{x}b");
+        assert_eq!(named("a{0}", &mut dice), "a{0}");
+    }
+}
