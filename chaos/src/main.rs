@@ -8,6 +8,8 @@ mod cluster;
 mod crash;
 mod demo;
 mod failover;
+#[allow(dead_code, reason = "the run that uses it comes next")]
+mod fault;
 mod http;
 mod killer;
 mod limits;

@@ -92,6 +92,11 @@ impl Members {
         None
     }
 
+    /// The process of one that runs.
+    pub(crate) fn process(&self, nth: usize) -> Option<&Process> {
+        self.all[nth].process.as_ref()
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self, nth: usize) -> anyhow::Result<()> {
         match self.all[nth].process.take() {

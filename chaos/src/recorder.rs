@@ -9,6 +9,7 @@ use etcd_client::{
     WatchRequestSender, WatchResponse, WatchResponseStream,
 };
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure_chaos::check::keyspace::{self, Key};
@@ -31,12 +32,16 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// 1,000,000 events, some 2 GiB: beyond, the log has a gap, and the machine still has memory.
 const EVENTS_MAX: u64 = 1_000_000;
+/// 100,000 revisions that not all sources have told yet are kept for comparison; of older ones only the first source is believed.
+const COMPARED_MAX: usize = 100_000;
 
 /// How far the log is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Every event up to this revision is in it.
     pub(crate) revision: i64,
+    /// Every source has told all up to this one: what is compacted below it is missed by none.
+    pub(crate) least: i64,
     /// Records of work that is ready, due or claimed.
     pub(crate) open: i64,
     /// The latest term that made a claim.
@@ -79,14 +84,17 @@ impl Recorder {
             last: 0,
             events: 0,
             gap: false,
+            told: vec![0; streams.len()],
+            sums: BTreeMap::new(),
         };
         let log = Arc::new(Mutex::new(log));
         let mut recording = JoinSet::new();
-        for endpoints in streams {
+        for (nth, endpoints) in streams.into_iter().enumerate() {
             let log = Arc::clone(&log);
             let root = root.to_owned();
             recording.spawn(
                 Stream {
+                    nth,
                     endpoints,
                     root,
                     log,
@@ -148,10 +156,16 @@ struct Log {
     last: i64,
     events: u64,
     gap: bool,
+    /// Up to which revision each source has told.
+    told: Vec<i64>,
+    /// What the first source told of each revision that some others have yet to tell, as a sum.
+    sums: BTreeMap<i64, u64>,
 }
 
 /// One of its sources.
 struct Stream {
+    /// Its number among the sources.
+    nth: usize,
     endpoints: Vec<String>,
     root: String,
     log: Arc<Mutex<Log>>,
@@ -188,7 +202,10 @@ impl Stream {
             match timeout(QUIET, answers.message()).await {
                 Ok(Ok(Some(answer))) => {
                     unanswered = 0;
-                    if !self.log().take(&answer) {
+                    if answer.canceled() {
+                        return Ok(self.log().cancelled(self.nth, answer.compact_revision()));
+                    }
+                    if !self.log().take(self.nth, &answer) {
                         return Ok(Ended::Gap);
                     }
                 }
@@ -205,7 +222,7 @@ impl Stream {
     async fn open(&self) -> anyhow::Result<(WatchRequestSender, WatchResponseStream)> {
         let options = WatchOptions::new()
             .with_prefix()
-            .with_start_revision(self.log().last + 1)
+            .with_start_revision(self.log().told[self.nth] + 1)
             .with_prev_key();
         let client = connect(&self.endpoints).await?.watch_client();
         let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
@@ -215,32 +232,64 @@ impl Stream {
 }
 
 impl Log {
-    /// Writes down what an answer has that no other stream brought. False where something is missing.
-    fn take(&mut self, answer: &WatchResponse) -> bool {
-        if answer.canceled() {
-            return false;
+    /// A source was cut off. Where that is for a compaction, what it missed may have come from another: then it goes on from there.
+    fn cancelled(&mut self, nth: usize, compacted: i64) -> Ended {
+        if compacted > self.last + 1 {
+            return Ended::Gap;
         }
+        self.told[nth] = self.told[nth].max(compacted - 1);
+        Ended::Broken
+    }
+
+    /// Writes down what an answer has that no other stream brought, and compares the rest. False where something is missing.
+    fn take(&mut self, nth: usize, answer: &WatchResponse) -> bool {
         // All events of a revision come in one answer.
         let before = self.last;
         let mut seen = self.seen.borrow().clone();
+        let mut sums: BTreeMap<i64, DefaultHasher> = BTreeMap::new();
         for event in answer.events() {
             let Some(kv) = event.kv() else { return false };
-            if kv.mod_revision() <= before {
+            let told = told(event, kv);
+            let revision = told.revision;
+            (&told.key, &told.value, told.version, told.create_revision)
+                .hash(sums.entry(revision).or_default());
+            self.told[nth] = self.told[nth].max(revision);
+            if revision <= before {
                 continue;
             }
-            self.last = kv.mod_revision();
+            self.last = revision;
             self.events += 1;
-            let told = told(event, kv);
             seen.counts(&self.root, &told);
             self.chronicle.saw(told);
+        }
+        for (revision, sum) in sums {
+            self.compare(nth, revision, sum.finish(), before);
         }
         // What answers a request for progress has no events: all up to its revision were sent. The first answer is none of these.
         let progress = answer.events().is_empty() && !answer.created();
         let header = answer.header().filter(|_| progress);
         let revision = header.map_or(self.last, ResponseHeader::revision);
+        if progress {
+            self.told[nth] = self.told[nth].max(revision);
+        }
         seen.revision = seen.revision.max(revision);
+        seen.least = self.told.iter().copied().min().unwrap_or_default();
+        self.sums = self.sums.split_off(&seen.least.saturating_add(1));
         self.seen.send_replace(seen);
         self.events <= EVENTS_MAX
+    }
+
+    /// Two sources tell the same of a revision.
+    fn compare(&mut self, nth: usize, revision: i64, sum: u64, before: i64) {
+        if revision > before {
+            self.sums.insert(revision, sum);
+            while self.sums.len() > COMPARED_MAX {
+                self.sums.pop_first();
+            }
+        } else if self.sums.get(&revision).is_some_and(|first| *first != sum) {
+            let member = format!("source {}", nth + 1);
+            self.chronicle.saw(Marker::Differs { member, revision });
+        }
     }
 
     fn missed(&mut self) {

@@ -13,6 +13,8 @@ pub(super) struct Asked<'h> {
     pub(super) end: End<'h>,
     /// When it did, in milliseconds; when it was made, where no end was recorded.
     pub(super) end_ms: u64,
+    /// Which record of the history made it, and which ended it; the same where no end was recorded.
+    pub(super) records: (usize, usize),
 }
 
 /// How a call ended.
@@ -30,7 +32,7 @@ pub(super) enum End<'h> {
 pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
     let mut calls: Vec<Asked<'_>> = Vec::new();
     let mut open = HashMap::new();
-    for record in history.records() {
+    for (place, record) in history.records().iter().enumerate() {
         let (call, end) = match &record.entry {
             Entry::Invoke { call, op } => {
                 open.insert(call, calls.len());
@@ -38,6 +40,7 @@ pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
                     op,
                     end: End::Unknown,
                     end_ms: record.at_ms,
+                    records: (place, place),
                 });
                 continue;
             }
@@ -59,6 +62,7 @@ pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
         };
         if let Some(nth) = open.remove(call) {
             (calls[nth].end, calls[nth].end_ms) = (end, record.at_ms);
+            calls[nth].records.1 = place;
         }
     }
     calls

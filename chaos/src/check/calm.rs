@@ -160,6 +160,7 @@ fn blocks(kind: FaultKind) -> bool {
         | FaultKind::RequestsLost
         | FaultKind::AnswersLost
         | FaultKind::StoreDown
+        | FaultKind::StoreMember
         | FaultKind::NoSpace => true,
         // A process that died is dealt with by its keys, not by the time until another is started.
         FaultKind::Crash
@@ -167,8 +168,7 @@ fn blocks(kind: FaultKind) -> bool {
         | FaultKind::StoreLeader
         | FaultKind::LeaseEnded
         | FaultKind::Compaction
-        | FaultKind::ClockSkew
-        | FaultKind::StoreMember => false,
+        | FaultKind::ClockSkew => false,
     }
 }
 
@@ -195,7 +195,11 @@ fn lingers_ms(kind: FaultKind) -> u64 {
 /// Whether it hits everybody.
 fn of_the_store(fault: &Fault) -> bool {
     let nobody = fault.target.is_none() && fault.from.is_none() && fault.to.is_none();
-    nobody || matches!(fault.kind, FaultKind::StoreDown | FaultKind::NoSpace)
+    nobody
+        || matches!(
+            fault.kind,
+            FaultKind::StoreDown | FaultKind::StoreMember | FaultKind::NoSpace
+        )
 }
 
 /// The reigns of nodes that the fault names.

@@ -53,6 +53,8 @@ pub(super) fn steps(root: &str, history: &History) -> (Vec<Step>, Option<String>
         gap: None,
         sealed: None,
     };
+    // What the first member that was asked has at a revision.
+    let mut hashes: HashMap<i64, (&String, u32)> = HashMap::new();
     for record in history.records() {
         if let Entry::Store(event) = &record.entry {
             fold.event(record.at_ms, event);
@@ -62,6 +64,23 @@ pub(super) fn steps(root: &str, history: &History) -> (Vec<Step>, Option<String>
             ));
         } else if let Entry::Marker(Marker::Sealed { revision }) = &record.entry {
             fold.sealed = Some(*revision);
+        } else if let Entry::Marker(Marker::Differs { member, revision }) = &record.entry {
+            fold.missed(format!(
+                "{member} told something else of revision {revision} than another member of etcd"
+            ));
+        } else if let Entry::Marker(Marker::Hash {
+            member,
+            revision,
+            hash,
+        }) = &record.entry
+        {
+            let first = hashes.entry(*revision).or_insert((member, *hash));
+            if first.1 != *hash {
+                fold.missed(format!(
+                    "{member} has something else at revision {revision} than {}",
+                    first.0
+                ));
+            }
         }
     }
     let last = fold.steps.last().map_or(0, |step| step.revision);

@@ -9,10 +9,16 @@ use super::Facts;
 use super::gates::Gates;
 use super::tasks::{Place, Spot};
 use super::verdict::{Case, Property, Verdict};
-use crate::history::Entry;
+use crate::history::{Entry, NodeEvent};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
     let mut case = Case::new(Property::Heals);
+    for record in facts.history.records() {
+        if let Entry::Node(NodeEvent::NotReady { node, after_ms }) = &record.entry {
+            let what = format!("a node is not ready {after_ms} ms after its fault");
+            case.violated(what, &[], &[node]);
+        }
+    }
     let mut records = facts.history.records().iter().rev();
     let healed = records.find(|record| matches!(record.entry, Entry::AllHealed));
     let Some(healed_ms) = healed.map(|record| record.at_ms) else {

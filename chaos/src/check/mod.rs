@@ -15,6 +15,7 @@ pub mod keyspace;
 pub mod shows;
 
 mod accepted;
+mod answers;
 mod attempts;
 mod bounded;
 mod calls;
@@ -39,6 +40,7 @@ mod permits;
 mod priority;
 mod queues;
 mod rates;
+mod reads;
 mod reclaim;
 mod runs;
 mod schedules;
@@ -102,6 +104,8 @@ fn one(property: Property, facts: &Facts<'_>) -> Verdict {
         Property::FailoverBounded => failover::check(facts),
         Property::CancelHolds => cancel::check(facts),
         Property::Idempotency => idempotency::check(facts),
+        Property::ReadYourWrites => reads::check(facts),
+        Property::AnswersTrue => answers::check(facts),
         Property::NothingFromNowhere => nowhere::check(facts),
         Property::PriorityOrder => priority::check(facts),
         Property::SemaphoreLimits => permits::check(facts),

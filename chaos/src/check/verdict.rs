@@ -35,6 +35,10 @@ pub enum Property {
     CancelHolds,
     /// One idempotency key, the same tasks.
     Idempotency,
+    /// What was acknowledged is seen by whoever asks after it.
+    ReadYourWrites,
+    /// What the API answers is true at the revision that it names.
+    AnswersTrue,
     /// Nothing is or runs that nobody asked for.
     NothingFromNowhere,
     /// Higher priorities of a lane go first.
@@ -103,7 +107,7 @@ pub struct Violation {
 
 impl Property {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::AcceptedNeverLost,
         Self::OneTerminalState,
         Self::OneActingLeader,
@@ -114,6 +118,8 @@ impl Property {
         Self::FailoverBounded,
         Self::CancelHolds,
         Self::Idempotency,
+        Self::ReadYourWrites,
+        Self::AnswersTrue,
         Self::NothingFromNowhere,
         Self::PriorityOrder,
         Self::SemaphoreLimits,
@@ -139,6 +145,8 @@ impl Property {
             Self::FailoverBounded => "failover-bounded",
             Self::CancelHolds => "cancel-holds",
             Self::Idempotency => "idempotency",
+            Self::ReadYourWrites => "read-your-writes",
+            Self::AnswersTrue => "answers-true",
             Self::NothingFromNowhere => "nothing-from-nowhere",
             Self::PriorityOrder => "priority-order",
             Self::SemaphoreLimits => "semaphore-limits",

@@ -420,6 +420,13 @@ pub enum NodeEvent {
         /// Which process.
         incarnation: u64,
     },
+    /// A node is not ready again, though what was broken there has been as before for so long.
+    NotReady {
+        /// The node's name.
+        node: String,
+        /// How long, in milliseconds.
+        after_ms: u64,
+    },
     /// Writes of a node were refused.
     Refused {
         /// The node's name.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A key's value. In JSON a string where it is UTF-8, else `{"hex": "…"}`.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(from = "Spelled", into = "Spelled")]
 pub struct Value(pub Vec<u8>);
 

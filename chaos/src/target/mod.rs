@@ -82,6 +82,18 @@ pub(crate) trait Hands {
     /// Where etcd's members answer clients here; empty where that is not known.
     fn endpoints(&self) -> Vec<String>;
 
+    /// The process id of a node that runs on this machine; none where it does not, or that is not known.
+    fn pid_of(&self, node: &str) -> Option<u32> {
+        let _nobody_knows = node;
+        None
+    }
+    /// Whether nodes of the build before this one can be started.
+    fn has_previous(&self) -> Made {
+        Made::Cannot("there is no build before this one: say --previous".to_owned())
+    }
+    /// Which member leads etcd, as it says itself.
+    async fn etcd_leader(&self) -> Option<String>;
+
     /// Ends a node's process with -9.
     async fn kill_node(&mut self, node: &str) -> anyhow::Result<Made>;
     /// Tells a node to end, and waits until it has, so long at most.

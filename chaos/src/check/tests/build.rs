@@ -269,6 +269,11 @@ impl Story {
         self.saw(Entry::Ok { call, answer });
     }
 
+    /// An answer that says more than a revision.
+    pub(super) fn told(&mut self, call: Call, answer: Answer) {
+        self.saw(Entry::Ok { call, answer });
+    }
+
     pub(super) fn submit_op(count: u64, key: Option<&str>) -> Op {
         Op::Submit(Submit {
             key: key.map(ToOwned::to_owned),

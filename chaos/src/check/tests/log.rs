@@ -26,6 +26,26 @@ fn changed(history: &History, mut change: impl FnMut(usize, &mut StoreEvent) -> 
     kept.collect()
 }
 
+fn with(history: &History, marker: Marker) -> History {
+    let mut history = history.clone();
+    history.push(u64::MAX, marker);
+    history
+}
+
+fn hash(member: &str, hash: u32) -> Marker {
+    Marker::Hash {
+        member: member.to_owned(),
+        revision: 9,
+        hash,
+    }
+}
+
+#[test]
+fn members_that_have_the_same_leave_the_log_as_it_is() {
+    let history = with(&with(&small().history, hash("e1", 7)), hash("e2", 7));
+    assert_eq!(judge(&history).gap, None);
+}
+
 #[test]
 fn a_log_with_a_gap_is_neither_good_nor_bad() {
     let whole = small().history;
@@ -33,6 +53,20 @@ fn a_log_with_a_gap_is_neither_good_nor_bad() {
 
     let rows = [
         ("never sealed", Story::led().history),
+        (
+            "e2 told something else of revision 4",
+            with(
+                &whole,
+                Marker::Differs {
+                    member: "e2".to_owned(),
+                    revision: 4,
+                },
+            ),
+        ),
+        (
+            "e2 has something else at revision 9 than e1",
+            with(&with(&whole, hash("e1", 1)), hash("e2", 2)),
+        ),
         ("not known to be there", changed(&whole, |nth, _| nth != 7)),
         (
             "version",

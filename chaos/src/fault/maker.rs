@@ -1,0 +1,219 @@
+//! Makes faults and takes them back, one after another or several at a time, and puts each on record: what was made, what could not
+//! be made and why, of what nobody knows whether it was, and when it was over. What is hit is healed before it counts as over.
+
+mod acts;
+mod begin;
+mod heal;
+mod record;
+
+use super::catalogue::Kind;
+use super::plan::{Plan, Planned};
+use crate::chronicle::Chronicle;
+use crate::http::Client;
+use crate::progress::say;
+use crate::recorder::Seen;
+use crate::target::{Hands, Made};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tenure_chaos::history::Stage;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// 20 ms between looks at what is due.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// 5,000 faults in one history at most.
+const FAULTS_MAX: u64 = 5_000;
+
+/// What one of them has to be healed of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Undo {
+    Start(String),
+    Resume(String),
+    /// A node of the build before this one is replaced.
+    Renew(String),
+    StartMember(String),
+    ResumeMember(String),
+    Mend(crate::target::Cut),
+    Clock(String),
+    Disk(String),
+    FreeDisk,
+    Space,
+    Undrain(String),
+}
+
+/// A fault that is there.
+struct Open {
+    number: u64,
+    kind: Kind,
+    targets: Vec<String>,
+    /// Its faults as the history counts them.
+    faults: Vec<u64>,
+    undo: Vec<Undo>,
+    until: Instant,
+}
+
+/// What was made so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// By kind.
+    pub(crate) installed: BTreeMap<&'static str, u64>,
+    /// What cannot be made here, and why.
+    pub(crate) skipped: BTreeMap<&'static str, String>,
+    pub(crate) indeterminate: u64,
+}
+
+impl Tally {
+    /// All that were made.
+    pub(crate) fn total(&self) -> u64 {
+        self.installed.values().sum()
+    }
+}
+
+/// Makes them.
+pub(crate) struct Maker<'a, T> {
+    hands: &'a mut T,
+    client: Arc<Client>,
+    chronicle: Chronicle,
+    /// How far the recorder is: nothing above that is compacted.
+    seen: watch::Receiver<Seen>,
+    began: Instant,
+    injections: u64,
+    faults: u64,
+    open: Vec<Open>,
+    /// Processes so far, by node.
+    incarnations: BTreeMap<String, u64>,
+    /// Whose process had this id: a node's name, and its how manieth.
+    processes: BTreeMap<u32, (String, u64)>,
+    /// Nodes and members that somebody has stopped or killed.
+    away: BTreeSet<String>,
+    tally: Tally,
+    /// A node did not come back: nothing more is broken.
+    lost: bool,
+}
+
+impl<'a, T: Hands> Maker<'a, T> {
+    /// For a cluster whose nodes run, and are ready.
+    pub(crate) fn new(
+        hands: &'a mut T,
+        client: &Arc<Client>,
+        chronicle: &Chronicle,
+        seen: watch::Receiver<Seen>,
+    ) -> Self {
+        let mut maker = Self {
+            hands,
+            client: Arc::clone(client),
+            chronicle: chronicle.clone(),
+            seen,
+            began: Instant::now(),
+            injections: 0,
+            faults: 0,
+            open: Vec::new(),
+            incarnations: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            away: BTreeSet::new(),
+            tally: Tally::default(),
+            lost: false,
+        };
+        for node in maker.hands.nodes() {
+            maker.started(&node);
+        }
+        maker
+    }
+
+    /// What was made.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Whose process had which id.
+    pub(crate) fn processes(&self) -> &BTreeMap<u32, (String, u64)> {
+        &self.processes
+    }
+
+    /// Makes what is planned until this instant, so many at a time; in the end nothing is broken any more.
+    pub(crate) async fn run(
+        &mut self,
+        plan: &mut Plan,
+        until: Instant,
+        together: usize,
+    ) -> anyhow::Result<()> {
+        let mut next = plan.next();
+        let mut next_at = Instant::now() + wait_of(next.as_ref());
+        loop {
+            if let Some(due) = self.open.iter().position(|one| one.until <= Instant::now()) {
+                let over = self.open.swap_remove(due);
+                self.heal(over).await?;
+                next_at = Instant::now() + wait_of(next.as_ref());
+            }
+            self.supervise().await?;
+            let now = Instant::now();
+            let no_more = now >= until || next.is_none() || self.lost || self.faults >= FAULTS_MAX;
+            if no_more && self.open.is_empty() {
+                return Ok(());
+            }
+            if let Some(planned) = next.filter(|_| !no_more && now >= next_at)
+                && self.open.len() < together
+            {
+                if let Made::Cannot(why) = self.begin(&planned).await? {
+                    plan.without(planned.kind);
+                    self.tally.skipped.insert(planned.kind.name, why);
+                }
+                next = plan.next();
+                next_at = Instant::now() + wait_of(next.as_ref());
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Makes one, and puts it on record.
+    async fn begin(&mut self, planned: &Planned) -> anyhow::Result<Made> {
+        let kind = planned.kind;
+        self.injections += 1;
+        let mut open = Open {
+            number: self.injections,
+            kind,
+            targets: Vec::new(),
+            faults: Vec::new(),
+            undo: Vec::new(),
+            until: Instant::now() + Duration::from_millis(planned.lasts_ms),
+        };
+        let made = self.make(&mut open, planned.choice).await;
+        let at = self.began.elapsed().as_secs_f64();
+        let on = if open.targets.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", open.targets.join(", "))
+        };
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let why = format!("{error:#}");
+                say(&format!("{at:>7.1} s  {kind}{on}, in part perhaps: {why}"))?;
+                self.tell(&open, Stage::Indeterminate, Some(why));
+                self.tally.indeterminate += 1;
+                self.open.push(open);
+                return Ok(Made::Yes);
+            }
+        };
+        if let Made::Cannot(why) = &made {
+            say(&format!("{at:>7.1} s  {kind} is skipped: {why}"))?;
+            self.tell(&open, Stage::Skipped, Some(why.clone()));
+            // What was made of it before it turned out.
+            if !open.undo.is_empty() || !open.faults.is_empty() {
+                self.undo(&mut open).await?;
+                self.faults_over(&open);
+            }
+            return Ok(made);
+        }
+        say(&format!("{at:>7.1} s  {kind}{on}"))?;
+        self.tell(&open, Stage::Installed, None);
+        *self.tally.installed.entry(kind.name).or_default() += 1;
+        self.open.push(open);
+        Ok(made)
+    }
+}
+
+fn wait_of(next: Option<&Planned>) -> Duration {
+    next.map_or(Duration::ZERO, |one| Duration::from_millis(one.after_ms))
+}

@@ -1,0 +1,243 @@
+//! Faults that are more than one step, and who is hit.
+
+use super::record::Hit;
+use super::{Maker, Open, Undo};
+use crate::fault::catalogue::{Who, Whom};
+use crate::http::Heard;
+use crate::target::{Hands, Made, Store};
+use reqwest::Method;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tenure_chaos::history::{FaultKind, Marker};
+use tokio::time::sleep;
+
+/// 5 s to find who is to be hit: that somebody leads, and is not hit already.
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
+/// 20 ms between looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// 20 times a node stands still in one stutter.
+const STUTTERS: u32 = 20;
+/// 2 s in which what a halted node misses is written, and then compacted.
+const MISSED: Duration = Duration::from_secs(2);
+
+impl<T: Hands> Maker<'_, T> {
+    /// Nodes that are hit, none of which is hit already; they are written into `open`. Or why there are none.
+    pub(super) async fn nodes_of(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        choice: usize,
+    ) -> anyhow::Result<Result<Vec<String>, String>> {
+        let until = Instant::now() + FOUND_WITHIN;
+        let busy = |maker: &Self, name: &String| {
+            maker.away.contains(name) || maker.open.iter().any(|one| one.targets.contains(name))
+        };
+        loop {
+            let all = self.hands.nodes();
+            let free: Vec<String> = all.iter().filter(|one| !busy(self, one)).cloned().collect();
+            let leader = self.client.leader().await.filter(|one| free.contains(one));
+            let mut others = free.clone();
+            others.retain(|one| Some(one) != leader.as_ref());
+            let turn = choice % others.len().max(1);
+            others.rotate_left(turn);
+            let other = others.into_iter().next();
+            let found = match who {
+                Who::Every => (free.len() == all.len()).then_some(free),
+                Who::Leader => leader.map(|leader| vec![leader]),
+                Who::Follower => other.filter(|_| leader.is_some()).map(|other| vec![other]),
+                Who::Two => leader.zip(other).map(|(leader, other)| vec![leader, other]),
+            };
+            if let Some(found) = found {
+                open.targets.extend(found.iter().cloned());
+                return Ok(Ok(found));
+            }
+            if Instant::now() > until {
+                return Ok(Err("nobody fits: no leader was found".to_owned()));
+            }
+            self.supervise().await?;
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The same of etcd's members.
+    pub(super) async fn members_of(
+        &mut self,
+        open: &mut Open,
+        whom: Whom,
+        choice: usize,
+    ) -> Result<Vec<String>, String> {
+        let all = self.hands.members();
+        if all.is_empty() {
+            return Err("etcd's members are not this program's".to_owned());
+        }
+        let free = |name: &&String| {
+            !self.away.contains(*name) && self.open.iter().all(|one| !one.targets.contains(name))
+        };
+        let free: Vec<String> = all.iter().filter(free).cloned().collect();
+        if free.len() < all.len() {
+            return Err("another member of etcd is hit already".to_owned());
+        }
+        let leader = self.hands.etcd_leader().await;
+        let mut others = free.clone();
+        others.retain(|one| Some(one) != leader.as_ref());
+        let turn = choice % others.len().max(1);
+        others.rotate_left(turn);
+        let found = match whom {
+            Whom::Every => Some(free),
+            Whom::Leader => leader.map(|leader| vec![leader]),
+            Whom::Follower => others.into_iter().next().map(|other| vec![other]),
+        };
+        let found = found.ok_or("etcd has no leader")?;
+        open.targets.extend(found.iter().cloned());
+        Ok(found)
+    }
+
+    /// Stands still and goes on, many times.
+    pub(super) async fn stutters(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        ms: u64,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let node = nodes.into_iter().next().unwrap_or_default();
+        self.begins(open, FaultKind::Pause, Hit::Node(&node));
+        for _ in 0..STUTTERS {
+            let made = self.hands.halt_node(&node, true).await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
+            sleep(Duration::from_millis(ms)).await;
+            self.hands.halt_node(&node, false).await?;
+            sleep(Duration::from_millis(ms)).await;
+        }
+        Ok(Made::Yes)
+    }
+
+    /// Every node in turn, the next when the one before is back.
+    pub(super) async fn rolls(&mut self, open: &mut Open) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, Who::Every, 0).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        for node in nodes {
+            let made = self.end(open, &node).await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
+            self.start(&node, false).await?;
+            self.node_is_back(&node).await?;
+        }
+        Ok(Made::Yes)
+    }
+
+    /// A node ends, and one of the build before takes its place.
+    pub(super) async fn goes_back(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        if let Made::Cannot(why) = self.hands.has_previous() {
+            return Ok(Made::Cannot(why));
+        }
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        for node in nodes {
+            let made = self.end(open, &node).await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
+            open.undo.push(Undo::Renew(node.clone()));
+            self.start(&node, true).await?;
+            self.node_is_back(&node).await?;
+        }
+        Ok(Made::Yes)
+    }
+
+    pub(super) async fn fills_quota(&mut self, open: &mut Open) -> anyhow::Result<Made> {
+        self.begins(open, FaultKind::NoSpace, Hit::Store);
+        let made = self.hands.store(&Store::NoSpace(true)).await?;
+        if made == Made::Yes {
+            self.chronicle.saw(Marker::NoSpace { on: true });
+            open.undo.push(Undo::Space);
+        }
+        Ok(made)
+    }
+
+    /// Compacts what a node that stands still has not seen, and all recorders have.
+    pub(super) async fn compacts(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let node = nodes.into_iter().next().unwrap_or_default();
+        self.begins(open, FaultKind::Pause, Hit::Node(&node));
+        let made = self.hands.halt_node(&node, true).await?;
+        if made != Made::Yes {
+            return Ok(made);
+        }
+        self.away.insert(node.clone());
+        open.undo.push(Undo::Resume(node));
+        sleep(MISSED).await;
+        let revision = self.seen.borrow().least;
+        self.begins(open, FaultKind::Compaction, Hit::Store);
+        let made = self.hands.store(&Store::Compact(revision)).await?;
+        if made == Made::Yes {
+            self.chronicle.saw(Marker::Compacted { revision });
+        }
+        Ok(made)
+    }
+
+    pub(super) async fn resigns(&mut self, open: &mut Open) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, Who::Leader, 0).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let node = nodes.into_iter().next().unwrap_or_default();
+        self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
+        self.asks("/v1/leader/resign").await
+    }
+
+    pub(super) async fn drains(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let node = nodes.into_iter().next().unwrap_or_default();
+        self.begins(open, FaultKind::Leave, Hit::Node(&node));
+        let made = self.asks(&format!("/v1/nodes/{node}/drain")).await?;
+        open.undo.push(Undo::Undrain(node));
+        Ok(made)
+    }
+
+    /// Asks until it is done, as an operator would.
+    pub(super) async fn asks(&self, path: &str) -> anyhow::Result<Made> {
+        let until = Instant::now() + FOUND_WITHIN;
+        let body = json!({});
+        loop {
+            let why = match self.client.once(Method::POST, path, Some(&body)).await {
+                Heard::Done(_) => return Ok(Made::Yes),
+                Heard::Refused(why) | Heard::Nothing(why) => why,
+            };
+            anyhow::ensure!(Instant::now() < until, "{path}: {why}");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}

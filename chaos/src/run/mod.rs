@@ -1,0 +1,206 @@
+//! `tenure-chaos run`: a scenario on a cluster, from its start to a verdict with its evidence. A run is cut into chapters, each the life
+//! of one cluster with a history of its own, so that memory is bounded by a chapter, and a run that breaks off goes on with the next.
+
+mod chapter;
+mod members;
+mod meters;
+mod options;
+mod record;
+mod ticker;
+
+use crate::cluster;
+use crate::fault::catalogue::{self, CLOCK_JUMP_MS, Kind, What};
+use crate::progress::say;
+use crate::scenario::{Length, Scenario};
+use crate::stage::DRAINED_WITHIN;
+use anyhow::Context as _;
+use chapter::Chapter;
+pub(crate) use options::Options;
+use options::TargetKind;
+use record::{Facts, Record};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tenure_chaos::check::{Limits, Overall};
+use tenure_chaos::history::History;
+use tenure_chaos::summary::{self, Expected, RunFacts, Summary};
+
+/// 10 s: what is shorter is no chapter.
+const CHAPTER_MIN: Duration = Duration::from_secs(10);
+/// 10,000 chapters at most.
+const CHAPTERS_MAX: u64 = 10_000;
+
+/// Runs it, until it is told to end.
+pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Overall> {
+    crate::stage::until_signal(Box::pin(run(options))).await
+}
+
+/// What does not change between chapters.
+struct Plan<'a> {
+    options: &'a Options,
+    scenario: Scenario,
+    kinds: Vec<Kind>,
+    limits: Limits,
+    dir: PathBuf,
+}
+
+async fn run(options: &Options) -> anyhow::Result<Overall> {
+    let scenario = options.scenario()?;
+    let kinds = catalogue::chosen(&scenario.faults.kinds)?;
+    let dir = begin(options)?;
+    let plan = Plan {
+        options,
+        limits: limits(&scenario, &kinds),
+        kinds,
+        dir: dir.clone(),
+        scenario,
+    };
+    let record = Record::at(&dir);
+    let mut facts = record.begin(&plan.scenario, options)?;
+    let mut chapters = record.chapters()?;
+    let done = |chapters: &[summary::Chapter]| -> Duration {
+        chapters.iter().map(|one| Duration::from_millis(one.faults_ms())).sum()
+    };
+    let wanted = plan.scenario.duration.duration();
+    say(&format!(
+        "scenario {}, {} kinds of faults, {} of {} to go, seed {}; all in {}",
+        plan.scenario.name,
+        plan.kinds.len(),
+        Length::of(wanted.saturating_sub(done(&chapters))),
+        plan.scenario.duration,
+        options.seed,
+        dir.display()
+    ))?;
+    let mut number = facts.chapters + 1;
+    while done(&chapters) + CHAPTER_MIN <= wanted + Duration::from_secs(1) || chapters.is_empty() {
+        anyhow::ensure!(number <= CHAPTERS_MAX, "more than {CHAPTERS_MAX} chapters");
+        let left = wanted.saturating_sub(done(&chapters));
+        let length = left.min(plan.scenario.chapter.duration());
+        facts.chapters = number;
+        record.told(&facts)?;
+        let path = plan.chapter(number, length).await?;
+        let chapter = judged(&path)?;
+        record.append(&chapter, &path)?;
+        chapters.push(chapter);
+        number += 1;
+        tell(&dir, &facts, &chapters, &record.histories()?)?;
+    }
+    let summary = tell(&dir, &facts, &chapters, &record.histories()?)?;
+    say(summary::text(&summary).trim_end())?;
+    Ok(summary.overall)
+}
+
+/// Makes all reports anew from what is in a run's directory.
+pub(crate) fn report(dir: &Path) -> anyhow::Result<Overall> {
+    let record = Record::at(dir);
+    let facts = record.facts()?;
+    let summary = tell(dir, &facts, &record.chapters()?, &record.histories()?)?;
+    say(summary::text(&summary).trim_end())?;
+    Ok(summary.overall)
+}
+
+/// Makes reports of histories that were saved.
+pub(crate) fn report_of(histories: &[PathBuf], dir: &Path) -> anyhow::Result<Overall> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let chapters = histories.iter().map(|path| judged(path)).collect::<Result<Vec<_>, _>>()?;
+    let facts = Facts::of_histories(histories);
+    let summary = tell(dir, &facts, &chapters, histories)?;
+    say(summary::text(&summary).trim_end())?;
+    Ok(summary.overall)
+}
+
+fn tell(
+    dir: &Path,
+    facts: &Facts,
+    chapters: &[summary::Chapter],
+    histories: &[PathBuf],
+) -> anyhow::Result<Summary> {
+    let scenario = &facts.scenario;
+    let properties = &scenario.expects.properties;
+    let run = RunFacts {
+        scenario: scenario.name.clone(),
+        about: scenario.about.clone(),
+        seed: facts.seed,
+        target: facts.target.clone(),
+        version: facts.version.clone(),
+        nodes: scenario.nodes.into(),
+        members: scenario.members.into(),
+        started: facts.started.clone(),
+        duration_ms: scenario.duration.millis(),
+        faults: scenario.faults.kinds.clone(),
+        expected: Expected {
+            properties: (!properties.is_empty()).then(|| properties.clone()),
+            faults: scenario.expects.faults,
+            kinds: scenario.expects.kinds,
+        },
+        command: facts.command.clone(),
+        directory: dir.display().to_string(),
+        histories: histories.iter().map(|path| path.display().to_string()).collect(),
+    };
+    let summary = Summary::of(run, chapters);
+    summary::write_all(dir, &summary).with_context(|| dir.display().to_string())?;
+    Ok(summary)
+}
+
+fn judged(path: &Path) -> anyhow::Result<summary::Chapter> {
+    let began = Instant::now();
+    let history = History::load(path).with_context(|| path.display().to_string())?;
+    let judgement = tenure_chaos::check::judge(&history);
+    say(&format!(
+        "judged {} records of {} in {:.1} s: {}",
+        history.records().len(),
+        path.display(),
+        began.elapsed().as_secs_f64(),
+        judgement.overall
+    ))?;
+    Ok(summary::Chapter::of(&history, &judgement))
+}
+
+/// The run's directory, made anew unless it is gone on with.
+fn begin(options: &Options) -> anyhow::Result<PathBuf> {
+    let dir = options.work.join("run");
+    if options.resume && dir.exists() {
+        return Ok(dir.canonicalize()?);
+    }
+    cluster::emptied(&dir)
+}
+
+/// The bounds that a history is held to: what the scenario says, else those of one machine, whose clocks jump where that is asked for.
+fn limits(scenario: &Scenario, kinds: &[Kind]) -> Limits {
+    if let Some(limits) = &scenario.limits {
+        return limits.clone();
+    }
+    let jumps = kinds.iter().any(|kind| matches!(kind.what, What::Clock(..)));
+    let jump_ms = if jumps { CLOCK_JUMP_MS } else { 0 };
+    Limits {
+        drain_ms: u64::try_from(DRAINED_WITHIN.as_millis()).expect("some seconds fit"),
+        // Two clocks, one of which is ahead and one behind.
+        skew_ms: 2 * jump_ms,
+        ahead_ms: 10 + jump_ms,
+        retention_ms: options::RETENTION_MS,
+        ..Limits::default()
+    }
+}
+
+impl Plan<'_> {
+    /// One cluster, from its start to its end; where its history is.
+    async fn chapter(&self, number: u64, length: Duration) -> anyhow::Result<PathBuf> {
+        let dir = cluster::emptied(&self.dir.join(format!("chapter-{number:03}")))?;
+        let path = dir.join("history.jsonl");
+        let chapter = Chapter {
+            scenario: &self.scenario,
+            kinds: &self.kinds,
+            limits: &self.limits,
+            seed: self.options.seed.wrapping_add(number - 1),
+            length,
+            path: &path,
+            log: dir.join("witness.jsonl"),
+        };
+        match self.options.target {
+            TargetKind::Processes => self.on_processes(chapter, &dir).await,
+            TargetKind::Compose => self.on_compose(chapter, &dir).await,
+            TargetKind::Existing => self.on_existing(chapter, &dir).await,
+        }
+        .with_context(|| format!("chapter {number}; its files are in {}", dir.display()))?;
+        Ok(path)
+    }
+}
