@@ -11,6 +11,8 @@ mod failover;
 mod http;
 mod killer;
 mod limits;
+#[allow(dead_code, reason = "the run that starts it comes next")]
+mod load;
 mod members;
 mod netns;
 mod process;
