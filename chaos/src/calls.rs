@@ -30,6 +30,11 @@ impl Caller {
         &self.name
     }
 
+    /// Its next call goes to its own node, whichever answered last.
+    pub(crate) fn comes_home(&self) {
+        self.client.comes_home();
+    }
+
     /// Asks a node once, and writes nothing down.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Heard {
         self.client.once(method, path, body).await
@@ -63,12 +68,13 @@ impl Caller {
     }
 }
 
-/// What a submit of tasks was answered.
+/// What a submit was answered, of several tasks or of one.
 pub(crate) fn accepted(answer: &Value) -> Answer {
     let ids = answer["ids"].as_array().into_iter().flatten();
     Answer {
         revision: answer["revision"].as_i64(),
         tasks: ids
+            .chain(answer.get("id"))
             .filter_map(|id| id.as_str().map(str::to_owned))
             .collect(),
         ..Answer::default()

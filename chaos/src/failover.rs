@@ -7,7 +7,6 @@
 mod acts;
 mod chapter;
 mod load;
-mod notes;
 mod plan;
 mod record;
 mod report;

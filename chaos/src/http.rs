@@ -367,11 +367,18 @@ async fn heard(answer: reqwest::Result<reqwest::Response>) -> Heard {
     if status.is_success() {
         return Heard::Done(body);
     }
-    let why = format!(
+    let mut why = format!(
         "{} {}",
         status.as_u16(),
         body["code"].as_str().unwrap_or_default()
     );
+    if [400, 413, 422].contains(&status.as_u16()) {
+        // What the request itself is refused for: people have to see which field.
+        let first = &body["errors"][0];
+        let field = first["field"].as_str().unwrap_or_default();
+        let detail = first["detail"].as_str().or(body["detail"].as_str());
+        why = format!("{why}: {field} {}", detail.unwrap_or_default());
+    }
     if [504, 500].contains(&status.as_u16()) {
         return Heard::Nothing(why);
     }

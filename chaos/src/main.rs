@@ -13,6 +13,8 @@ mod fault;
 mod http;
 mod killer;
 mod limits;
+#[allow(dead_code, reason = "the run that starts it comes next")]
+mod load;
 mod members;
 mod netns;
 mod process;

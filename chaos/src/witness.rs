@@ -3,6 +3,10 @@
 //! and it never forgets: a line is one write in append mode, so lines of concurrent runs do not mix and a killed run leaves its
 //! start behind. A run that has a lock acts on a resource named after it, which refuses a fence lower than one that it has seen.
 
+#[allow(dead_code, reason = "the run that uses it comes next")]
+pub(crate) mod http;
+pub(crate) mod notes;
+
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,6 @@
 
 use super::acts::Acts;
 use super::load::{Load, Paper, SEMAPHORE, Submitter};
-use super::notes::{Processes, with_notes};
 use crate::chronicle::{Chronicle, Terms};
 use crate::cluster::{self, Cluster, Layout, Ways};
 use crate::http::{Client, Heard};
@@ -12,6 +11,7 @@ use crate::reaper::Reaper;
 use crate::recorder::Recorder;
 use crate::stage::{self, DRAINED_WITHIN};
 use crate::witness::Log;
+use crate::witness::notes::{Processes, with_notes};
 use crate::workload::SplitMix;
 use anyhow::Context as _;
 use reqwest::Method;

@@ -12,7 +12,11 @@ use tenure_chaos::check::Property;
 pub(crate) use length::Length;
 
 /// The scenarios that come with the program.
-const BUILT_IN: [&str; 1] = [include_str!("../../scenarios/default.toml")];
+const BUILT_IN: [&str; 3] = [
+    include_str!("../../scenarios/default.toml"),
+    include_str!("../../scenarios/kills.toml"),
+    include_str!("../../scenarios/limits.toml"),
+];
 /// 100 runs of one kind, in percent.
 const PERCENT_MAX: u8 = 100;
 /// 64 clients: each is a connection and a task of this program.
@@ -131,6 +135,7 @@ pub(crate) struct Task {
     /// So many of a hundred submits go without an idempotency key, each once only.
     #[serde(default)]
     pub(crate) keyless: u8,
+    #[expect(clippy::struct_field_names, reason = "a file says it so")]
     /// The task as `POST /v1/tasks` takes it. In names, `{4}` stands for a number from 0 to 3.
     pub(crate) task: toml::Table,
 }
@@ -205,6 +210,7 @@ pub(crate) struct Schedule {
     pub(crate) name: String,
     #[serde(default = "usual::one")]
     pub(crate) count: u8,
+    #[expect(clippy::struct_field_names, reason = "a file says it so")]
     /// As `PUT /v1/schedules/{name}` takes it.
     pub(crate) schedule: toml::Table,
 }

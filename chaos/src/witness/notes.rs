@@ -1,16 +1,16 @@
 //! What the witness wrote down, as records of a history: each note where its instant puts it, each run on the node whose process
-//! was above it.
+//! was above it, or, where it came over a connection, on the node that its claim was made for.
 
-use crate::witness::{Note, Run as Noted};
+use super::{Note, Run as Noted};
 use std::collections::{BTreeMap, HashMap};
 use tenure_chaos::check::keyspace::{self, Key};
 use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run};
 
 /// Whose process had which id: a node's name, and its how manieth.
-pub(super) type Processes = BTreeMap<u32, (String, u64)>;
+pub(crate) type Processes = BTreeMap<u32, (String, u64)>;
 
 /// The history with the notes in it.
-pub(super) fn with_notes(
+pub(crate) fn with_notes(
     history: &History,
     epoch_ms: u64,
     notes: &[Note],
@@ -167,5 +167,56 @@ mod tests {
             }
         }
         assert_eq!(runs, [("n2", 3), ("n1", 2)]);
+    }
+
+    #[test]
+    fn runs_that_came_over_a_connection_and_commands_are_in_one_history() {
+        let mut history = History::new("/t/", Limits::default());
+        history.push(
+            1,
+            NodeEvent::Started {
+                node: "n2".to_owned(),
+                incarnation: 1,
+            },
+        );
+        let claim = StoreEvent {
+            revision: 9,
+            create_revision: 9,
+            version: 1,
+            key: "/t/live/run/n2/4-1".to_owned(),
+            value: Some(Value(b"{}".to_vec())),
+            ..StoreEvent::default()
+        };
+        history.push(5, claim);
+        let started = |fence, parent| Note::Started {
+            run: noted(fence),
+            parent,
+            at_us: 1_010_000,
+        };
+        let ended = |fence| Note::Ended {
+            run: noted(fence),
+            exit: 129,
+            at_us: 1_020_000,
+        };
+        let notes = [started(9, 0), started(8, 78), ended(9), ended(8)];
+        let processes = Processes::from([(78, ("n1".to_owned(), 2))]);
+
+        let merged = with_notes(&history, 1_000, &notes, &processes);
+
+        let mut runs = Vec::new();
+        for record in merged.records() {
+            if let Entry::RunStarted(run) = &record.entry {
+                runs.push((run.node.as_str(), run.fence, true));
+            } else if let Entry::RunEnded { run, well: false } = &record.entry {
+                runs.push((run.node.as_str(), run.fence, false));
+            }
+        }
+        let expected = [
+            ("n2", 9, true),
+            ("n1", 8, true),
+            ("n2", 9, false),
+            ("n1", 8, false),
+        ];
+        assert_eq!(runs, expected);
     }
 }
