@@ -9,6 +9,7 @@
 //!
 //! The order is given, by the store's revisions, so judging is one pass and some sorting, never a search.
 
+pub mod course;
 pub mod figures;
 pub mod ids;
 pub mod keyspace;
