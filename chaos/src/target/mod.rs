@@ -1,6 +1,10 @@
 //! What can be done to a cluster, whatever it is made of: processes of this machine, containers of docker compose, or a cluster that
 //! was there before. Each kind of cluster does what it can and says of the rest why it cannot.
 
+mod admin;
+mod compose;
+mod existing;
+
 use std::time::Duration;
 
 /// What came of doing something to a cluster.
