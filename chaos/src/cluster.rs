@@ -1,22 +1,27 @@
 //! A cluster of processes on this machine: three etcd members and some Tenure nodes, on free loopback ports, in
 //! directories of their own. It starts them, waits until they are ready, and ends them with the value.
 
+mod machine;
+
 use crate::http::Client;
-use crate::members::{Members, within};
+use crate::members::{self, Members, within};
 use crate::netns::Networks;
 use crate::process::Process;
 use crate::proxy::Proxy;
 use anyhow::Context as _;
+pub(crate) use machine::{
+    answers, check_binaries, emptied, free_ports, new_token, speaks_of_peers, url,
+};
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A majority of three survives one, and more members only make a demo slower.
-const MEMBERS: usize = 3;
+pub(crate) const MEMBERS: usize = 3;
 /// The name of every cluster that is started here.
 const NAME: &str = "demo";
 /// Bound on becoming ready, for etcd and for the nodes each.
@@ -29,13 +34,15 @@ pub(crate) struct Layout {
     /// The directory that holds `etcd`.
     pub(crate) etcd: PathBuf,
     pub(crate) nodes: usize,
+    /// Members of etcd.
+    pub(crate) members: usize,
     /// Runs at a time on each node.
     pub(crate) slots: u32,
     pub(crate) token: String,
     /// Empty, and ours.
     pub(crate) dir: PathBuf,
     /// What nodes find in their environment besides.
-    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// Where a node listens, whether it runs or not.
@@ -46,6 +53,8 @@ struct Site {
     peer: u16,
     /// Where its peers are told to find it, where that is not where it listens.
     proxy: Option<Proxy>,
+    /// Its own ways to etcd's members, where it has such.
+    store: Vec<Proxy>,
     /// What puts it into its network; empty for this machine's own.
     within: Vec<String>,
 }
@@ -68,6 +77,10 @@ pub(crate) struct Ways {
     /// A proxy before each node's peer address. It takes connections also while its node is dead, so that nothing refuses them: crashes
     /// are noticed by leases then.
     pub(crate) proxies: bool,
+    /// A proxy between each node and each member of etcd.
+    pub(crate) store: bool,
+    /// Whether members have networks as well, each its own.
+    pub(crate) members: bool,
 }
 
 impl Cluster {
@@ -78,15 +91,37 @@ impl Cluster {
 
     /// The same, with what lies between the nodes.
     pub(crate) async fn start_in(layout: &Layout, ways: Ways) -> anyhow::Result<Self> {
-        let Ways { networks, proxies } = ways;
-        let ports = free_ports(2 * MEMBERS + 2 * layout.nodes)?;
-        let (etcd_ports, node_ports) = ports.split_at(2 * MEMBERS);
-        let (host, hub) = match &networks {
-            Some(networks) => (networks.hub_address(), networks.words_for_hub()),
-            None => (Ipv4Addr::LOCALHOST, Vec::new()),
+        Self::start_with(layout, ways, &|_| Vec::new()).await
+    }
+
+    /// The same, with what each node finds in its environment besides.
+    pub(crate) async fn start_with(
+        layout: &Layout,
+        ways: Ways,
+        env: &dyn Fn(&str) -> Vec<(&'static str, OsString)>,
+    ) -> anyhow::Result<Self> {
+        let own_networks = ways.members;
+        let Ways {
+            networks,
+            proxies,
+            store,
+            ..
+        } = ways;
+        let ports = free_ports(2 * layout.members + 2 * layout.nodes)?;
+        let (etcd_ports, node_ports) = ports.split_at(2 * layout.members);
+        let member_site = |nth| {
+            let (host, within) = match &networks {
+                Some(networks) if own_networks => {
+                    (networks.member_address(nth), networks.words_for_member(nth))
+                }
+                Some(networks) => (networks.hub_address(), networks.words_for_hub()),
+                None => (Ipv4Addr::LOCALHOST, Vec::new()),
+            };
+            members::Site { host, within }
         };
+        let member_sites: Vec<_> = (0..layout.members).map(member_site).collect();
         let from = (layout.etcd.as_path(), layout.dir.as_path());
-        let mut members = Members::start(from, host, hub, etcd_ports)?;
+        let mut members = Members::start(from, &member_sites, etcd_ports)?;
         for endpoint in members.endpoints().to_vec() {
             answers(&format!("{endpoint}/health"), members.processes())
                 .await
@@ -103,6 +138,7 @@ impl Cluster {
                 port,
                 peer,
                 proxy: None,
+                store: Vec::new(),
                 within,
             };
             (format!("n{}", nth + 1), site)
@@ -120,9 +156,12 @@ impl Cluster {
         if proxies {
             cluster.stand_between().await?;
         }
+        if store {
+            cluster.stand_before_etcd().await?;
+        }
         let names: Vec<String> = cluster.sites.keys().cloned().collect();
         for name in &names {
-            cluster.start_node(name)?;
+            cluster.start_node_of(name, None, &env(name))?;
         }
         for name in &names {
             cluster.is_ready(name).await?;
@@ -139,6 +178,21 @@ impl Cluster {
         for site in self.sites.values_mut() {
             let to = SocketAddr::from((site.host, site.peer));
             site.proxy = Some(Proxy::start(own, to).await?);
+        }
+        Ok(())
+    }
+
+    /// A proxy between each node and each member.
+    async fn stand_before_etcd(&mut self) -> anyhow::Result<()> {
+        let own = match &self.networks {
+            Some(networks) => networks.proxy_address(),
+            None => Ipv4Addr::LOCALHOST,
+        };
+        for site in self.sites.values_mut() {
+            for nth in 0..self.members.count() {
+                let to = self.members.address(nth);
+                site.store.push(Proxy::start(own, to).await?);
+            }
         }
         Ok(())
     }
@@ -181,8 +235,20 @@ impl Cluster {
 
     /// Starts a node's process, a new one under a name that had one before.
     pub(crate) fn start_node(&mut self, name: &str) -> anyhow::Result<()> {
+        self.start_node_of(name, None, &[])
+    }
+
+    /// The same, of another build, and with more in its environment.
+    pub(crate) fn start_node_of(
+        &mut self,
+        name: &str,
+        build: Option<&Path>,
+        env: &[(&'static str, OsString)],
+    ) -> anyhow::Result<()> {
         let site = self.site(name)?;
-        let command = node_command(&self.layout, name, self.endpoints(), site)?;
+        let build = build.unwrap_or(&self.layout.tenure);
+        let mut command = node_command(&self.layout, build, name, self.endpoints(), site)?;
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(name, command, &self.layout.dir)?;
         self.nodes.push(process);
         Ok(())
@@ -247,6 +313,27 @@ impl Cluster {
         Some((self.networks.as_ref()?, nth))
     }
 
+    /// A node's ways to etcd's members, where they go through something that can be broken.
+    pub(crate) fn ways_to_etcd(&mut self, name: &str) -> anyhow::Result<&mut [Proxy]> {
+        let site = self.sites.get_mut(name);
+        Ok(&mut site.with_context(|| format!("no node {name}"))?.store)
+    }
+
+    /// All nodes, whether they run or not.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        self.sites.keys().cloned().collect()
+    }
+
+    /// The networks of the nodes, where they have such.
+    pub(crate) fn networks(&self) -> Option<&Networks> {
+        self.networks.as_ref()
+    }
+
+    /// etcd's members, to look at.
+    pub(crate) fn members_seen(&self) -> &Members {
+        &self.members
+    }
+
     /// etcd's members.
     pub(crate) fn members(&mut self) -> &mut Members {
         &mut self.members
@@ -277,40 +364,24 @@ impl Cluster {
     }
 }
 
-pub(crate) fn url(host: Ipv4Addr, port: u16) -> String {
-    format!("http://{host}:{port}")
-}
-
-/// Whether nodes can be told by which address their peers reach them.
-pub(crate) fn speaks_of_peers(tenure: &Path) -> anyhow::Result<bool> {
-    let said = Command::new(tenure).args(["server", "--help"]).output()?;
-    Ok(String::from_utf8_lossy(&said.stdout).contains("--peer-advertise"))
-}
-
-/// Ports that were free a moment ago, all different, because all are held until the last is found.
-pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let held = (0..count)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(held
-        .iter()
-        .map(TcpListener::local_addr)
-        .map(|addr| addr.map(|addr| addr.port()))
-        .collect::<Result<_, _>>()?)
-}
-
 fn node_command(
     layout: &Layout,
+    build: &Path,
     name: &str,
     endpoints: &[String],
     site: &Site,
 ) -> anyhow::Result<Command> {
+    let mut seen = endpoints.to_vec();
+    if !site.store.is_empty() {
+        let through = |proxy: &Proxy| format!("http://{}", proxy.address());
+        seen = site.store.iter().map(through).collect();
+    }
     let data = layout.dir.join(name);
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
-    let mut command = within(&site.within, &layout.tenure);
+    let mut command = within(&site.within, build);
     command.arg("server").current_dir(&data);
     command
-        .env("TENURE_ETCD_ENDPOINTS", endpoints.join(","))
+        .env("TENURE_ETCD_ENDPOINTS", seen.join(","))
         .env("TENURE_NODE_NAME", name)
         .env("TENURE_CLUSTER", NAME);
     command
@@ -328,67 +399,4 @@ fn node_command(
     command.env("TENURE_TOKEN", &layout.token);
     command.envs(layout.env.iter().map(|(name, value)| (name, value)));
     Ok(command)
-}
-
-/// A directory of ours, made anew and empty; its whole path.
-pub(crate) fn emptied(dir: &Path) -> anyhow::Result<PathBuf> {
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
-    }
-    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    Ok(dir.canonicalize()?)
-}
-
-/// A token that nobody on this machine can guess.
-pub(crate) fn new_token() -> anyhow::Result<String> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
-}
-
-/// Waits until the address answers 200, as long as none of the processes ends meanwhile.
-pub(crate) async fn answers(
-    address: &str,
-    processes: impl Iterator<Item = &mut Process>,
-) -> anyhow::Result<()> {
-    let mut processes: Vec<&mut Process> = processes.collect();
-    let _installed_before = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(2))
-        .build()?;
-    let until = Instant::now() + READY;
-    loop {
-        processes
-            .iter_mut()
-            .try_for_each(|one| one.ensure_alive())?;
-        match http.get(address).send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) if Instant::now() > until => {
-                anyhow::bail!("{address} still answers {}", answer.status())
-            }
-            Err(error) if Instant::now() > until => return Err(error.into()),
-            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-}
-
-/// The binaries are there and can be run.
-pub(crate) fn check_binaries(tenure: &Path, etcd: &Path) -> anyhow::Result<()> {
-    for (binary, flag) in [
-        (tenure.to_owned(), "--version"),
-        (etcd.join("etcd"), "--version"),
-    ] {
-        let ran = Command::new(&binary)
-            .arg(flag)
-            .output()
-            .with_context(|| binary.display().to_string())?;
-        anyhow::ensure!(
-            ran.status.success(),
-            "{} {flag} ended with {}",
-            binary.display(),
-            ran.status
-        );
-    }
-    Ok(())
 }

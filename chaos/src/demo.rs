@@ -126,6 +126,7 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
         tenure,
         etcd,
         nodes: usize::from(options.nodes),
+        members: cluster::MEMBERS,
         slots: options.slots,
         token,
         dir,

@@ -118,7 +118,8 @@ fn begin(options: &Options) -> anyhow::Result<(Layout, Record)> {
     }
     layout.dir = layout.dir.canonicalize()?;
     // Longer than every run but those that are to outlive etcd, and short enough to be waited for.
-    layout.env.push(("TENURE_SHUTDOWN_GRACE", "5s".to_owned()));
+    let grace = ("TENURE_SHUTDOWN_GRACE".to_owned(), "5s".to_owned());
+    layout.env.push(grace);
     let record = Record::at(&layout.dir.join("record.jsonl"));
     Ok((layout, record))
 }

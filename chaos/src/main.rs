@@ -7,29 +7,30 @@ mod chronicle;
 mod cluster;
 mod crash;
 mod demo;
+#[cfg(test)]
+mod etcd_of_tests;
 mod failover;
-#[allow(dead_code, reason = "the run that uses it comes next")]
 mod fault;
 mod http;
 mod killer;
 mod limits;
-#[allow(dead_code, reason = "the run that starts it comes next")]
 mod load;
 mod members;
 mod netns;
+mod nets;
 mod process;
 mod progress;
-#[allow(dead_code, reason = "the run that uses all of it comes next")]
 mod proxy;
 mod reaper;
 mod recorder;
 mod report;
-#[allow(dead_code, reason = "the run that reads it comes next")]
+mod run;
 mod scenario;
 mod schedules;
 mod stage;
-#[allow(dead_code, reason = "the run that uses it comes next")]
+mod store_acts;
 mod target;
+mod tools;
 mod verdict;
 mod witness;
 mod workload;
@@ -54,6 +55,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Act {
+    /// Run a scenario: a cluster under work meets faults, and all that happened is judged
+    ///
+    /// Reports are written as HTML, JSON, JUnit, SVG and PNG. Exits 0 when each promise held and was put to the test as the scenario
+    /// asks, 1 when one was violated, 2 when it could not run or etcd's log has a gap, 3 when not all was put to the test.
+    Run(Box<run::Options>),
+    /// Make the reports anew: of a run's directory, or of histories that were saved
+    Report {
+        /// The directory `run` of a run, or histories
+        #[arg(required = true)]
+        what: Vec<PathBuf>,
+        /// Where reports of histories go
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+    },
+    /// List the scenarios that come with this program, or print one as a file to begin with
+    Scenarios {
+        /// Print this one
+        name: Option<String>,
+    },
+    /// List the kinds of faults
+    Faults,
+    /// Plant each bug of a test build in a cluster of its own, and look whether a run finds it
+    ///
+    /// Exits 0 when each was found, 1 when one was not, 2 when it could not run.
+    Planted(run::planted::Planted),
     /// Hash real files on a cluster of processes while the leader and another node are killed
     ///
     /// Exits 0 when every claim held, 1 when one was violated, 2 when it could not run, 3 when no kill took a task with
@@ -81,9 +107,10 @@ enum Act {
     Failover(failover::Options),
     /// Judge a saved history by every property
     ///
-    /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history, 3 when some
-    /// were not put to the test, 4 when the log has a gap, so that nothing can be said.
-    Judge {
+    /// Exits 0 when each held and was put to the test, 1 when one was violated, 2 when the file is no history or its log has
+    /// a gap, so that nothing can be said, 3 when some were not put to the test.
+    #[command(alias = "judge")]
+    Check {
         /// The history, a JSON line to each record
         file: PathBuf,
         /// Print the judgement as JSON
@@ -102,14 +129,61 @@ fn main() -> ExitCode {
         Act::Limits(options) => code(on_runtime(limits::run_until_signal(&options))),
         Act::Schedules(options) => code(on_runtime(schedules::run_until_signal(&options))),
         Act::Failover(options) => code(on_runtime(failover::run_until_signal(&options))),
-        Act::Judge { file, json } => match judge(&file, json) {
+        Act::Run(options) => ended(on_runtime(run::run_until_signal(&options))),
+        Act::Report { what, out } => ended(report(&what, &out)),
+        Act::Scenarios { name } => listed(scenarios(name.as_deref())),
+        Act::Faults => listed(faults()),
+        Act::Planted(options) => ended(on_runtime(run::planted::run_until_signal(&options))),
+        Act::Check { file, json } => match judge(&file, json) {
             Ok(Overall::Pass) => ExitCode::SUCCESS,
             Ok(Overall::Fail) => ExitCode::from(1),
             Ok(Overall::NotExercised) => ExitCode::from(3),
-            Ok(Overall::Unknown) => ExitCode::from(4),
+            Ok(Overall::Unknown) => ExitCode::from(2),
             Err(error) => could_not_run(&error),
         },
         Act::WitnessRun(options) => witness::run(&options),
+    }
+}
+
+fn report(what: &[PathBuf], out: &Path) -> anyhow::Result<Overall> {
+    match what {
+        [dir] if dir.is_dir() => run::report(dir),
+        histories => run::report_of(histories, out),
+    }
+}
+
+fn scenarios(name: Option<&str>) -> anyhow::Result<()> {
+    if let Some(name) = name {
+        return progress::say(scenario::Scenario::text_of(name)?.trim_end());
+    }
+    for one in scenario::Scenario::built_in()? {
+        progress::say(&format!("{:<10} {}", one.name, one.about))?;
+    }
+    Ok(())
+}
+
+fn faults() -> anyhow::Result<()> {
+    for kind in fault::catalogue::ALL {
+        progress::say(&format!("{:<22} {}", kind.name, kind.about))?;
+    }
+    Ok(())
+}
+
+fn listed(said: anyhow::Result<()>) -> ExitCode {
+    match said {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => could_not_run(&error),
+    }
+}
+
+/// A log with a gap is a run that could not be judged.
+fn ended(ended: anyhow::Result<Overall>) -> ExitCode {
+    match ended {
+        Ok(Overall::Pass) => ExitCode::SUCCESS,
+        Ok(Overall::Fail) => ExitCode::from(1),
+        Ok(Overall::NotExercised) => ExitCode::from(3),
+        Ok(Overall::Unknown) => ExitCode::from(2),
+        Err(error) => could_not_run(&error),
     }
 }
 

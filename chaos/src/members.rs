@@ -3,7 +3,7 @@
 use crate::cluster::url;
 use crate::process::Process;
 use anyhow::Context as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,42 +14,50 @@ const ASKED_WITHIN: Duration = Duration::from_secs(1);
 /// One member, whether it runs or not.
 struct Member {
     name: String,
+    site: Site,
     /// Where clients and where other members reach it.
     ports: (u16, u16),
     process: Option<Process>,
+}
+
+/// Where a member is.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) host: Ipv4Addr,
+    /// What puts its process into its network; empty for this machine's own.
+    pub(crate) within: Vec<String>,
 }
 
 pub(crate) struct Members {
     /// The directory that holds `etcd`.
     etcd: PathBuf,
     dir: PathBuf,
-    host: Ipv4Addr,
-    /// What puts a process into the network of the members; empty for this machine's own.
-    within: Vec<String>,
     all: Vec<Member>,
     endpoints: Vec<String>,
 }
 
 impl Members {
-    /// Starts one on each pair of ports.
+    /// Starts one at each site, on a pair of ports.
     pub(crate) fn start(
         (etcd, dir): (&Path, &Path),
-        host: Ipv4Addr,
-        within: Vec<String>,
+        sites: &[Site],
         ports: &[u16],
     ) -> anyhow::Result<Self> {
-        let member = |(nth, pair): (usize, &[u16])| Member {
-            name: format!("e{}", nth + 1),
+        let member = |(nth, (site, pair)): (usize, (&Site, &[u16]))| Member {
+            name: name(nth),
+            site: site.clone(),
             ports: (pair[0], pair[1]),
             process: None,
         };
-        let all: Vec<Member> = ports.chunks(2).enumerate().map(member).collect();
+        let all = sites.iter().zip(ports.chunks(2)).enumerate().map(member);
+        let all: Vec<Member> = all.collect();
         let mut members = Self {
             etcd: etcd.to_owned(),
             dir: dir.to_owned(),
-            host,
-            within,
-            endpoints: all.iter().map(|one| url(host, one.ports.0)).collect(),
+            endpoints: all
+                .iter()
+                .map(|one| url(one.site.host, one.ports.0))
+                .collect(),
             all,
         };
         for nth in 0..members.all.len() {
@@ -92,6 +100,24 @@ impl Members {
         None
     }
 
+    /// Whether one has ended by itself; then it counts as dead.
+    pub(crate) fn has_ended(&mut self, nth: usize) -> anyhow::Result<bool> {
+        let Some(process) = &mut self.all[nth].process else {
+            return Ok(true);
+        };
+        let ended = process.has_ended()?;
+        if ended {
+            self.all[nth].process = None;
+        }
+        Ok(ended)
+    }
+
+    /// Where a member's client port is.
+    pub(crate) fn address(&self, nth: usize) -> SocketAddr {
+        let member = &self.all[nth];
+        SocketAddr::from((member.site.host, member.ports.0))
+    }
+
     /// The process of one that runs.
     pub(crate) fn process(&self, nth: usize) -> Option<&Process> {
         self.all[nth].process.as_ref()
@@ -114,14 +140,14 @@ impl Members {
     }
 
     fn command(&self, member: &Member) -> Command {
-        let peer = |one: &Member| url(self.host, one.ports.1);
+        let peer = |one: &Member| url(one.site.host, one.ports.1);
         let peers = self
             .all
             .iter()
             .map(|one| format!("{}={}", one.name, peer(one)));
         let peers: Vec<String> = peers.collect();
-        let (clients, own) = (url(self.host, member.ports.0), peer(member));
-        let mut command = within(&self.within, &self.etcd.join("etcd"));
+        let (clients, own) = (url(member.site.host, member.ports.0), peer(member));
+        let mut command = within(&member.site.within, &self.etcd.join("etcd"));
         command
             .args(["--name", &member.name, "--data-dir"])
             .arg(self.dir.join(&member.name));
@@ -141,6 +167,11 @@ impl Members {
         command.args(["--initial-cluster-state", "new", "--log-level", "error"]);
         command
     }
+}
+
+/// The name of a member, which is also that of its directory.
+pub(crate) fn name(nth: usize) -> String {
+    format!("e{}", nth + 1)
 }
 
 /// A program's command behind words that put it somewhere.

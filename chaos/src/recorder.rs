@@ -14,9 +14,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure_chaos::check::keyspace::{self, Key};
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
+use there::There;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+mod there;
 
 /// 5 s for etcd to take a call.
 const CALL: Duration = Duration::from_secs(5);
@@ -64,6 +67,26 @@ impl Recorder {
         Self::of(vec![endpoints.to_vec()], endpoints, root, chronicle)
     }
 
+    /// From every member at once, on a cluster that was there before: what it holds now, and from there on.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) async fn from_now(
+        endpoints: &[String],
+        root: &str,
+        chronicle: &Chronicle,
+    ) -> anyhow::Result<Self> {
+        let there = there::read(endpoints, root).await?;
+        let each = endpoints.iter().map(|one| vec![one.clone()]);
+        Ok(Self::after(
+            there,
+            each.collect(),
+            endpoints,
+            root,
+            chronicle,
+        ))
+    }
+
     /// The same, from every member at once, so that the loss of one delays nothing.
     pub(crate) fn of_each(endpoints: &[String], root: &str, chronicle: &Chronicle) -> Self {
         let each = endpoints.iter().map(|one| vec![one.clone()]);
@@ -76,15 +99,35 @@ impl Recorder {
         root: &str,
         chronicle: &Chronicle,
     ) -> Self {
-        let (sender, seen) = watch::channel(Seen::default());
+        Self::after(There::default(), streams, endpoints, root, chronicle)
+    }
+
+    fn after(
+        there: There,
+        streams: Vec<Vec<String>>,
+        endpoints: &[String],
+        root: &str,
+        chronicle: &Chronicle,
+    ) -> Self {
+        let mut begun = Seen::default();
+        if there.revision > 0 {
+            let revision = there.revision;
+            chronicle.saw(Marker::Baseline { revision });
+        }
+        for told in there.events {
+            begun.holds(root, &told);
+            chronicle.saw(told);
+        }
+        (begun.revision, begun.least) = (there.revision, there.revision);
+        let (sender, seen) = watch::channel(begun);
         let log = Log {
             root: root.to_owned(),
             chronicle: chronicle.clone(),
             seen: sender,
-            last: 0,
+            last: there.revision,
             events: 0,
             gap: false,
-            told: vec![0; streams.len()],
+            told: vec![there.revision; streams.len()],
             sums: BTreeMap::new(),
         };
         let log = Arc::new(Mutex::new(log));
@@ -307,6 +350,15 @@ impl Seen {
             (Some(_), 1) => 1,
             (Some(_), _) => return,
         };
+        self.add(root, event, more);
+    }
+
+    /// What was there when it began.
+    fn holds(&mut self, root: &str, event: &StoreEvent) {
+        self.add(root, event, 1);
+    }
+
+    fn add(&mut self, root: &str, event: &StoreEvent, more: i64) {
         let key = keyspace::key(root, &event.key);
         if matches!(
             key,

@@ -43,6 +43,7 @@ impl Place {
             tenure,
             etcd,
             nodes: NODES,
+            members: cluster::MEMBERS,
             slots,
             token: cluster::new_token()?,
             dir: work.join(name),

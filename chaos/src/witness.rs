@@ -236,6 +236,10 @@ impl Log {
     /// Creates the file, empty.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         File::create(path).with_context(|| path.display().to_string())?;
+        Self::of(path)
+    }
+
+    fn of(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| path.display().to_string())?;
         Ok(Self {
             file,
@@ -244,6 +248,13 @@ impl Log {
             open: HashMap::new(),
             ended: HashSet::new(),
         })
+    }
+
+    /// Reads one that others may have begun to write; makes it where it is not there.
+    pub(crate) fn follow(path: &Path) -> anyhow::Result<Self> {
+        let made = OpenOptions::new().append(true).create(true).open(path);
+        made.with_context(|| path.display().to_string())?;
+        Self::of(path)
     }
 
     /// Takes in what was written since the last call. A last line without its end is left for the next call.

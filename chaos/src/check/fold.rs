@@ -52,6 +52,7 @@ pub(super) fn steps(root: &str, history: &History) -> (Vec<Step>, Option<String>
         steps: Vec::new(),
         gap: None,
         sealed: None,
+        baseline: 0,
     };
     // What the first member that was asked has at a revision.
     let mut hashes: HashMap<i64, (&String, u32)> = HashMap::new();
@@ -64,6 +65,8 @@ pub(super) fn steps(root: &str, history: &History) -> (Vec<Step>, Option<String>
             ));
         } else if let Entry::Marker(Marker::Sealed { revision }) = &record.entry {
             fold.sealed = Some(*revision);
+        } else if let Entry::Marker(Marker::Baseline { revision }) = &record.entry {
+            fold.baseline = *revision;
         } else if let Entry::Marker(Marker::Differs { member, revision }) = &record.entry {
             fold.missed(format!(
                 "{member} told something else of revision {revision} than another member of etcd"
@@ -102,6 +105,8 @@ struct Fold<'h> {
     steps: Vec<Step>,
     gap: Option<String>,
     sealed: Option<i64>,
+    /// Up to which revision events say what was there, and not how it came.
+    baseline: i64,
 }
 
 impl<'h> Fold<'h> {
@@ -114,7 +119,8 @@ impl<'h> Fold<'h> {
             return;
         };
         let before = self.kept.remove(event.key.as_str());
-        if let Some(why) = unlikely(before.as_ref(), event) {
+        let was_there = event.revision <= self.baseline && before.is_none();
+        if let Some(why) = unlikely(before.as_ref(), event).filter(|_| !was_there) {
             self.missed(format!(
                 "revision {}, key {}: {why}",
                 event.revision, event.key

@@ -111,11 +111,11 @@ fn lifetimes(
             } else if change.was.is_none() {
                 let life = Lifetime {
                     node,
-                    created: step.revision,
+                    created: change.created,
                     created_ms: step.at_ms,
                     gone: None,
                 };
-                all.insert(step.revision, life);
+                all.insert(change.created, life);
             }
         }
     }

@@ -18,6 +18,7 @@ pub mod shows;
 mod accepted;
 mod answers;
 mod attempts;
+mod baseline;
 mod bounded;
 mod calls;
 mod calm;
@@ -74,6 +75,8 @@ struct Facts<'h> {
     runs: Vec<runs::Ran<'h>>,
     /// When the last thing was seen, in milliseconds.
     end_ms: u64,
+    /// Up to which revision the store's events say what was there, and not how it came.
+    baseline: i64,
 }
 
 /// Judges a whole history by all properties.
@@ -94,6 +97,14 @@ pub fn check(history: &History, property: Property) -> Option<Verdict> {
 }
 
 fn one(property: Property, facts: &Facts<'_>) -> Verdict {
+    let verdict = by(property, facts);
+    if facts.baseline > 0 {
+        return baseline::since(facts, verdict);
+    }
+    verdict
+}
+
+fn by(property: Property, facts: &Facts<'_>) -> Verdict {
     match property {
         Property::AcceptedNeverLost => accepted::check(facts),
         Property::OneTerminalState => terminal::check(facts),
@@ -137,6 +148,7 @@ impl<'h> Facts<'h> {
                 .map(|one| one.at_ms)
                 .max()
                 .unwrap_or(0),
+            baseline: baseline::of(history),
             steps,
         };
         (facts, gap)

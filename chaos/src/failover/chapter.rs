@@ -86,6 +86,7 @@ impl Chapter<'_> {
         let ways = Ways {
             networks: cut_off.then(|| Networks::make(layout.nodes)).transpose()?,
             proxies: self.trials.iter().any(|trial| trial.0 == Show::LinkCut),
+            ..Ways::default()
         };
         let mut cluster = Cluster::start_in(layout, ways).await?;
         let recorder = Recorder::of_each(cluster.endpoints(), &Cluster::root(), chronicle);

@@ -12,6 +12,7 @@ use crate::chronicle::Chronicle;
 use crate::http::Client;
 use crate::progress::say;
 use crate::recorder::Seen;
+use crate::store_acts::Operator;
 use crate::target::{Hands, Made};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub(crate) struct Maker<'a, T> {
     hands: &'a mut T,
     client: Arc<Client>,
     chronicle: Chronicle,
+    /// Does what operators of etcd do.
+    operator: Operator,
     /// How far the recorder is: nothing above that is compacted.
     seen: watch::Receiver<Seen>,
     began: Instant,
@@ -93,14 +96,16 @@ pub(crate) struct Maker<'a, T> {
 }
 
 impl<'a, T: Hands> Maker<'a, T> {
-    /// For a cluster whose nodes run, and are ready.
+    /// For a cluster whose nodes run, whose keys begin with this root.
     pub(crate) fn new(
         hands: &'a mut T,
         client: &Arc<Client>,
         chronicle: &Chronicle,
-        seen: watch::Receiver<Seen>,
+        (root, seen): (&str, watch::Receiver<Seen>),
     ) -> Self {
+        let operator = Operator::new(hands.endpoints(), root.to_owned());
         let mut maker = Self {
+            operator,
             hands,
             client: Arc::clone(client),
             chronicle: chronicle.clone(),

@@ -283,6 +283,12 @@ pub enum Marker {
         /// The revision.
         revision: i64,
     },
+    /// The recorder began here: what the store's events say up to this revision is what was there, each key once, with its last value.
+    /// What happened before is not known, and not judged.
+    Baseline {
+        /// The revision.
+        revision: i64,
+    },
     /// The recorder itself missed events: nothing can be judged.
     Gap {
         /// The last revision before.

@@ -199,3 +199,27 @@ async fn two_streams_make_one_log_and_no_event_is_in_it_twice() {
     assert_eq!(keys(&history), ["horizon", "before", "after"]);
     assert_eq!(judge(&history).gap, None);
 }
+
+#[tokio::test]
+async fn of_a_cluster_that_was_there_the_log_begins_with_what_it_holds() {
+    let (dir, ports) = (tempfile::tempdir().unwrap(), free_ports(2).unwrap());
+    let endpoint = url(Ipv4Addr::LOCALHOST, ports[0]);
+    let _process = etcd(dir.path(), &ports);
+    let ready = format!("live/ready/q/k/-/-/4/{RECORD}");
+    let revision = put(&endpoint, &["horizon", &ready, "horizon"]).await;
+    let mut client = connect(std::slice::from_ref(&endpoint)).await.unwrap();
+    client.compact(revision, None).await.unwrap();
+
+    let chronicle = chronicle();
+    let endpoints = [endpoint.clone()];
+    let recorder = Recorder::from_now(&endpoints, ROOT, &chronicle)
+        .await
+        .unwrap();
+    assert_eq!(recorder.seen().borrow().open, 1);
+    put(&endpoint, &["horizon", "after"]).await;
+    recorder.seal().await.unwrap();
+
+    let history = chronicle.close();
+    assert_eq!(keys(&history), [&ready, "horizon", "horizon", "after"]);
+    assert_eq!(judge(&history).gap, None);
+}

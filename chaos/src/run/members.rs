@@ -32,7 +32,10 @@ pub(super) async fn watch(endpoints: Vec<String>, names: Vec<String>, chronicle:
             }
             // Also where the same leads again: it was elected anew.
             if known.is_some() {
-                let member = ids.get(&leader).cloned().unwrap_or_else(|| format!("{leader:x}"));
+                let member = ids
+                    .get(&leader)
+                    .cloned()
+                    .unwrap_or_else(|| format!("{leader:x}"));
                 chronicle.saw(Marker::LeaderChanged { member });
             }
             known = Some((leader, term));
@@ -56,6 +59,8 @@ async fn status(
         client
     };
     let status = client.status().await?;
-    let own = status.header().map_or(0, etcd_client::ResponseHeader::member_id);
+    let own = status
+        .header()
+        .map_or(0, etcd_client::ResponseHeader::member_id);
     Ok((own, status.leader(), status.raft_term()))
 }

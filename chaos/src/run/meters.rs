@@ -46,7 +46,9 @@ fn tell(chronicle: &Chronicle, node: &str, what: Refusal, count: u64) {
 fn counts(text: &str) -> (u64, u64) {
     let (mut reports, mut terms) = (0, 0);
     for line in text.lines() {
-        let found = line.strip_prefix(METER).and_then(|rest| rest.split_once("\"} "));
+        let found = line
+            .strip_prefix(METER)
+            .and_then(|rest| rest.split_once("\"} "));
         let Some((op, count)) = found else { continue };
         let count: u64 = count.parse().unwrap_or_default();
         if op == "report" {

@@ -5,7 +5,9 @@ mod chapter;
 mod members;
 mod meters;
 mod options;
+pub(crate) mod planted;
 mod record;
+mod targets;
 mod ticker;
 
 use crate::cluster;
@@ -21,7 +23,7 @@ use record::{Facts, Record};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tenure_chaos::check::{Limits, Overall};
-use tenure_chaos::history::History;
+use tenure_chaos::history::{Entry, History};
 use tenure_chaos::summary::{self, Expected, RunFacts, Summary};
 
 /// 10 s: what is shorter is no chapter.
@@ -31,7 +33,8 @@ const CHAPTERS_MAX: u64 = 10_000;
 
 /// Runs it, until it is told to end.
 pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Overall> {
-    crate::stage::until_signal(Box::pin(run(options))).await
+    let summary = crate::stage::until_signal(Box::pin(run(options))).await?;
+    Ok(summary.overall)
 }
 
 /// What does not change between chapters.
@@ -43,7 +46,7 @@ struct Plan<'a> {
     dir: PathBuf,
 }
 
-async fn run(options: &Options) -> anyhow::Result<Overall> {
+async fn run(options: &Options) -> anyhow::Result<Summary> {
     let scenario = options.scenario()?;
     let kinds = catalogue::chosen(&scenario.faults.kinds)?;
     let dir = begin(options)?;
@@ -57,36 +60,37 @@ async fn run(options: &Options) -> anyhow::Result<Overall> {
     let record = Record::at(&dir);
     let mut facts = record.begin(&plan.scenario, options)?;
     let mut chapters = record.chapters()?;
-    let done = |chapters: &[summary::Chapter]| -> Duration {
-        chapters.iter().map(|one| Duration::from_millis(one.faults_ms())).sum()
-    };
+    let mut faults_ms = record.faults_ms()?;
     let wanted = plan.scenario.duration.duration();
     say(&format!(
         "scenario {}, {} kinds of faults, {} of {} to go, seed {}; all in {}",
         plan.scenario.name,
         plan.kinds.len(),
-        Length::of(wanted.saturating_sub(done(&chapters))),
+        Length::of(wanted.saturating_sub(Duration::from_millis(faults_ms))),
         plan.scenario.duration,
         options.seed,
         dir.display()
     ))?;
     let mut number = facts.chapters + 1;
-    while done(&chapters) + CHAPTER_MIN <= wanted + Duration::from_secs(1) || chapters.is_empty() {
+    while Duration::from_millis(faults_ms) + CHAPTER_MIN <= wanted + Duration::from_secs(1)
+        || chapters.is_empty()
+    {
         anyhow::ensure!(number <= CHAPTERS_MAX, "more than {CHAPTERS_MAX} chapters");
-        let left = wanted.saturating_sub(done(&chapters));
+        let left = wanted.saturating_sub(Duration::from_millis(faults_ms));
         let length = left.min(plan.scenario.chapter.duration());
         facts.chapters = number;
         record.told(&facts)?;
         let path = plan.chapter(number, length).await?;
-        let chapter = judged(&path)?;
-        record.append(&chapter, &path)?;
+        let (chapter, lasted_ms) = judged(&path)?;
+        record.append(&chapter, &path, lasted_ms)?;
         chapters.push(chapter);
+        faults_ms += lasted_ms;
         number += 1;
         tell(&dir, &facts, &chapters, &record.histories()?)?;
     }
     let summary = tell(&dir, &facts, &chapters, &record.histories()?)?;
     say(summary::text(&summary).trim_end())?;
-    Ok(summary.overall)
+    Ok(summary)
 }
 
 /// Makes all reports anew from what is in a run's directory.
@@ -101,7 +105,10 @@ pub(crate) fn report(dir: &Path) -> anyhow::Result<Overall> {
 /// Makes reports of histories that were saved.
 pub(crate) fn report_of(histories: &[PathBuf], dir: &Path) -> anyhow::Result<Overall> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    let chapters = histories.iter().map(|path| judged(path)).collect::<Result<Vec<_>, _>>()?;
+    let chapters = histories
+        .iter()
+        .map(|path| Ok(judged(path)?.0))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let facts = Facts::of_histories(histories);
     let summary = tell(dir, &facts, &chapters, histories)?;
     say(summary::text(&summary).trim_end())?;
@@ -134,14 +141,18 @@ fn tell(
         },
         command: facts.command.clone(),
         directory: dir.display().to_string(),
-        histories: histories.iter().map(|path| path.display().to_string()).collect(),
+        histories: histories
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
     };
     let summary = Summary::of(run, chapters);
     summary::write_all(dir, &summary).with_context(|| dir.display().to_string())?;
     Ok(summary)
 }
 
-fn judged(path: &Path) -> anyhow::Result<summary::Chapter> {
+/// What a chapter came to, and for how long faults were made in it, in milliseconds.
+fn judged(path: &Path) -> anyhow::Result<(summary::Chapter, u64)> {
     let began = Instant::now();
     let history = History::load(path).with_context(|| path.display().to_string())?;
     let judgement = tenure_chaos::check::judge(&history);
@@ -152,7 +163,13 @@ fn judged(path: &Path) -> anyhow::Result<summary::Chapter> {
         began.elapsed().as_secs_f64(),
         judgement.overall
     ))?;
-    Ok(summary::Chapter::of(&history, &judgement))
+    let records = history.records();
+    let healed = records
+        .iter()
+        .find(|record| record.entry == Entry::AllHealed);
+    let last = records.last().map_or(0, |record| record.at_ms);
+    let lasted_ms = healed.map_or(last, |record| record.at_ms);
+    Ok((summary::Chapter::of(&history, &judgement), lasted_ms))
 }
 
 /// The run's directory, made anew unless it is gone on with.
@@ -169,7 +186,9 @@ fn limits(scenario: &Scenario, kinds: &[Kind]) -> Limits {
     if let Some(limits) = &scenario.limits {
         return limits.clone();
     }
-    let jumps = kinds.iter().any(|kind| matches!(kind.what, What::Clock(..)));
+    let jumps = kinds
+        .iter()
+        .any(|kind| matches!(kind.what, What::Clock(..)));
     let jump_ms = if jumps { CLOCK_JUMP_MS } else { 0 };
     Limits {
         drain_ms: u64::try_from(DRAINED_WITHIN.as_millis()).expect("some seconds fit"),

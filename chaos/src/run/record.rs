@@ -26,7 +26,10 @@ pub(super) struct Facts {
 impl Facts {
     /// Of histories of which nothing else is known.
     pub(super) fn of_histories(histories: &[PathBuf]) -> Self {
-        let names: Vec<String> = histories.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<String> = histories
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         Self {
             scenario: Scenario::of_histories(),
             seed: 0,
@@ -43,6 +46,7 @@ impl Facts {
 #[derive(Serialize, Deserialize)]
 struct Line {
     history: PathBuf,
+    faults_ms: u64,
     chapter: Chapter,
 }
 
@@ -66,7 +70,9 @@ impl Record {
                 seed: options.seed,
                 target: options.target.to_string(),
                 version: options.version(),
-                started: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+                started: jiff::Timestamp::now()
+                    .strftime("%Y-%m-%d %H:%M:%S UTC")
+                    .to_string(),
                 command: options.command(scenario),
                 chapters: 0,
             };
@@ -90,7 +96,8 @@ impl Record {
 
     pub(super) fn told(&self, facts: &Facts) -> anyhow::Result<()> {
         let path = self.file("run.json");
-        fs::write(&path, serde_json::to_vec_pretty(facts)?).with_context(|| path.display().to_string())
+        fs::write(&path, serde_json::to_vec_pretty(facts)?)
+            .with_context(|| path.display().to_string())
     }
 
     pub(super) fn facts(&self) -> anyhow::Result<Facts> {
@@ -99,19 +106,31 @@ impl Record {
         serde_json::from_slice(&text).with_context(|| path.display().to_string())
     }
 
-    pub(super) fn append(&self, chapter: &Chapter, history: &Path) -> anyhow::Result<()> {
+    pub(super) fn append(
+        &self,
+        chapter: &Chapter,
+        history: &Path,
+        faults_ms: u64,
+    ) -> anyhow::Result<()> {
         let path = self.file("chapters.jsonl");
         let mut line = serde_json::to_vec(&Line {
             history: history.to_owned(),
+            faults_ms,
             chapter: chapter.clone(),
         })?;
         line.push(b'\n');
         let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
-        file.write_all(&line).with_context(|| path.display().to_string())
+        file.write_all(&line)
+            .with_context(|| path.display().to_string())
     }
 
     pub(super) fn chapters(&self) -> anyhow::Result<Vec<Chapter>> {
         Ok(self.lines()?.into_iter().map(|line| line.chapter).collect())
+    }
+
+    /// For how long faults were made so far, in milliseconds.
+    pub(super) fn faults_ms(&self) -> anyhow::Result<u64> {
+        Ok(self.lines()?.iter().map(|line| line.faults_ms).sum())
     }
 
     pub(super) fn histories(&self) -> anyhow::Result<Vec<PathBuf>> {
@@ -125,7 +144,8 @@ impl Record {
         }
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let line = |(nth, line): (usize, &str)| {
-            serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), nth + 1))
+            serde_json::from_str(line)
+                .with_context(|| format!("{}, line {}", path.display(), nth + 1))
         };
         text.lines().enumerate().map(line).collect()
     }

@@ -18,6 +18,11 @@ impl Length {
         Self(Duration::from_secs(secs))
     }
 
+    /// This length, to the second.
+    pub(crate) const fn of(length: Duration) -> Self {
+        Self::secs(length.as_secs())
+    }
+
     /// In milliseconds.
     pub(crate) fn millis(self) -> u64 {
         u64::try_from(self.0.as_millis()).expect("seven days at most")

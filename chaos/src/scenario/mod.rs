@@ -7,7 +7,7 @@ use crate::workload::SplitMix;
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use tenure_chaos::check::Property;
+use tenure_chaos::check::{Limits, Property};
 
 pub(crate) use length::Length;
 
@@ -52,6 +52,9 @@ pub(crate) struct Scenario {
     pub(crate) work: Work,
     #[serde(default)]
     pub(crate) expects: Expects,
+    /// The bounds that it is held to, in milliseconds; those of one machine unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limits: Option<Limits>,
 }
 
 /// Which faults, how many at a time, and how far apart.
@@ -286,6 +289,20 @@ impl Scenario {
         BUILT_IN.into_iter().map(Self::parse).collect()
     }
 
+    /// The file of the one of this name, to begin with.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn text_of(name: &str) -> anyhow::Result<&'static str> {
+        for text in BUILT_IN {
+            if Self::parse(text)?.name == name {
+                return Ok(text);
+            }
+        }
+        let names: Vec<String> = Self::built_in()?.into_iter().map(|one| one.name).collect();
+        bail!("scenario {name:?} is none of {}", names.join(", "))
+    }
+
     /// The one of this name, or in this file.
     pub(crate) fn find(word: &str) -> anyhow::Result<Self> {
         let all = Self::built_in()?;
@@ -302,6 +319,36 @@ impl Scenario {
         Self::parse(&text).with_context(|| word.to_owned())
     }
 
+    /// What stands for the scenario of histories of which nothing else is known.
+    pub(crate) fn of_histories() -> Self {
+        Self {
+            name: "histories".to_owned(),
+            about: String::new(),
+            duration: usual::duration(),
+            chapter: usual::chapter(),
+            nodes: usual::three(),
+            members: usual::three(),
+            slots: usual::slots(),
+            faults: Faults {
+                kinds: Vec::new(),
+                together: usual::one(),
+                gap_ms: usual::gap_ms(),
+            },
+            work: Work {
+                clients: 0,
+                pause_ms: usual::pause_ms(),
+                task: Vec::new(),
+                hold: Vec::new(),
+                semaphore: Vec::new(),
+                queue: Vec::new(),
+                schedule: Vec::new(),
+                reads_ms: 0,
+            },
+            expects: Expects::default(),
+            limits: None,
+        }
+    }
+
     /// What a file says.
     ///
     /// # Errors
@@ -312,7 +359,11 @@ impl Scenario {
         Ok(scenario)
     }
 
-    fn validate(&self) -> anyhow::Result<()> {
+    /// Whether it can be run.
+    ///
+    /// # Errors
+    /// Names the field, and what would be right.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
         within("nodes", u64::from(self.nodes), 1, 9)?;
         within("slots", u64::from(self.slots), 1, 256)?;
         if ![1, 3, 5].contains(&self.members) {

@@ -26,6 +26,7 @@ pub(super) const PROMISES: [Promise; 10] = [
             Property::AcceptedNeverLost,
             Property::Idempotency,
             Property::CancelHolds,
+            Property::ReadYourWrites,
         ],
     },
     Promise {
@@ -43,7 +44,7 @@ pub(super) const PROMISES: [Promise; 10] = [
         name: "P3",
         title: "one leader acts",
         sentence: "A leader's writes count only while it leads.",
-        properties: &[Property::OneActingLeader],
+        properties: &[Property::OneActingLeader, Property::AnswersTrue],
     },
     Promise {
         name: "P4",
@@ -117,6 +118,10 @@ pub(super) fn sentence(property: Property) -> &'static str {
         Property::FailoverBounded => "Somebody leads again in time.",
         Property::CancelHolds => "What was cancelled is not run any more.",
         Property::Idempotency => "One idempotency key, the same tasks.",
+        Property::ReadYourWrites => {
+            "What was acknowledged is seen by whoever asks after it, at any node."
+        }
+        Property::AnswersTrue => "What the API answers is true at the revision that it names.",
         Property::NothingFromNowhere => "Nothing is or runs that nobody asked for.",
         Property::PriorityOrder => "Higher priorities of a lane go first.",
         Property::SemaphoreLimits => {

@@ -13,7 +13,7 @@ mod run;
 mod space;
 mod ways;
 
-use super::{Cut, Hands, Made, Store};
+use super::{Cut, Hands, Made};
 use anyhow::Context as _;
 use inspect::Stand;
 use nets::Places;
@@ -330,11 +330,6 @@ impl Hands for Compose {
             self.ways.settle(name, one).await?;
         }
         Ok(Made::Yes)
-    }
-
-    /// The harness does these things through etcd itself, at [`Hands::endpoints`].
-    async fn store(&mut self, _what: &Store) -> anyhow::Result<Made> {
-        Ok(cannot("done by the caller"))
     }
 }
 

@@ -2,7 +2,7 @@
 //! API offers to whoever runs it, and the breaking of connections that are our own. What was drained from here is undrained at the end.
 
 use super::admin::{self, Ended};
-use super::{Cut, Hands, Made, Store};
+use super::{Cut, Hands, Made};
 use crate::http::{Client, Heard};
 use crate::proxy::Proxy;
 use anyhow::{Context as _, bail};
@@ -298,8 +298,8 @@ impl Hands for Existing {
         ))
     }
 
-    async fn store(&mut self, _what: &Store) -> anyhow::Result<Made> {
-        Ok(not_hurt("its etcd is not ours"))
+    fn owns_store(&self) -> Made {
+        not_hurt("its etcd is not ours")
     }
 }
 

@@ -1,9 +1,10 @@
 //! What can be done to a cluster, whatever it is made of: processes of this machine, containers of docker compose, or a cluster that
 //! was there before. Each kind of cluster does what it can and says of the rest why it cannot.
 
-mod admin;
-mod compose;
-mod existing;
+pub(crate) mod admin;
+pub(crate) mod compose;
+pub(crate) mod existing;
+pub(crate) mod processes;
 
 use std::time::Duration;
 
@@ -95,8 +96,10 @@ pub(crate) trait Hands {
     fn has_previous(&self) -> Made {
         Made::Cannot("there is no build before this one: say --previous".to_owned())
     }
-    /// Which member leads etcd, as it says itself.
-    async fn etcd_leader(&self) -> Option<String>;
+    /// Whether etcd is ours to break; whoever asks does it then, through its endpoints.
+    fn owns_store(&self) -> Made {
+        Made::Yes
+    }
 
     /// Ends a node's process with -9.
     async fn kill_node(&mut self, node: &str) -> anyhow::Result<Made>;
@@ -124,6 +127,4 @@ pub(crate) trait Hands {
 
     /// Breaks a way, or mends it. The same value mends what it broke.
     async fn cut(&mut self, cut: &Cut, broken: bool) -> anyhow::Result<Made>;
-    /// Does something to etcd itself.
-    async fn store(&mut self, what: &Store) -> anyhow::Result<Made>;
 }

@@ -3,8 +3,9 @@
 
 use super::{Note, Run as Noted};
 use std::collections::{BTreeMap, HashMap};
-use tenure_chaos::check::keyspace::{self, Key};
-use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run};
+use tenure_chaos::check::ids::{PackId, TaskId};
+use tenure_chaos::check::keyspace::{self, Key, Value};
+use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run, StoreEvent};
 
 /// Whose process had which id: a node's name, and its how manieth.
 pub(crate) type Processes = BTreeMap<u32, (String, u64)>;
@@ -54,8 +55,8 @@ pub(crate) fn with_notes(
 /// Who may have run something.
 struct Owners<'a> {
     processes: &'a Processes,
-    /// The node that a claim was made for, by its create revision.
-    claims: HashMap<i64, String>,
+    /// The nodes that claims were made for, with the packs, by their create revision: a leader makes several at once.
+    claims: HashMap<i64, Vec<(String, Option<PackId>)>>,
     /// When processes of nodes began: the node, the instant in milliseconds, and the how manieth.
     begun: Vec<(String, u64, u64)>,
 }
@@ -70,9 +71,11 @@ impl<'a> Owners<'a> {
         };
         for record in history.records() {
             if let Entry::Store(event) = &record.entry
-                && let Some(Key::Run { node, .. }) = keyspace::key(root, &event.key)
+                && let Some(key) = keyspace::key(root, &event.key)
+                && let Key::Run { node, .. } = key.clone()
             {
-                owners.claims.insert(event.create_revision, node);
+                let claims = owners.claims.entry(event.create_revision).or_default();
+                claims.push((node, pack_of(&key, event)));
             } else if let Entry::Node(NodeEvent::Started { node, incarnation }) = &record.entry {
                 owners
                     .begun
@@ -82,10 +85,20 @@ impl<'a> Owners<'a> {
         owners
     }
 
+    /// The node of the claim that a run was made of.
+    fn claimed_for(&self, noted: &Noted) -> Option<String> {
+        let claims = self.claims.get(&noted.fence)?;
+        let task: Option<TaskId> = noted.task.parse().ok();
+        let pack = task.map(TaskId::pack);
+        let of_pack = claims.iter().find(|one| pack.is_some() && one.1 == pack);
+        let alone = claims.first().filter(|_| claims.len() == 1);
+        of_pack.or(alone).map(|one| one.0.clone())
+    }
+
     fn run(&self, noted: &Noted, parent: u32, at_ms: u64) -> Run {
         // Its node was gone before it could look: then it is the one that the claim was made for.
         let claimed = || {
-            let node = self.claims.get(&noted.fence).cloned().unwrap_or_default();
+            let node = self.claimed_for(noted).unwrap_or_default();
             let mut begun = self.begun.iter().rev();
             let last = begun.find(|one| one.0 == node && one.1 <= at_ms);
             (node, last.map_or(0, |one| one.2))
@@ -102,11 +115,18 @@ impl<'a> Owners<'a> {
     }
 }
 
+fn pack_of(key: &Key, event: &StoreEvent) -> Option<PackId> {
+    match keyspace::value(key, &event.value.as_ref()?.0) {
+        Value::Run(held) => Some(held.pack),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use tenure_chaos::check::Limits;
-    use tenure_chaos::history::{StoreEvent, Value};
+    use tenure_chaos::history::Value;
 
     fn noted(fence: i64) -> Noted {
         Noted {
@@ -167,6 +187,51 @@ mod tests {
             }
         }
         assert_eq!(runs, [("n2", 3), ("n1", 2)]);
+    }
+
+    #[test]
+    fn of_claims_that_were_made_at_once_each_has_its_own_task() {
+        let mut history = History::new("/t/", Limits::default());
+        let pack = |number: u8| format!("01920000-0000-7000-8000-0000000{number:02}000");
+        for (number, node) in [(1, "n1"), (2, "n2")] {
+            let held = format!(
+                r#"{{"pack":"{}","routing":{{"queue":"q","kind":"k","priority":4}},"which":"0","size":1,"session":3,"term":4}}"#,
+                pack(number)
+            );
+            let claim = StoreEvent {
+                revision: 9,
+                create_revision: 9,
+                version: 1,
+                key: format!("/t/live/run/{node}/4-{number}"),
+                value: Some(Value(held.into_bytes())),
+                ..StoreEvent::default()
+            };
+            history.push(5, claim);
+        }
+        let started = |number| Note::Started {
+            run: Noted {
+                task: pack(number),
+                ..noted(9)
+            },
+            parent: 0,
+            at_us: 1_010_000,
+        };
+
+        let merged = with_notes(
+            &history,
+            1_000,
+            &[started(2), started(1)],
+            &Processes::new(),
+        );
+
+        let nodes = merged
+            .records()
+            .iter()
+            .filter_map(|record| match &record.entry {
+                Entry::RunStarted(run) => Some(run.node.as_str()),
+                _ => None,
+            });
+        assert_eq!(nodes.collect::<Vec<_>>(), ["n2", "n1"]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What is no property: logs with gaps, histories as files, and what verdicts come to.
 
-use super::build::{Story, task};
+use super::build::{ROOT, Story, task};
 use crate::check::{Overall, Property, judge};
-use crate::history::{Entry, History, Marker, StoreEvent, Value};
+use crate::history::{Entry, History, Marker, Record, StoreEvent, Value};
+use std::collections::BTreeMap;
 
 fn small() -> Story {
     let mut story = Story::led();
@@ -156,4 +157,80 @@ fn a_judgement_passes_only_what_was_put_to_the_test() {
     let (property, evidence) = fails.violated().next().unwrap();
     assert_eq!(property, Property::AcceptedNeverLost);
     assert_eq!(evidence[0].ids, [task(2, 0)]);
+}
+
+/// The same as a recorder has it that began after this revision: of each key its last value, then what came.
+fn begun_after(history: &History, revision: i64) -> History {
+    let mut last: BTreeMap<String, Record> = BTreeMap::new();
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for record in history.records() {
+        match &record.entry {
+            Entry::Store(event) if event.revision <= revision => {
+                last.remove(&event.key);
+                if event.value.is_some() {
+                    last.insert(event.key.clone(), record.clone());
+                }
+            }
+            Entry::Setup(_) => before.push(record.clone()),
+            _ if after.is_empty() && record.at_ms == 0 => before.push(record.clone()),
+            _ => after.push(record.clone()),
+        }
+    }
+    let mut history: History = before.into_iter().collect();
+    history.push(0, Marker::Baseline { revision });
+    let mut there: Vec<Record> = last.into_values().collect();
+    there.sort_by_key(|record| match &record.entry {
+        Entry::Store(event) => event.revision,
+        _ => 0,
+    });
+    for record in there.into_iter().chain(after) {
+        history.push(record.at_ms, record.entry);
+    }
+    history
+}
+
+#[test]
+fn a_recorder_that_begins_in_the_middle_holds_nothing_against_what_was_there() {
+    let mut story = Story::led();
+    story.submit(1);
+    let claim = story.claim(1, "b");
+    let middle = story.revision;
+    story.succeeds(&claim);
+    story.submit(2);
+    let claim = story.claim(2, "b");
+    story.succeeds(&claim);
+    let mut good = story.history.clone();
+    good.push(
+        u64::MAX,
+        Marker::Sealed {
+            revision: story.revision,
+        },
+    );
+    let judged = judge(&begun_after(&good, middle));
+    assert_eq!(judged.gap, None, "{judged}");
+    assert_eq!(judged.violated().count(), 0, "{judged}");
+
+    // Of a task that came afterwards: it goes without a trace.
+    story.submit(3);
+    let lost = story
+        .history
+        .records()
+        .iter()
+        .rev()
+        .find_map(|record| match &record.entry {
+            Entry::Store(event) if event.key.contains("/ready/") => Some(event.key.clone()),
+            _ => None,
+        });
+    let lost = lost.unwrap();
+    story.txn(vec![(lost.trim_start_matches(ROOT).to_owned(), None)]);
+    let mut bad = story.history.clone();
+    bad.push(
+        u64::MAX,
+        Marker::Sealed {
+            revision: story.revision,
+        },
+    );
+    let judged = judge(&begun_after(&bad, middle));
+    let broken: Vec<Property> = judged.violated().map(|(property, _)| property).collect();
+    assert!(broken.contains(&Property::AcceptedNeverLost), "{judged}");
 }

@@ -3,10 +3,7 @@
 use super::record::Hit;
 use super::{Maker, Open, Undo};
 use crate::fault::catalogue::{Who, Whom};
-use crate::http::Heard;
-use crate::target::{Hands, Made, Store};
-use reqwest::Method;
-use serde_json::json;
+use crate::target::{Hands, Made, Store, admin};
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{FaultKind, Marker};
 use tokio::time::sleep;
@@ -17,6 +14,8 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 20 times a node stands still in one stutter.
 const STUTTERS: u32 = 20;
+/// What whoever asks is told of a node that is drained.
+const DRAINED_BECAUSE: &str = "tenure-chaos";
 /// 2 s in which what a halted node misses is written, and then compacted.
 const MISSED: Duration = Duration::from_secs(2);
 
@@ -77,7 +76,7 @@ impl<T: Hands> Maker<'_, T> {
         if free.len() < all.len() {
             return Err("another member of etcd is hit already".to_owned());
         }
-        let leader = self.hands.etcd_leader().await;
+        let leader = self.operator.leading().await;
         let mut others = free.clone();
         others.retain(|one| Some(one) != leader.as_ref());
         let turn = choice % others.len().max(1);
@@ -90,6 +89,14 @@ impl<T: Hands> Maker<'_, T> {
         let found = found.ok_or("etcd has no leader")?;
         open.targets.extend(found.iter().cloned());
         Ok(found)
+    }
+
+    /// Does something to etcd itself, where that is ours.
+    pub(super) async fn operates(&self, what: &Store) -> anyhow::Result<Made> {
+        match self.hands.owns_store() {
+            Made::Yes => self.operator.does(what).await,
+            cannot @ Made::Cannot(_) => Ok(cannot),
+        }
     }
 
     /// Stands still and goes on, many times.
@@ -163,7 +170,7 @@ impl<T: Hands> Maker<'_, T> {
 
     pub(super) async fn fills_quota(&mut self, open: &mut Open) -> anyhow::Result<Made> {
         self.begins(open, FaultKind::NoSpace, Hit::Store);
-        let made = self.hands.store(&Store::NoSpace(true)).await?;
+        let made = self.operates(&Store::NoSpace(true)).await?;
         if made == Made::Yes {
             self.chronicle.saw(Marker::NoSpace { on: true });
             open.undo.push(Undo::Space);
@@ -193,7 +200,7 @@ impl<T: Hands> Maker<'_, T> {
         sleep(MISSED).await;
         let revision = self.seen.borrow().least;
         self.begins(open, FaultKind::Compaction, Hit::Store);
-        let made = self.hands.store(&Store::Compact(revision)).await?;
+        let made = self.operates(&Store::Compact(revision)).await?;
         if made == Made::Yes {
             self.chronicle.saw(Marker::Compacted { revision });
         }
@@ -207,7 +214,7 @@ impl<T: Hands> Maker<'_, T> {
         };
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
-        self.asks("/v1/leader/resign").await
+        Ok(admin::resign(&self.client).await?.0)
     }
 
     pub(super) async fn drains(
@@ -222,22 +229,7 @@ impl<T: Hands> Maker<'_, T> {
         };
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::Leave, Hit::Node(&node));
-        let made = self.asks(&format!("/v1/nodes/{node}/drain")).await?;
-        open.undo.push(Undo::Undrain(node));
-        Ok(made)
-    }
-
-    /// Asks until it is done, as an operator would.
-    pub(super) async fn asks(&self, path: &str) -> anyhow::Result<Made> {
-        let until = Instant::now() + FOUND_WITHIN;
-        let body = json!({});
-        loop {
-            let why = match self.client.once(Method::POST, path, Some(&body)).await {
-                Heard::Done(_) => return Ok(Made::Yes),
-                Heard::Refused(why) | Heard::Nothing(why) => why,
-            };
-            anyhow::ensure!(Instant::now() < until, "{path}: {why}");
-            sleep(LOOK_EVERY).await;
-        }
+        open.undo.push(Undo::Undrain(node.clone()));
+        admin::drain(&self.client, &node, DRAINED_BECAUSE).await
     }
 }

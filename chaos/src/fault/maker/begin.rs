@@ -49,7 +49,7 @@ impl<T: Hands> Maker<'_, T> {
                 };
                 let node = nodes.into_iter().next().unwrap_or_default();
                 self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
-                self.hands.store(&Store::RevokeSession(node)).await
+                self.operates(&Store::RevokeSession(node)).await
             }
             What::DeleteLeader => {
                 let nodes = match self.nodes_of(open, Who::Leader, choice).await? {
@@ -58,11 +58,11 @@ impl<T: Hands> Maker<'_, T> {
                 };
                 let node = nodes.into_iter().next().unwrap_or_default();
                 self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
-                self.hands.store(&Store::DeleteLeader).await
+                self.operates(&Store::DeleteLeader).await
             }
             What::MoveLeader => {
                 self.begins(open, FaultKind::StoreLeader, Hit::Store);
-                self.hands.store(&Store::MoveLeader).await
+                self.operates(&Store::MoveLeader).await
             }
             What::Defragment(whom) => {
                 let members = match self.members_of(open, whom, choice).await {
@@ -71,7 +71,7 @@ impl<T: Hands> Maker<'_, T> {
                 };
                 let member = members.into_iter().next().unwrap_or_default();
                 self.begins(open, FaultKind::StoreMember, Hit::Store);
-                self.hands.store(&Store::Defragment(member)).await
+                self.operates(&Store::Defragment(member)).await
             }
             What::Resign => self.resigns(open).await,
             What::Drain(who) => self.drains(open, who, choice).await,

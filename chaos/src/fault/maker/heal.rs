@@ -2,7 +2,7 @@
 
 use super::{Maker, Open, Undo};
 use crate::progress::say;
-use crate::target::{Hands, Made, Store};
+use crate::target::{Hands, Made, Store, admin};
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{Entry, Marker, NodeEvent, Stage};
@@ -67,11 +67,11 @@ impl<T: Hands> Maker<'_, T> {
             Undo::Disk(member) => surely(self.hands.slow_disk(member, 0).await?)?,
             Undo::FreeDisk => surely(self.hands.fill_disk(false).await?.0)?,
             Undo::Space => {
-                surely(self.hands.store(&Store::NoSpace(false)).await?)?;
+                surely(self.operates(&Store::NoSpace(false)).await?)?;
                 self.chronicle.saw(Marker::NoSpace { on: false });
             }
             Undo::Undrain(node) => {
-                surely(self.asks(&format!("/v1/nodes/{node}/undrain")).await?)?;
+                surely(admin::undrain(&self.client, node).await?)?;
             }
         }
         Ok(())

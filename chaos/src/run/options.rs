@@ -1,0 +1,226 @@
+//! What a run is told on the command line.
+
+use crate::cluster;
+use crate::scenario::{Length, Scenario};
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// 60 s: how long what has ended is kept by clusters that are started for a run, the least there is, so that it is seen to be collected.
+pub(super) const RETENTION_MS: u64 = 60_000;
+
+/// What is run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TargetKind {
+    /// Nodes and an etcd as processes of this machine, started for it
+    Processes,
+    /// The cluster of docker-compose.yml, started for it under a project name of its own
+    Compose,
+    /// A cluster that is there: only what is safe is done to it
+    Existing,
+}
+
+impl fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Processes => "processes",
+            Self::Compose => "compose",
+            Self::Existing => "existing",
+        })
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What to run on
+    #[arg(long, value_enum, default_value_t = TargetKind::Processes)]
+    pub(super) target: TargetKind,
+    /// A scenario by name (`tenure-chaos scenarios` lists them), or a file of one
+    #[arg(long, default_value = "default")]
+    scenario: String,
+    /// Makes work and faults; the same seed asks for the same
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Nodes, instead of the scenario's
+    #[arg(long)]
+    nodes: Option<u8>,
+    /// Members of etcd, instead of the scenario's
+    #[arg(long)]
+    etcd_members: Option<u8>,
+    /// For how long faults are made, instead of the scenario's, as 90s or 1h
+    #[arg(long)]
+    duration: Option<Length>,
+    /// After how long a new cluster is started, instead of the scenario's
+    #[arg(long)]
+    chapter: Option<Length>,
+    /// Kinds of faults, instead of the scenario's: names, `all`, and with a `-` before it what is left out
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    faults: Vec<String>,
+    /// Runs at a time on each node, instead of the scenario's
+    #[arg(long)]
+    slots: Option<u32>,
+    /// The tenure binary; beside this program, or on PATH, unless said
+    #[arg(long)]
+    tenure: Option<PathBuf>,
+    /// A tenure binary of the build before, for the fault `upgrade`
+    #[arg(long)]
+    pub(super) previous: Option<PathBuf>,
+    /// The directory that holds etcd; that of the one on PATH unless said
+    #[arg(long)]
+    etcd: Option<PathBuf>,
+    /// Where logs, histories and reports go, in a directory `run` that is made anew
+    #[arg(long, default_value = ".chaos")]
+    pub(super) work: PathBuf,
+    /// Go on with the run that is in that directory
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// What nodes find in their environment besides, as `NAME=VALUE`, for `--target processes`
+    #[arg(long, value_parser = pair)]
+    pub(super) node_env: Vec<(String, String)>,
+    /// The directory of docker-compose.yml, for `--target compose`
+    #[arg(long, default_value = ".")]
+    pub(super) project: PathBuf,
+    /// Addresses of nodes' APIs, for `--target existing`
+    #[arg(long, value_delimiter = ',')]
+    pub(super) server: Vec<String>,
+    /// A token of the role admin, for `--target existing`
+    #[arg(long, env = "TENURE_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// Addresses of etcd's members, for `--target existing`: its log is what a verdict is made of
+    #[arg(long, value_delimiter = ',')]
+    pub(super) etcd_endpoints: Vec<String>,
+    /// The cluster's name, for `--target existing`
+    #[arg(long, default_value = "default")]
+    pub(super) cluster: String,
+}
+
+impl Options {
+    /// The scenario, with what was said instead.
+    pub(super) fn scenario(&self) -> anyhow::Result<Scenario> {
+        let mut scenario = Scenario::find(&self.scenario)?;
+        scenario.nodes = self.nodes.unwrap_or(scenario.nodes);
+        scenario.members = self.etcd_members.unwrap_or(scenario.members);
+        scenario.duration = self.duration.unwrap_or(scenario.duration);
+        scenario.chapter = self.chapter.unwrap_or(scenario.chapter);
+        scenario.slots = self.slots.unwrap_or(scenario.slots);
+        if !self.faults.is_empty() {
+            scenario.faults.kinds.clone_from(&self.faults);
+        }
+        scenario.validate()?;
+        if self.target == TargetKind::Compose && (scenario.nodes, scenario.members) != (3, 3) {
+            bail!("nodes, members: the compose cluster has three of each");
+        }
+        Ok(scenario)
+    }
+
+    /// The binaries: tenure, and the directory that holds etcd.
+    pub(super) fn binaries(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let tenure = match &self.tenure {
+            Some(path) => path.clone(),
+            None => beside("tenure")?,
+        };
+        let etcd = match &self.etcd {
+            Some(dir) => dir.clone(),
+            None => on_path("etcd")
+                .context("etcd is not on PATH; say --etcd DIRECTORY")?
+                .parent()
+                .context("no directory")?
+                .to_owned(),
+        };
+        let (tenure, etcd) = (whole(&tenure)?, whole(&etcd)?);
+        cluster::check_binaries(&tenure, &etcd)?;
+        if let Some(previous) = &self.previous {
+            cluster::check_binaries(&whole(previous)?, &etcd)?;
+        }
+        Ok((tenure, etcd))
+    }
+
+    /// What is tested, as it says itself; empty where nobody says.
+    pub(super) fn version(&self) -> String {
+        let Ok((tenure, _)) = self.binaries() else {
+            return String::new();
+        };
+        let said = Command::new(tenure).arg("--version").output();
+        said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The command that runs it again.
+    pub(super) fn command(&self, scenario: &Scenario) -> String {
+        let mut words = vec![
+            "tenure-chaos run".to_owned(),
+            format!("--target {}", self.target),
+            format!("--scenario {}", self.scenario),
+            format!("--seed {}", self.seed),
+            format!(
+                "--duration {}",
+                scenario.duration.to_string().replace(' ', "")
+            ),
+        ];
+        let mut option = |name: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("--{name} {value}")));
+        };
+        option("nodes", self.nodes.map(|nodes| nodes.to_string()));
+        option(
+            "etcd-members",
+            self.etcd_members.map(|members| members.to_string()),
+        );
+        option(
+            "chapter",
+            self.chapter
+                .map(|chapter| chapter.to_string().replace(' ', "")),
+        );
+        option("slots", self.slots.map(|slots| slots.to_string()));
+        option(
+            "faults",
+            (!self.faults.is_empty()).then(|| self.faults.join(",")),
+        );
+        let path = |path: &PathBuf| path.display().to_string();
+        option("tenure", self.tenure.as_ref().map(path));
+        option("previous", self.previous.as_ref().map(path));
+        option("etcd", self.etcd.as_ref().map(path));
+        option(
+            "server",
+            (!self.server.is_empty()).then(|| self.server.join(",")),
+        );
+        let etcd = &self.etcd_endpoints;
+        option("etcd-endpoints", (!etcd.is_empty()).then(|| etcd.join(",")));
+        for (name, value) in &self.node_env {
+            option("node-env", Some(format!("{name}={value}")));
+        }
+        option("work", Some(path(&self.work)));
+        words.join(" ")
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn whole(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize()
+        .with_context(|| path.display().to_string())
+}
+
+/// A program beside this one, else on PATH.
+fn beside(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("where this program is")?;
+    let there = own
+        .parent()
+        .map(|dir| dir.join(name))
+        .filter(|path| path.exists());
+    there.or_else(|| on_path(name)).with_context(|| {
+        format!("{name} is neither beside this program nor on PATH; say --{name} FILE")
+    })
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| path.exists())
+}

@@ -1,0 +1,209 @@
+//! Planted bugs, by real processes: each bug of a test build is on in all nodes of a cluster of its own, and the run has to find it.
+
+use super::Options;
+use crate::progress::say;
+use clap::{Args, Parser};
+use std::path::PathBuf;
+use tenure_chaos::check::{Overall, Property};
+
+/// A bug, and the run that finds it.
+struct Row {
+    /// Its name, as the test build knows it.
+    bug: &'static str,
+    /// The faults under which it shows.
+    faults: &'static str,
+    /// One of the properties that it breaks.
+    by: Property,
+}
+
+const fn row(bug: &'static str, faults: &'static str, by: Property) -> Row {
+    Row { bug, faults, by }
+}
+
+/// Where faults of any sort show it.
+const KILLS: &str = "leader-kill,node-kill,leader-pause";
+/// Every bug of which real processes are to be shown to find it.
+const ROWS: &[Row] = &[
+    row(
+        "write-without-term",
+        "leader-pause",
+        Property::OneActingLeader,
+    ),
+    row(
+        "report-without-claim",
+        "node-pause,node-cut",
+        Property::StaleReportRefused,
+    ),
+    row(
+        "no-self-fence",
+        "node-requests-lost,node-cut",
+        Property::ConcurrentRuns,
+    ),
+    row("hold-without-lease", KILLS, Property::OutsideHolds),
+    row(
+        "permits-in-flight-forgotten",
+        KILLS,
+        Property::SemaphoreLimits,
+    ),
+    row("permits-kept", KILLS, Property::Heals),
+    row(
+        "acknowledged-first",
+        "etcd-all-kill,etcd-leader-kill",
+        Property::AcceptedNeverLost,
+    ),
+    row("release-by-name", "leader-pause", Property::OutsideHolds),
+    row(
+        "reclaim-keeps-attempt",
+        "node-kill",
+        Property::AttemptsBounded,
+    ),
+    row(
+        "watch-from-now",
+        "etcd-leader-kill,etcd-reset",
+        Property::Heals,
+    ),
+    row("relist-skipped", "compaction", Property::Heals),
+    row(
+        "fire-without-progress",
+        "leader-pause,leader-kill",
+        Property::SchedulesFireOnce,
+    ),
+    row("due-forgotten", "all-kill", Property::SchedulesFireOnce),
+    row("lowest-first", "node-kill", Property::PriorityOrder),
+    row(
+        "key-not-compared",
+        "etcd-answers-lost,leader-kill",
+        Property::Idempotency,
+    ),
+    row(
+        "submit-unknown-is-done",
+        "etcd-all-kill",
+        Property::AcceptedNeverLost,
+    ),
+    row("ttl-ignored", "lease-revoked", Property::ReclaimBounded),
+];
+
+#[derive(Args)]
+pub(crate) struct Planted {
+    /// A tenure binary of a test build, with the feature `planted`
+    #[arg(long)]
+    tenure: PathBuf,
+    /// The directory that holds etcd; that of the one on PATH unless said
+    #[arg(long)]
+    etcd: Option<PathBuf>,
+    /// Where files go
+    #[arg(long, default_value = ".chaos")]
+    work: PathBuf,
+    /// Only these bugs
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// The scenario that they are looked for with
+    #[arg(long, default_value = "default")]
+    scenario: String,
+    /// For how long faults are made
+    #[arg(long, default_value = "40s")]
+    duration: String,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds are tried for each
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+}
+
+/// The options of a run, as they are read from a command line.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Looks for each; a pass is that all were found.
+pub(crate) async fn run_until_signal(planted: &Planted) -> anyhow::Result<Overall> {
+    crate::stage::until_signal(Box::pin(all(planted))).await
+}
+
+async fn all(planted: &Planted) -> anyhow::Result<Overall> {
+    let mut lines = Vec::new();
+    let mut missed = 0;
+    for row in ROWS {
+        if !planted.only.is_empty() && !planted.only.iter().any(|name| name == row.bug) {
+            continue;
+        }
+        let found = look(planted, row).await?;
+        let line = match &found {
+            Some((seed, by)) => {
+                let by: Vec<String> = by.iter().map(|one| format!("`{one}`")).collect();
+                format!(
+                    "| `{}` | {} | {} | {} |",
+                    row.bug,
+                    row.faults.replace(',', ", "),
+                    by.join(", "),
+                    seed
+                )
+            }
+            None => {
+                missed += 1;
+                format!(
+                    "| `{}` | {} | NOT FOUND | - |",
+                    row.bug,
+                    row.faults.replace(',', ", ")
+                )
+            }
+        };
+        say(&line)?;
+        lines.push(line);
+    }
+    say("\n| bug | faults | found by | seed |\n|---|---|---|---|")?;
+    say(&lines.join("\n"))?;
+    say(&format!("{} bugs, {missed} not found", lines.len()))?;
+    Ok(if missed == 0 {
+        Overall::Pass
+    } else {
+        Overall::Fail
+    })
+}
+
+/// The first seed that finds it, and what was broken there.
+async fn look(planted: &Planted, row: &Row) -> anyhow::Result<Option<(u64, Vec<Property>)>> {
+    for seed in planted.seed..planted.seed + planted.seeds {
+        say(&format!("\n{} with seed {seed}", row.bug))?;
+        let mut words = vec![
+            "run".to_owned(),
+            "--tenure".to_owned(),
+            planted.tenure.display().to_string(),
+        ];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if let Some(etcd) = &planted.etcd {
+            option("etcd", etcd.display().to_string());
+        }
+        option(
+            "work",
+            planted
+                .work
+                .join(format!("planted-{}", row.bug))
+                .display()
+                .to_string(),
+        );
+        option("scenario", planted.scenario.clone());
+        option("duration", planted.duration.clone());
+        option("faults", row.faults.to_owned());
+        option("seed", seed.to_string());
+        option("node-env", format!("TENURE_PLANTED={}", row.bug));
+        let line = Line::try_parse_from(words)?;
+        let summary = super::run(&line.options).await?;
+        let broken: Vec<Property> = summary
+            .properties()
+            .filter(|judged| judged.violated > 0)
+            .map(|judged| judged.property)
+            .collect();
+        if broken.contains(&row.by) {
+            return Ok(Some((seed, broken)));
+        }
+        say(&format!(
+            "{} was not found by {}: {broken:?}",
+            row.bug, row.by
+        ))?;
+    }
+    Ok(None)
+}
