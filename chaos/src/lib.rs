@@ -16,3 +16,4 @@
 
 pub mod check;
 pub mod history;
+pub mod summary;
