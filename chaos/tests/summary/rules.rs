@@ -13,7 +13,7 @@ fn ruling(summary: &Summary, name: &str) -> Ruling {
     let mut promises = summary.promises.iter();
     promises
         .find(|promise| promise.name == name)
-        .unwrap()
+        .expect("each of P1 to P10 is told")
         .ruling
 }
 
