@@ -9,8 +9,10 @@ use crate::history::{Entry, History, Injection, NodeEvent, Record, Stage, StoreE
 
 /// 12 lines are told: more is not read.
 const LINES_MAX: usize = 12;
-/// 3 of them are faults and deaths, where there are so many.
-const FAULT_LINES: usize = 3;
+/// 2 of them are faults and deaths, where there are so many.
+const FAULT_LINES: usize = 2;
+/// 3 of them are elections and terms.
+const LEADER_LINES: usize = 3;
 /// 10,000 ms before a violation a fault may still be its cause.
 const CAUSE_MS: u64 = 10_000;
 /// 72 characters of a value are told.
@@ -96,8 +98,13 @@ fn times(judgement: &Judgement, property: Property) -> u64 {
     0
 }
 
+/// Which records are told, by their place.
+type Sort<'h> = fn(&Around<'h>, usize) -> bool;
+
 /// The records near a violation.
 struct Around<'h> {
+    /// What all keys begin with; it is left out.
+    root: &'h str,
     records: &'h [Record],
     violation: &'h Violation,
     /// The place of the violation among the records.
@@ -114,6 +121,7 @@ impl<'h> Around<'h> {
         let place = records.iter().position(shows);
         let place = place.or_else(|| records.iter().rposition(by_id));
         Self {
+            root: history.setup().map_or("", |setup| &setup.root),
             records,
             violation,
             place: place.unwrap_or(records.len().saturating_sub(1)),
@@ -122,12 +130,18 @@ impl<'h> Around<'h> {
 
     fn lines(&self, start_ms: u64) -> Vec<Moment> {
         let mut chosen: Vec<usize> = self.faults();
-        for sort in [Self::cited, Self::of_its_ids, Self::store] {
+        let sorts: [(Sort<'h>, usize); 4] = [
+            (Self::cited, LINES_MAX),
+            (Self::of_its_ids, LINES_MAX),
+            (Self::of_leaders, LEADER_LINES),
+            (Self::store, LINES_MAX),
+        ];
+        for (sort, most) in sorts {
             let mut nearest: Vec<usize> = (0..self.records.len())
                 .filter(|nth| sort(self, *nth) && !chosen.contains(nth))
                 .collect();
             nearest.sort_by_key(|nth| nth.abs_diff(self.place));
-            nearest.truncate(LINES_MAX - chosen.len());
+            nearest.truncate(most.min(LINES_MAX - chosen.len()));
             chosen.extend(nearest);
         }
         chosen.sort_unstable();
@@ -136,7 +150,7 @@ impl<'h> Around<'h> {
             Some(Moment {
                 at_ms: record.at_ms.saturating_sub(start_ms),
                 revision: written(record).map(|event| event.revision),
-                what: told(&record.entry)?,
+                what: told(&record.entry, self.root)?,
                 cited: self.cited(*nth),
             })
         });
@@ -165,6 +179,14 @@ impl<'h> Around<'h> {
     fn of_its_ids(&self, nth: usize) -> bool {
         let record = self.records.get(nth);
         record.is_some_and(|record| touches(record, self.violation))
+    }
+
+    /// Who stood, left or began a term before.
+    fn of_leaders(&self, nth: usize) -> bool {
+        let event = self.records.get(nth).and_then(written);
+        let below = event.and_then(|event| event.key.strip_prefix(self.root));
+        nth <= self.place
+            && below.is_some_and(|key| key.starts_with("elect/") || key.starts_with("term/"))
     }
 
     /// Any write close by.
@@ -223,14 +245,14 @@ fn breaks(entry: &Entry) -> bool {
 }
 
 /// An entry in a few words; none for what is never told.
-fn told(entry: &Entry) -> Option<String> {
+fn told(entry: &Entry, root: &str) -> Option<String> {
     Some(match entry {
         Entry::Store(event) => match &event.value {
             Some(value) => {
                 let text = String::from_utf8_lossy(&value.0);
-                format!("put {} {}", event.key, short(&text))
+                format!("put {} {}", below(event, root), short(&text))
             }
-            None => format!("delete {}", event.key),
+            None => format!("delete {}", below(event, root)),
         },
         Entry::RunStarted(run) => {
             format!(
@@ -268,6 +290,11 @@ fn told(entry: &Entry) -> Option<String> {
         | Entry::AllHealed
         | Entry::Node(_) => return None,
     })
+}
+
+/// A key without what all keys begin with.
+fn below<'e>(event: &'e StoreEvent, root: &str) -> &'e str {
+    event.key.strip_prefix(root).unwrap_or(&event.key)
 }
 
 /// A value of bounded length.

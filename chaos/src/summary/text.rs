@@ -34,12 +34,11 @@ impl Lines {
     fn cut(&mut self, line: &str) {
         let line = line.trim_end();
         if line.chars().count() > COLUMNS {
-            self.text.extend(line.chars().take(COLUMNS - 1));
-            self.text.push('…');
+            let head: String = line.chars().take(COLUMNS - 1).collect();
+            self.push(&format!("{head}…"));
         } else {
-            self.text.push_str(line);
+            self.push(line);
         }
-        self.text.push('\n');
     }
 
     /// A text over as many lines as it needs, the first begun by these words. A word that is too long has a line of its own, whole.
@@ -49,8 +48,7 @@ impl Lines {
         for word in text.split_whitespace() {
             let wide = line.chars().count() + 1 + word.chars().count();
             if wide > COLUMNS && !empty {
-                self.text.push_str(line.trim_end());
-                self.text.push('\n');
+                self.push(&line);
                 line = " ".repeat(indent);
                 empty = true;
             }
@@ -60,7 +58,14 @@ impl Lines {
             line.push_str(word);
             empty = false;
         }
-        self.text.push_str(line.trim_end());
+        self.push(&line);
+    }
+
+    /// A line as it is, but for what a terminal would obey.
+    fn push(&mut self, line: &str) {
+        let plain = line.trim_end().chars();
+        let plain = plain.map(|one| if one.is_control() { ' ' } else { one });
+        self.text.extend(plain);
         self.text.push('\n');
     }
 

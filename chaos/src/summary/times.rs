@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::{Chapter, Percentiles, Samples, Track};
 use crate::check::Limits;
 
+/// Failovers from the end of a leader's key.
+pub(super) const FROM_KEY: &str = "failover";
+/// Failovers from the death of a leader's process.
+pub(super) const FROM_CRASH: &str = "failover from crash";
+
 /// Times of one sort.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
@@ -41,13 +46,13 @@ pub(super) fn times(chapters: &[Chapter], limits: &Limits) -> Vec<Timing> {
     };
     vec![
         timing(
-            "failover",
+            FROM_KEY,
             "from the end of a leader's key to the first act of the next term",
             limits.failover_ms,
             |chapter| &chapter.track.failovers,
         ),
         timing(
-            "failover from crash",
+            FROM_CRASH,
             "from the death of a leader's process to the first act of the next term",
             limits.lease_ms + limits.failover_ms,
             |chapter| &chapter.track.failovers_from_crash,

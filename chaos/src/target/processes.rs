@@ -23,8 +23,8 @@ use tokio::time::sleep;
 
 /// 256 MiB: the disk of the member that has one of its own. etcd keeps two files of 64 MB for its log, and its database.
 const DISK_BYTES: u64 = 256 << 20;
-/// 30 s for a member whose disk is full to find out, which it does when it next needs a page.
-const FULL_WITHIN: Duration = Duration::from_secs(30);
+/// 5 s for a member whose disk is full to find out, which it does when it next needs a page.
+const FULL_WITHIN: Duration = Duration::from_secs(5);
 /// 20 ms between looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

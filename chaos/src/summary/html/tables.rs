@@ -180,8 +180,8 @@ fn property(judged: &Judged) -> String {
             format!("<li>chapter {}: {what}</li>", one.chapter)
         });
         let evidence = format!(
-            "<tr><td colspan=\"4\" class=\"evidence\">{} in all, the first of them:<ul>{}</ul></td></tr>\n",
-            number(judged.violated),
+            "<tr><td colspan=\"4\" class=\"evidence\">{}, the first:<ul>{}</ul></td></tr>\n",
+            words::of(judged.violated, "violation"),
             told.collect::<String>()
         );
         row.push_str(&evidence);
