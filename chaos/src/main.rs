@@ -7,6 +7,8 @@ mod chronicle;
 mod cluster;
 mod crash;
 mod demo;
+#[cfg(test)]
+mod etcd_of_tests;
 mod failover;
 mod http;
 mod killer;
@@ -26,6 +28,8 @@ mod schedules;
 mod stage;
 #[allow(dead_code, reason = "the run that uses it comes next")]
 mod target;
+#[allow(dead_code, reason = "the run that uses it comes next")]
+mod tools;
 mod verdict;
 mod witness;
 mod workload;
