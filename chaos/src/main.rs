@@ -27,6 +27,8 @@ mod scenario;
 mod schedules;
 mod stage;
 #[allow(dead_code, reason = "the run that uses it comes next")]
+mod store_acts;
+#[allow(dead_code, reason = "the run that uses it comes next")]
 mod target;
 #[allow(dead_code, reason = "the run that uses it comes next")]
 mod tools;
