@@ -14,7 +14,10 @@ mod http;
 mod killer;
 mod limits;
 mod members;
+#[allow(dead_code, reason = "the run that uses all of it comes next")]
 mod netns;
+#[allow(dead_code, reason = "the run that uses it comes next")]
+mod nets;
 mod process;
 mod progress;
 #[allow(dead_code, reason = "the run that uses all of it comes next")]
