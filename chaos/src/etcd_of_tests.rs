@@ -16,19 +16,29 @@ pub(crate) struct Etcd {
 impl Etcd {
     /// Starts so many members and waits until each is healthy; none, with the reason printed, where there is no etcd.
     pub(crate) async fn start(count: usize) -> Option<Self> {
+        Self::start_in(tempfile::tempdir().unwrap(), count).await
+    }
+
+    /// The same, with the members' data in `e1` and so on in this directory.
+    pub(crate) async fn start_in(dir: TempDir, count: usize) -> Option<Self> {
         let Some(program) = found("etcd") else {
             skipped("etcd is not on the PATH");
             return None;
         };
-        let dir = tempfile::tempdir().unwrap();
         let ports = free_ports(2 * count).unwrap();
         let from = (program.parent().unwrap(), dir.path());
-        let mut members = Members::start(from, Ipv4Addr::LOCALHOST, Vec::new(), &ports).unwrap();
-        for endpoint in members.endpoints().to_vec() {
+        let members = Members::start(from, Ipv4Addr::LOCALHOST, Vec::new(), &ports).unwrap();
+        let mut etcd = Self { members, _dir: dir };
+        etcd.is_healthy().await;
+        Some(etcd)
+    }
+
+    /// Waits until each member says it is healthy.
+    pub(crate) async fn is_healthy(&mut self) {
+        for endpoint in self.members.endpoints().to_vec() {
             let health = format!("{endpoint}/health");
-            answers(&health, members.processes()).await.unwrap();
+            answers(&health, self.members.processes()).await.unwrap();
         }
-        Some(Self { members, _dir: dir })
     }
 
     /// A client of all members.

@@ -156,17 +156,16 @@ async fn pass(listener: TcpListener, to: SocketAddr, link: Arc<Link>) {
     let mut failed = 0;
     while failed < AGAIN_MAX {
         tokio::select! {
-            taken = listener.accept() => match taken {
-                Ok((client, _)) => {
+            taken = listener.accept() => {
+                if let Ok((client, _)) = taken {
                     failed = 0;
                     take(&mut connections, client, to, &link);
-                }
-                // Too many open files, or a client that has gone already.
-                Err(_) => {
+                } else {
+                    // Too many open files, or a client that has gone already.
                     failed += 1;
                     tokio::time::sleep(AGAIN).await;
                 }
-            },
+            }
             Some(_) = connections.join_next() => {}
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-/// 16 KiB may go at once, more than the largest packet of a usual network needs.
+/// 16 KiB may go at once. A packet that begins to go goes as a whole, and the kernel's own have up to 64 KiB.
 const BURST: &str = "16kb";
 /// 64 packets wait for room, and the next is lost; a device's own queue would let a connection run minutes behind.
 const QUEUE_PACKETS: u32 = 64;

@@ -102,7 +102,7 @@ async fn unheard(client: &mut TcpStream) {
             Ok(more) => bytes += more,
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn pump(

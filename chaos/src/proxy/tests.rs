@@ -119,16 +119,16 @@ async fn a_good_bye_is_passed_on_behind_everything_that_was_said() {
     let said = vec![7; 1 << 20];
 
     let (mut hears, mut says) = client.split();
-    let mut heard = Vec::new();
+    let mut echoed = Vec::new();
     let all = async {
-        tokio::try_join!(hears.read_to_end(&mut heard), async {
+        tokio::try_join!(hears.read_to_end(&mut echoed), async {
             says.write_all(&said).await?;
             says.shutdown().await
         })
     };
     timeout(SOON, all).await.unwrap().unwrap();
 
-    assert!(heard == said, "{} bytes", heard.len());
+    assert!(echoed == said, "{} bytes", echoed.len());
 }
 
 #[tokio::test]
@@ -187,8 +187,8 @@ async fn what_is_late_comes_later_and_in_its_order() {
     let scene = scene().await;
     scene.proxy.set_both(Conditions {
         late: Some(Late {
-            ms: 60,
-            jitter_ms: 40,
+            ms: 500,
+            jitter_ms: 100,
         }),
         ..Conditions::default()
     });
@@ -198,9 +198,9 @@ async fn what_is_late_comes_later_and_in_its_order() {
 
     let said: Vec<u8> = (0..100).collect();
     let (mut hears, mut says) = client.split();
-    let mut heard = vec![0; said.len()];
+    let mut echoed = vec![0; said.len()];
     let all = async {
-        tokio::try_join!(hears.read_exact(&mut heard), async {
+        tokio::try_join!(hears.read_exact(&mut echoed), async {
             for byte in said.chunks(1) {
                 says.write_all(byte).await?;
                 tokio::task::yield_now().await;
@@ -210,8 +210,8 @@ async fn what_is_late_comes_later_and_in_its_order() {
     };
     timeout(SOON, all).await.unwrap().unwrap();
 
-    assert_eq!(heard, said);
-    assert!(began.elapsed() >= Duration::from_millis(120));
+    assert_eq!(echoed, said);
+    assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
 #[tokio::test]

@@ -103,9 +103,15 @@ impl Drop for FullDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd_of_tests::Etcd;
     use crate::tools::skipped;
+    use std::time::{Duration, Instant};
 
     const BYTES: u64 = 1 << 20;
+    /// 160 MiB: etcd begins with 64 MiB of its log, and takes as much again for the next.
+    const ETCD_BYTES: u64 = 160 << 20;
+    /// 30 s for etcd to find out that its disk is full, and to be there again.
+    const SOON: Duration = Duration::from_secs(30);
 
     #[test]
     fn a_full_disk_takes_nothing_until_it_is_freed_and_goes_with_its_value() {
@@ -128,6 +134,51 @@ mod tests {
 
         drop(disk);
         assert!(!kept.exists(), "it is still mounted");
+    }
+
+    #[tokio::test]
+    async fn a_member_whose_disk_is_full_ends_and_has_what_it_had_when_it_is_freed() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("e1");
+        std::fs::create_dir(&data).unwrap();
+        let disk = match FullDisk::mount(&data, ETCD_BYTES).unwrap() {
+            Got::Yes(disk) => disk,
+            Got::Cannot(why) => return skipped(&why),
+        };
+        let Some(mut etcd) = Etcd::start_in(dir, 1).await else {
+            return;
+        };
+        let mut client = etcd.client().await;
+        client.put("key", "kept", None).await.unwrap();
+
+        disk.fill().unwrap();
+        let until = Instant::now() + SOON;
+        let large = vec![7; 1 << 20];
+        loop {
+            assert!(Instant::now() < until, "it goes on");
+            let _refused =
+                tokio::time::timeout(SOON, client.put("more", large.clone(), None)).await;
+            if etcd
+                .members
+                .processes()
+                .next()
+                .unwrap()
+                .has_ended()
+                .unwrap()
+            {
+                break;
+            }
+        }
+
+        disk.free().unwrap();
+        etcd.members.revive(0).unwrap();
+        etcd.is_healthy().await;
+        let mut client = etcd.client().await;
+        let kept = client.get("key", None).await.unwrap();
+        assert_eq!(kept.kvs()[0].value(), b"kept");
+        // The directory can go only when nothing is mounted in it.
+        etcd.members.kill(0).unwrap();
+        drop(disk);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::etcd_of_tests::Etcd;
+use crate::process::Process;
 use crate::tools::skipped;
 
 /// Longer than a sync takes by itself on a loaded machine.
@@ -75,15 +76,13 @@ async fn a_process_that_is_not_there_is_an_error() {
 
 #[tokio::test]
 async fn what_somebody_else_traces_cannot_be_made_slow() {
-    let mut sleeper = Command::new("sleep").arg("600").spawn().unwrap();
-    let first = SlowDisk::attach(sleeper.id(), BY).await.unwrap();
-    let first = match first {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    let sleeper = Process::start("sleeper", command, dir.path()).unwrap();
+    let first = match SlowDisk::attach(sleeper.id(), BY).await.unwrap() {
         Got::Yes(first) => first,
-        Got::Cannot(why) => {
-            sleeper.kill().unwrap();
-            sleeper.wait().unwrap();
-            return skipped(&why);
-        }
+        Got::Cannot(why) => return skipped(&why),
     };
 
     let second = SlowDisk::attach(sleeper.id(), BY).await.unwrap();
@@ -93,6 +92,4 @@ async fn what_somebody_else_traces_cannot_be_made_slow() {
         "{second:?}"
     );
     first.detach().await.unwrap();
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
 }
