@@ -4,9 +4,9 @@
 mod cuts;
 mod stage;
 
-use super::super::admin;
 use super::*;
-use crate::target::{How, Side};
+use crate::target::existing::{self, Existing};
+use crate::target::{How, Side, admin};
 use serde_json::json;
 use stage::{IMAGE_BEFORE, NOTICED_WITHIN, Stage, WELL_WITHIN, cut, node, options, wanted};
 use tokio::io::AsyncReadExt as _;
@@ -31,6 +31,7 @@ async fn processes_are_ended_and_started_and_made_to_stand_still() {
     nodes_stand_still(&mut stage).await;
     members_too(&mut stage).await;
     leaders_resign_and_nodes_are_drained(&mut stage).await;
+    an_existing_one_bears_what_is_safe(&stage).await;
     the_harness_is_reached(&stage).await;
 
     stage.cluster.close().await.unwrap();
@@ -262,6 +263,37 @@ async fn leaders_resign_and_nodes_are_drained(stage: &mut Stage) {
         &admin::drain(&stage.client, "n9", "a test").await.unwrap(),
         "404",
     );
+}
+
+/// The same cluster as one that is not ours: it is left as it was.
+async fn an_existing_one_bears_what_is_safe(stage: &Stage) {
+    let nodes = stage.cluster.nodes();
+    let servers = nodes
+        .iter()
+        .map(|node| stage.cluster.address(node).unwrap());
+    let there = existing::Options {
+        servers: servers.collect(),
+        token: stage.token.clone(),
+        etcd: stage.cluster.endpoints(),
+        cluster: "chaos".to_owned(),
+    };
+    let mut there = Existing::find(there).await.unwrap();
+    assert_eq!((there.nodes(), there.root()), (nodes, Compose::root()));
+
+    not(&there.kill_node("n1").await.unwrap(), "is not hurt");
+    assert_eq!(there.cut_clients("n1", true).await.unwrap(), Made::Yes);
+    let live = format!("{}/livez", there.address("n1").unwrap());
+    assert!(!stage.client.says_yes(&live).await);
+    assert!(stage.answers("n1").await, "another way to it is as it was");
+    assert_eq!(there.cut_clients("n1", false).await.unwrap(), Made::Yes);
+    assert!(stage.client.says_yes(&live).await);
+
+    let (made, ended) = there.resign().await.unwrap();
+    assert!(made == Made::Yes && ended.is_some());
+    assert_eq!(there.drain("n2").await.unwrap(), Made::Yes);
+    assert!(admin::nodes(&stage.client).await.unwrap()["n2"].drained);
+    there.close().await.unwrap();
+    assert!(!admin::nodes(&stage.client).await.unwrap()["n2"].drained);
 }
 
 /// An `http` task comes to a listener of this machine's, at the gateway.

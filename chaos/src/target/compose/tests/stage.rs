@@ -32,6 +32,7 @@ pub(super) enum Reach {
 pub(super) struct Stage {
     pub(super) cluster: Compose,
     pub(super) client: Client,
+    pub(super) token: String,
     begun: Instant,
 }
 
@@ -86,6 +87,7 @@ impl Stage {
         let stage = Self {
             cluster,
             client,
+            token,
             begun,
         };
         stage.tell("is up");
