@@ -316,13 +316,10 @@ impl Hands for Compose {
     }
 
     async fn cut(&mut self, cut: &Cut, broken: bool) -> anyhow::Result<Made> {
-        if let Some(why) = self.ways.places.refusal(cut) {
-            return Ok(Made::Cannot(why));
-        }
         let mut all = self.project.look().await?;
         let touched = self.ways.places.touched(cut);
         all.retain(|name, _| touched.contains(name));
-        if broken && let Some(why) = ways::refusal(cut, all.values()).await {
+        if broken && let Some(why) = self.ways.refusal(cut, all.values()).await {
             return Ok(Made::Cannot(why));
         }
         self.ways.set(cut, broken);

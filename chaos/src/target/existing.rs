@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 /// 5 s for a name to be resolved, and for a node to say which one it is.
 const FOUND_WITHIN: Duration = Duration::from_secs(5);
+/// 10 s for an answer: twice what a node waits for etcd.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// 32 nodes: more than any cluster of Tenure has.
 const SERVERS_MAX: usize = 32;
 /// What whoever asks is told of a node that is drained from here.
@@ -80,7 +82,7 @@ impl Existing {
             sites.insert(name, site);
         }
         let bases = sites.values().map(|site| site.base.clone());
-        let client = Client::new(bases.collect(), &token)?;
+        let client = Client::within(bases.collect(), &token, ANSWERED_WITHIN)?;
         let names = admin::nodes(&client).await?.into_keys().collect();
         Ok(Self {
             sites,

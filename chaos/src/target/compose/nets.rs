@@ -175,7 +175,8 @@ impl Rule {
             Way::Out => ("out", "daddr"),
         };
         let end = match (self.how, self.way) {
-            (How::Dropped, _) => "drop".to_owned(),
+            // No number below 100 is 100 or more: nft takes no such rule.
+            (How::Dropped, _) | (How::Lossy(100..), Way::In) => "drop".to_owned(),
             // The resets themselves have to come through, also where those of the other direction are refused.
             (How::Reset, _) => "tcp flags & rst == 0 reject with tcp reset".to_owned(),
             // At one end only: at both, more would be lost.

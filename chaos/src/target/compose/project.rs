@@ -131,14 +131,15 @@ impl Project {
         Ipv4Addr::new(a, b, c, last)
     }
 
-    /// Starts all, made anew; does not wait until nodes are well.
+    /// Starts all, made anew; does not wait until nodes are well. Where it fails, what was made is known all the same, for its logs.
     pub(super) async fn up(&mut self) -> anyhow::Result<()> {
         self.down().await?;
         let services = [&MEMBERS[..], self.nodes()].concat();
         let mut command = self.compose(Build::Present);
         command.args(["up", "-d", "--no-build"]).args(services);
-        done(command, "", UP_WITHIN).await?;
-        self.find().await
+        let upped = done(command, "", UP_WITHIN).await;
+        let found = self.find().await;
+        upped.and(found)
     }
 
     /// Makes the container of a node anew, from a build, and starts it. The other containers are left alone.
@@ -285,6 +286,10 @@ async fn tool() -> anyhow::Result<Vec<&'static str>> {
 }
 
 async fn inspected(ids: impl Iterator<Item = &str>) -> anyhow::Result<BTreeMap<String, Container>> {
+    let ids: Vec<&str> = ids.collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let mut command = program(&["docker", "inspect", "--type", "container"]);
     command.args(ids);
     inspect::containers(&done(command, "", DONE_WITHIN).await?)

@@ -1,21 +1,15 @@
 //! A real cluster of containers: everything that can be done to it is done, and seen from outside to have been done. Skipped unless
 //! `TENURE_CHAOS_COMPOSE=1`, with the reason.
 
+mod cuts;
 mod stage;
 
-use super::super::admin;
 use super::*;
-use crate::target::{How, Side};
+use crate::target::existing::{self, Existing};
+use crate::target::{How, Side, admin};
 use serde_json::json;
-use stage::{
-    IMAGE_BEFORE, NOTICED_WITHIN, Reach, Stage, WELL_WITHIN, cut, member, node, options, wanted,
-};
+use stage::{IMAGE_BEFORE, NOTICED_WITHIN, Stage, WELL_WITHIN, cut, node, options, wanted};
 use tokio::io::AsyncReadExt as _;
-
-/// Where etcd answers clients, and other members, and where nodes answer each other, in containers.
-const CLIENTS: u16 = 2379;
-const PEERS: u16 = 2380;
-const LINKS: u16 = 9700;
 
 fn not(made: &Made, why: &str) {
     let is = matches!(made, Made::Cannot(told) if told.contains(why));
@@ -37,6 +31,7 @@ async fn processes_are_ended_and_started_and_made_to_stand_still() {
     nodes_stand_still(&mut stage).await;
     members_too(&mut stage).await;
     leaders_resign_and_nodes_are_drained(&mut stage).await;
+    an_existing_one_bears_what_is_safe(&stage).await;
     the_harness_is_reached(&stage).await;
 
     stage.cluster.close().await.unwrap();
@@ -58,12 +53,12 @@ async fn ways_are_broken_and_mended() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = Stage::set(options(dir.path(), "tenure-chaos-test-2", 3)).await;
 
-    a_node_is_detached(&mut stage).await;
-    nodes_are_cut_from_etcd(&mut stage).await;
-    nodes_are_cut_from_each_other(&mut stage).await;
-    members_are_cut_from_each_other(&mut stage).await;
-    a_cut_outlives_a_process(&mut stage).await;
-    a_way_is_narrow(&mut stage).await;
+    cuts::a_node_is_detached(&mut stage).await;
+    cuts::nodes_are_cut_from_etcd(&mut stage).await;
+    cuts::nodes_are_cut_from_each_other(&mut stage).await;
+    cuts::members_are_cut_from_each_other(&mut stage).await;
+    cuts::a_cut_outlives_a_process(&mut stage).await;
+    cuts::a_way_is_narrow(&mut stage).await;
     what_cannot_be_done_is_told(&mut stage).await;
 
     // Not closed: the value removes it all when it goes.
@@ -270,6 +265,37 @@ async fn leaders_resign_and_nodes_are_drained(stage: &mut Stage) {
     );
 }
 
+/// The same cluster as one that is not ours: it is left as it was.
+async fn an_existing_one_bears_what_is_safe(stage: &Stage) {
+    let nodes = stage.cluster.nodes();
+    let servers = nodes
+        .iter()
+        .map(|node| stage.cluster.address(node).unwrap());
+    let there = existing::Options {
+        servers: servers.collect(),
+        token: stage.token.clone(),
+        etcd: stage.cluster.endpoints(),
+        cluster: "chaos".to_owned(),
+    };
+    let mut there = Existing::find(there).await.unwrap();
+    assert_eq!((there.nodes(), there.root()), (nodes, Compose::root()));
+
+    not(&there.kill_node("n1").await.unwrap(), "is not hurt");
+    assert_eq!(there.cut_clients("n1", true).await.unwrap(), Made::Yes);
+    let live = format!("{}/livez", there.address("n1").unwrap());
+    assert!(!stage.client.says_yes(&live).await);
+    assert!(stage.answers("n1").await, "another way to it is as it was");
+    assert_eq!(there.cut_clients("n1", false).await.unwrap(), Made::Yes);
+    assert!(stage.client.says_yes(&live).await);
+
+    let (made, ended) = there.resign().await.unwrap();
+    assert!(made == Made::Yes && ended.is_some());
+    assert_eq!(there.drain("n2").await.unwrap(), Made::Yes);
+    assert!(admin::nodes(&stage.client).await.unwrap()["n2"].drained);
+    there.close().await.unwrap();
+    assert!(!admin::nodes(&stage.client).await.unwrap()["n2"].drained);
+}
+
 /// An `http` task comes to a listener of this machine's, at the gateway.
 async fn the_harness_is_reached(stage: &Stage) {
     let listener = tokio::net::TcpListener::bind((stage.cluster.gateway(), 0))
@@ -287,177 +313,6 @@ async fn the_harness_is_reached(stage: &Stage) {
     stream.read_exact(&mut line).await.unwrap();
     assert_eq!(&line, b"GET /here");
     stage.tell(&format!("a task came from {from}"));
-}
-
-async fn a_node_is_detached(stage: &mut Stage) {
-    let off = cut(node("n1"), Side::All, true, How::Dropped);
-    stage.is_cut(&off, true).await;
-    assert_eq!(
-        stage.cluster.containers().await.unwrap()["n1"].address,
-        None
-    );
-    assert!(
-        !stage.answers("n1").await,
-        "its port is not published meanwhile"
-    );
-    stage
-        .becomes("n1 is not listed", NOTICED_WITHIN, async || {
-            !stage.listed("n1").await
-        })
-        .await;
-    stage.is_cut(&off, false).await;
-    stage.becomes_ready("n1").await;
-    stage
-        .becomes("n1 is listed", WELL_WITHIN, async || {
-            stage.listed("n1").await
-        })
-        .await;
-    // By its name too, which others look up.
-    let open = async || stage.links("n2").await.contains("2 of 2 are open");
-    stage.becomes("n2 has its links", WELL_WITHIN, open).await;
-
-    // It may be killed meanwhile, and comes back where it was.
-    stage.is_cut(&off, true).await;
-    stage.cluster.kill_node("n1").await.unwrap();
-    stage.is_cut(&off, false).await;
-    assert_eq!(
-        stage.cluster.start_node("n1", false).await.unwrap(),
-        Made::Yes
-    );
-    stage.becomes_ready("n1").await;
-}
-
-async fn nodes_are_cut_from_etcd(stage: &mut Stage) {
-    let to_etcd = |both, how| cut(node("n1"), Side::Members, both, how);
-    stage
-        .unready_while(to_etcd(false, How::Dropped), "n1")
-        .await;
-    stage
-        .unready_while(cut(Side::Members, node("n1"), false, How::Dropped), "n1")
-        .await;
-    stage.unready_while(to_etcd(true, How::Reset), "n1").await;
-    stage
-        .unready_while(to_etcd(true, How::Lossy(100)), "n1")
-        .await;
-
-    for (how, reach) in [
-        (How::Dropped, Reach::Silent),
-        (How::Reset, Reach::Refused),
-        (How::Lossy(100), Reach::Silent),
-    ] {
-        assert_eq!(stage.reach("n1", "e2", CLIENTS).await, Reach::Made);
-        stage.is_cut(&to_etcd(false, how), true).await;
-        assert_eq!(stage.reach("n1", "e2", CLIENTS).await, reach, "{how:?}");
-        assert_eq!(
-            stage.reach("n2", "e2", CLIENTS).await,
-            Reach::Made,
-            "of another"
-        );
-        assert!(
-            stage.answers("n1").await,
-            "from here it is reached all the same"
-        );
-        stage.is_cut(&to_etcd(false, how), false).await;
-    }
-    stage.becomes_ready("n1").await;
-}
-
-async fn nodes_are_cut_from_each_other(stage: &mut Stage) {
-    let open = |count: &'static str| format!("{count} of 2 are open");
-    stage
-        .becomes("n2 has its links", WELL_WITHIN, async || {
-            stage.links("n2").await.contains(&open("2"))
-        })
-        .await;
-    let apart = cut(node("n2"), Side::Nodes, true, How::Reset);
-    stage.is_cut(&apart, true).await;
-    assert_eq!(stage.reach("n2", "n3", LINKS).await, Reach::Refused);
-    assert_eq!(
-        stage.reach("n3", "n1", LINKS).await,
-        Reach::Made,
-        "two others"
-    );
-    stage
-        .becomes("n2 has no links", WELL_WITHIN, async || {
-            stage.links("n2").await.contains(&open("0"))
-        })
-        .await;
-    assert!(stage.ready("n2").await, "it has etcd");
-    stage.is_cut(&apart, false).await;
-    stage
-        .becomes("n2 has its links", WELL_WITHIN, async || {
-            stage.links("n2").await.contains(&open("2"))
-        })
-        .await;
-}
-
-async fn members_are_cut_from_each_other(stage: &mut Stage) {
-    let alone = cut(member("e1"), Side::Members, true, How::Dropped);
-    assert!(stage.reads(0).await);
-    stage.is_cut(&alone, true).await;
-    assert_eq!(stage.reach("e1", "e2", PEERS).await, Reach::Silent);
-    assert_eq!(stage.reach("e3", "e2", PEERS).await, Reach::Made);
-    stage
-        .becomes("e1 does not read", NOTICED_WITHIN, async || {
-            !stage.reads(0).await
-        })
-        .await;
-    stage
-        .becomes("e2 reads", WELL_WITHIN, async || stage.reads(1).await)
-        .await;
-    stage.is_cut(&alone, false).await;
-    stage
-        .becomes("e1 reads", WELL_WITHIN, async || stage.reads(0).await)
-        .await;
-    for node in stage.cluster.nodes() {
-        stage.becomes_ready(&node).await;
-    }
-}
-
-async fn a_cut_outlives_a_process(stage: &mut Stage) {
-    for (how, reach) in [(How::Dropped, Reach::Silent), (How::Reset, Reach::Refused)] {
-        let off = cut(node("n3"), member("e1"), false, how);
-        stage.is_cut(&off, true).await;
-        stage.cluster.kill_node("n3").await.unwrap();
-        stage.cluster.start_node("n3", false).await.unwrap();
-        assert_eq!(stage.reach("n3", "e1", CLIENTS).await, reach);
-        assert_eq!(stage.reach("n3", "e2", CLIENTS).await, Reach::Made);
-        stage.cluster.kill_member("e1").await.unwrap();
-        stage.cluster.start_member("e1").await.unwrap();
-        assert_eq!(stage.reach("n3", "e1", CLIENTS).await, reach);
-        stage.is_cut(&off, false).await;
-        stage
-            .becomes("e1 reads", WELL_WITHIN, async || stage.reads(0).await)
-            .await;
-        assert_eq!(stage.reach("n3", "e1", CLIENTS).await, Reach::Made);
-        stage.becomes_ready("n3").await;
-    }
-}
-
-/// 60 kB in 200 kbit/s are 2.4 s; the first 10 kB go at once.
-async fn a_way_is_narrow(stage: &mut Stage) {
-    let narrow = cut(node("n1"), Side::Members, false, How::Narrow(200));
-    let task = json!({ "kind": "noop", "payload": { "weight": "x".repeat(60_000) } });
-    let mut took = Vec::new();
-    for (nth, broken) in [(0, false), (1, true), (2, false)] {
-        if nth > 0 {
-            stage.is_cut(&narrow, broken).await;
-        }
-        stage.client.comes_home();
-        let begun = Instant::now();
-        stage
-            .client
-            .submit_one(&task, &format!("narrow {nth}"))
-            .await
-            .unwrap();
-        took.push(begun.elapsed());
-        stage.tell(&format!("60 kB took {:?}", took[nth]));
-    }
-    let least = Duration::from_millis(1_800);
-    assert!(
-        took[0] < least && took[1] > least && took[2] < least,
-        "{took:?}"
-    );
 }
 
 async fn what_cannot_be_done_is_told(stage: &mut Stage) {

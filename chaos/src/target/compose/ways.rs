@@ -17,18 +17,8 @@ pub(super) struct Ways {
     ruled: BTreeSet<String>,
     /// Containers whose networks hold something back.
     narrowed: BTreeSet<String>,
-}
-
-/// Why a way between these cannot be broken from here; none where it can, or where none of them has a network now. Changes nothing.
-pub(super) async fn refusal(
-    cut: &Cut,
-    touched: impl Iterator<Item = &Container>,
-) -> Option<String> {
-    if nets::detached(cut).is_some() {
-        return None;
-    }
-    let pid = { touched }.find_map(|one| one.pid)?;
-    Space::of(pid).refusal().await
+    /// A network could be looked into, with the tools that change it.
+    permitted: bool,
 }
 
 impl Ways {
@@ -40,7 +30,27 @@ impl Ways {
             broken: BTreeSet::new(),
             ruled: BTreeSet::new(),
             narrowed: BTreeSet::new(),
+            permitted: false,
         }
+    }
+
+    /// Why a way between these cannot be broken from here; none where it can, or where none of them has a network now. Changes no
+    /// network.
+    pub(super) async fn refusal(
+        &mut self,
+        cut: &Cut,
+        touched: impl Iterator<Item = &Container>,
+    ) -> Option<String> {
+        if let Some(why) = self.places.refusal(cut) {
+            return Some(why);
+        }
+        if self.permitted || nets::detached(cut).is_some() {
+            return None;
+        }
+        let pid = { touched }.find_map(|one| one.pid)?;
+        let refusal = Space::of(pid).refusal().await;
+        self.permitted = refusal.is_none();
+        refusal
     }
 
     /// A way is broken, or whole again. The networks are as before until they are settled.

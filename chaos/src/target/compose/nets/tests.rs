@@ -87,6 +87,9 @@ fn packets_are_lost_at_one_end_only() {
     assert_eq!(lines("n1", &cuts), [""; 0]);
     let rule = "in ip saddr 10.214.7.21 numgen random mod 100 < 20 drop";
     assert_eq!(lines("n2", &cuts), [rule]);
+    let cuts = [cut(node("n1"), Side::Nodes, false, How::Lossy(100))];
+    assert_eq!(lines("n1", &cuts), [""; 0]);
+    assert_eq!(lines("n2", &cuts), ["in ip saddr 10.214.7.21 drop"]);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use tokio::time::{sleep, timeout};
 pub(super) const NOTICED_WITHIN: Duration = Duration::from_secs(7);
 /// 30 s for what is mended to be well again.
 pub(super) const WELL_WITHIN: Duration = Duration::from_secs(30);
+/// 5 s for an answer of a node, which one that stands still does not give.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// 50 ms between looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// 1 s for a connection to be made, or 2 s for etcd to answer a read.
@@ -30,6 +32,7 @@ pub(super) enum Reach {
 pub(super) struct Stage {
     pub(super) cluster: Compose,
     pub(super) client: Client,
+    pub(super) token: String,
     begun: Instant,
 }
 
@@ -80,10 +83,11 @@ impl Stage {
         let cluster = Compose::start(options).await.unwrap();
         let bases = cluster.nodes();
         let bases = bases.iter().map(|node| cluster.address(node).unwrap());
-        let client = Client::new(bases.collect(), &token).unwrap();
+        let client = Client::within(bases.collect(), &token, ANSWERED_WITHIN).unwrap();
         let stage = Self {
             cluster,
             client,
+            token,
             begun,
         };
         stage.tell("is up");
