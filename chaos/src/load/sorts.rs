@@ -62,8 +62,8 @@ pub(super) struct Wanted {
     pub(super) read: Option<usize>,
     /// Whether it may be refused for its weight.
     pub(super) narrow: bool,
-    /// Whether its tasks may end dead.
-    pub(super) mortal: bool,
+    /// Which of its tasks end dead, for all their runs fail.
+    pub(super) mortal: Vec<usize>,
 }
 
 impl Sorts {
@@ -171,9 +171,13 @@ impl Sort {
         // Of one submit all go to one queue.
         let queue = task.task.get("queue").and_then(toml::Value::as_str);
         let queue = queue.map(|pattern| scenario::named(pattern, dice));
-        let mut tasks = Vec::new();
+        let (mut tasks, mut mortal) = (Vec::new(), Vec::new());
         for _ in 0..count {
-            let mut made = self.made(way, dice);
+            let fails = hits(task.fails, dice);
+            let mut made = self.made(way, fails, dice);
+            if fails || made["kind"] == "fail" {
+                mortal.push(tasks.len());
+            }
             if let Some(priority) = priority {
                 made["priority"] = json!(priority);
             }
@@ -205,17 +209,15 @@ impl Sort {
             cancelled: cancelled.then_some((which, moment_ms)),
             read: read.then_some(which),
             narrow: self.narrow,
-            mortal: task.fails > 0
-                || task.task.get("kind").and_then(toml::Value::as_str) == Some("fail"),
+            mortal,
         }
     }
 
-    fn made(&self, way: Option<&Way>, dice: &mut SplitMix) -> Value {
+    fn made(&self, way: Option<&Way>, fails: bool, dice: &mut SplitMix) -> Value {
         let mut made = filled(&toml::Value::Table(self.task.task.clone()), dice);
         once_each(&mut made["locks"]);
         let [from, to] = self.task.run_ms.unwrap_or(RUN_MS);
         let run_ms = dice.within(from..=to);
-        let fails = hits(self.task.fails, dice);
         if let Some(way) = way {
             let gate = only(&made["locks"]);
             let payload = way.payload(&Length {

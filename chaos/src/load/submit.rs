@@ -18,10 +18,11 @@ use tenure_chaos::history::Op;
 
 /// 11 min to have a submit acknowledged: the longest that etcd may be away, and a minute.
 const PATIENCE: Duration = Duration::from_mins(11);
-/// It remembers the last 64 tasks that may end dead, and looks at one after each 4th submit, when there are 8.
+/// It remembers the last 64 tasks that are to end dead, and looks at the oldest after each 8th submit, when there are 2: by then it had
+/// time to.
 const MORTALS_MAX: usize = 64;
-const MORTALS_LOOKED_AT: usize = 8;
-const LOOK_AFTER: u64 = 4;
+const MORTALS_LOOKED_AT: usize = 2;
+const LOOK_AFTER: u64 = 8;
 /// One dead task in two is revived.
 const REVIVED_OF: usize = 2;
 
@@ -161,11 +162,10 @@ impl Submitter {
             stop.pause(moment_ms).await;
             self.caller.cancels(task).await;
         }
-        if wanted.mortal {
-            self.mortals.extend(tasks.iter().cloned());
-            let more = self.mortals.len().saturating_sub(MORTALS_MAX);
-            self.mortals.drain(..more);
-        }
+        let mortal = wanted.mortal.iter().filter_map(|which| named(*which));
+        self.mortals.extend(mortal.map(str::to_owned));
+        let more = self.mortals.len().saturating_sub(MORTALS_MAX);
+        self.mortals.drain(..more);
     }
 
     /// Now and then, looks at a task of some time ago, and revives some of those that are dead.

@@ -3,9 +3,9 @@
 
 use super::{Note, Run as Noted};
 use std::collections::{BTreeMap, HashMap};
-use tenure_chaos::check::ids::{PackId, TaskId};
-use tenure_chaos::check::keyspace::{self, Key, Value};
-use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run, StoreEvent};
+use tenure_chaos::check::ids::TaskId;
+use tenure_chaos::check::keyspace::{self, Key, Value as Stored};
+use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run};
 
 /// Whose process had which id: a node's name, and its how manieth.
 pub(crate) type Processes = BTreeMap<u32, (String, u64)>;
@@ -55,8 +55,9 @@ pub(crate) fn with_notes(
 /// Who may have run something.
 struct Owners<'a> {
     processes: &'a Processes,
-    /// The nodes that claims were made for, with the packs, by their create revision: a leader makes several at once.
-    claims: HashMap<i64, Vec<(String, Option<PackId>)>>,
+    /// The node that a claim was made for, by its create revision and each of its tasks: one transaction makes claims for several
+    /// nodes.
+    claims: HashMap<(i64, TaskId), String>,
     /// When processes of nodes began: the node, the instant in milliseconds, and the how manieth.
     begun: Vec<(String, u64, u64)>,
 }
@@ -72,10 +73,14 @@ impl<'a> Owners<'a> {
         for record in history.records() {
             if let Entry::Store(event) = &record.entry
                 && let Some(key) = keyspace::key(root, &event.key)
-                && let Key::Run { node, .. } = key.clone()
+                && let Key::Run { node, .. } = &key
+                && let Some(value) = &event.value
+                && let Stored::Run(held) = keyspace::value(&key, &value.0)
             {
-                let claims = owners.claims.entry(event.create_revision).or_default();
-                claims.push((node, pack_of(&key, event)));
+                for index in held.which.iter() {
+                    let of = (event.create_revision, held.pack.task(index));
+                    owners.claims.insert(of, node.clone());
+                }
             } else if let Entry::Node(NodeEvent::Started { node, incarnation }) = &record.entry {
                 owners
                     .begun
@@ -85,20 +90,12 @@ impl<'a> Owners<'a> {
         owners
     }
 
-    /// The node of the claim that a run was made of.
-    fn claimed_for(&self, noted: &Noted) -> Option<String> {
-        let claims = self.claims.get(&noted.fence)?;
-        let task: Option<TaskId> = noted.task.parse().ok();
-        let pack = task.map(TaskId::pack);
-        let of_pack = claims.iter().find(|one| pack.is_some() && one.1 == pack);
-        let alone = claims.first().filter(|_| claims.len() == 1);
-        of_pack.or(alone).map(|one| one.0.clone())
-    }
-
     fn run(&self, noted: &Noted, parent: u32, at_ms: u64) -> Run {
         // Its node was gone before it could look: then it is the one that the claim was made for.
         let claimed = || {
-            let node = self.claimed_for(noted).unwrap_or_default();
+            let task = noted.task.parse().ok();
+            let node = task.and_then(|task| self.claims.get(&(noted.fence, task)));
+            let node = node.cloned().unwrap_or_default();
             let mut begun = self.begun.iter().rev();
             let last = begun.find(|one| one.0 == node && one.1 <= at_ms);
             (node, last.map_or(0, |one| one.2))
@@ -115,24 +112,39 @@ impl<'a> Owners<'a> {
     }
 }
 
-fn pack_of(key: &Key, event: &StoreEvent) -> Option<PackId> {
-    match keyspace::value(key, &event.value.as_ref()?.0) {
-        Value::Run(held) => Some(held.pack),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tenure_chaos::check::Limits;
-    use tenure_chaos::history::Value;
+    use tenure_chaos::history::{StoreEvent, Value};
 
-    fn noted(fence: i64) -> Noted {
+    /// Tasks 0 and 1 of a pack.
+    const TASKS: [&str; 2] = [
+        "01a2013c-8d49-75e2-92b5-a9f945e88400",
+        "01a2013c-8d49-75e2-92b5-a9f945e88401",
+    ];
+
+    fn noted(task: usize, fence: i64) -> Noted {
         Noted {
-            task: "t".to_owned(),
+            task: TASKS[task].to_owned(),
             attempt: 1,
             fence,
+        }
+    }
+
+    /// A claim of one task, made at revision 9.
+    fn claim(node: &str, task: usize) -> StoreEvent {
+        let pack = TASKS[0];
+        let value = format!(
+            r#"{{"pack":"{pack}","routing":{{"queue":"q","kind":"http","priority":5}},"which":"{task}","session":7,"term":4}}"#
+        );
+        StoreEvent {
+            revision: 9,
+            create_revision: 9,
+            version: 1,
+            key: format!("/t/live/run/{node}/4-{task}"),
+            value: Some(Value(value.into_bytes())),
+            ..StoreEvent::default()
         }
     }
 
@@ -146,29 +158,21 @@ mod tests {
                 incarnation: 3,
             },
         );
-        let claim = StoreEvent {
-            revision: 9,
-            create_revision: 9,
-            version: 1,
-            key: "/t/live/run/n2/4-1".to_owned(),
-            value: Some(Value(b"{}".to_vec())),
-            ..StoreEvent::default()
-        };
-        history.push(5, claim);
+        history.push(5, claim("n2", 0));
         history.push(20, Entry::AllHealed);
         let notes = [
             Note::Started {
-                run: noted(9),
+                run: noted(0, 9),
                 parent: 77,
                 at_us: 1_010_000,
             },
             Note::Started {
-                run: noted(8),
+                run: noted(0, 8),
                 parent: 78,
                 at_us: 1_012_000,
             },
             Note::Acted {
-                run: noted(9),
+                run: noted(0, 9),
                 gate: None,
                 done: true,
                 at_us: 1_030_000,
@@ -190,51 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn of_claims_that_were_made_at_once_each_has_its_own_task() {
-        let mut history = History::new("/t/", Limits::default());
-        let pack = |number: u8| format!("01920000-0000-7000-8000-0000000{number:02}000");
-        for (number, node) in [(1, "n1"), (2, "n2")] {
-            let held = format!(
-                r#"{{"pack":"{}","routing":{{"queue":"q","kind":"k","priority":4}},"which":"0","size":1,"session":3,"term":4}}"#,
-                pack(number)
-            );
-            let claim = StoreEvent {
-                revision: 9,
-                create_revision: 9,
-                version: 1,
-                key: format!("/t/live/run/{node}/4-{number}"),
-                value: Some(Value(held.into_bytes())),
-                ..StoreEvent::default()
-            };
-            history.push(5, claim);
-        }
-        let started = |number| Note::Started {
-            run: Noted {
-                task: pack(number),
-                ..noted(9)
-            },
-            parent: 0,
-            at_us: 1_010_000,
-        };
-
-        let merged = with_notes(
-            &history,
-            1_000,
-            &[started(2), started(1)],
-            &Processes::new(),
-        );
-
-        let nodes = merged
-            .records()
-            .iter()
-            .filter_map(|record| match &record.entry {
-                Entry::RunStarted(run) => Some(run.node.as_str()),
-                _ => None,
-            });
-        assert_eq!(nodes.collect::<Vec<_>>(), ["n2", "n1"]);
-    }
-
-    #[test]
     fn runs_that_came_over_a_connection_and_commands_are_in_one_history() {
         let mut history = History::new("/t/", Limits::default());
         history.push(
@@ -244,26 +203,26 @@ mod tests {
                 incarnation: 1,
             },
         );
-        let claim = StoreEvent {
-            revision: 9,
-            create_revision: 9,
-            version: 1,
-            key: "/t/live/run/n2/4-1".to_owned(),
-            value: Some(Value(b"{}".to_vec())),
-            ..StoreEvent::default()
-        };
-        history.push(5, claim);
-        let started = |fence, parent| Note::Started {
-            run: noted(fence),
+        // One transaction, two nodes.
+        history.push(5, claim("n2", 0));
+        history.push(5, claim("n3", 1));
+        let started = |task, fence, parent| Note::Started {
+            run: noted(task, fence),
             parent,
             at_us: 1_010_000,
         };
-        let ended = |fence| Note::Ended {
-            run: noted(fence),
+        let ended = |task, fence| Note::Ended {
+            run: noted(task, fence),
             exit: 129,
             at_us: 1_020_000,
         };
-        let notes = [started(9, 0), started(8, 78), ended(9), ended(8)];
+        let notes = [
+            started(0, 9, 0),
+            started(1, 9, 0),
+            started(0, 8, 78),
+            ended(0, 9),
+            ended(0, 8),
+        ];
         let processes = Processes::from([(78, ("n1".to_owned(), 2))]);
 
         let merged = with_notes(&history, 1_000, &notes, &processes);
@@ -278,6 +237,7 @@ mod tests {
         }
         let expected = [
             ("n2", 9, true),
+            ("n3", 9, true),
             ("n1", 8, true),
             ("n2", 9, false),
             ("n1", 8, false),

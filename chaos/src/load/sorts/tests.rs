@@ -233,6 +233,25 @@ fn what_cannot_be_had_is_refused_by_its_field() {
 }
 
 #[test]
+fn those_that_fail_are_known_to_end_dead() {
+    let (_dir, means) = means();
+    let work = work(
+        "[[work.task]]\nwitness = \"http\"\nbatch = [4, 4]\nfails = 50\ntask = { queue = \"q\" }\n",
+    );
+
+    for wanted in made(&work, &means, 1, 50) {
+        for (nth, task) in wanted.tasks.iter().enumerate() {
+            let url = task["payload"]["url"].as_str().unwrap();
+            assert_eq!(
+                url.contains("fails=1"),
+                wanted.mortal.contains(&nth),
+                "{url}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_asks_for_more_than_the_lowest_limit_may_be_refused() {
     let work = work(
         "[[work.task]]\ntask = { kind = \"noop\", permits = [{ semaphore = \"s\", weight = 2 }] }\n\
