@@ -1,7 +1,7 @@
 //! A real etcd for a test, on free ports and in a directory of its own. Both go with the value.
 
 use crate::cluster::{answers, free_ports};
-use crate::members::Members;
+use crate::members::{Members, Site};
 use crate::tools::{found, skipped};
 use etcd_client::Client;
 use std::net::Ipv4Addr;
@@ -27,7 +27,11 @@ impl Etcd {
         };
         let ports = free_ports(2 * count).unwrap();
         let from = (program.parent().unwrap(), dir.path());
-        let members = Members::start(from, Ipv4Addr::LOCALHOST, Vec::new(), &ports).unwrap();
+        let site = Site {
+            host: Ipv4Addr::LOCALHOST,
+            within: Vec::new(),
+        };
+        let members = Members::start(from, &vec![site; count], &ports).unwrap();
         let mut etcd = Self { members, _dir: dir };
         etcd.is_healthy().await;
         Some(etcd)

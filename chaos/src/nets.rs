@@ -14,18 +14,11 @@ use std::net::Ipv4Addr;
 /// One end of a way: a network that can be entered from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The words before a program that put it there, as of `of_process`; never none.
+    /// The words before a program that put it there, never none.
     pub(crate) entrance: Vec<String>,
     pub(crate) addresses: Vec<Ipv4Addr>,
     /// What it sends through, such as `eth0`.
     pub(crate) device: String,
-}
-
-/// The words that put a program into the network of a process, such as the first one of a container.
-pub(crate) fn of_process(id: u32) -> Vec<String> {
-    ["nsenter", "-t", &id.to_string(), "-n"]
-        .map(str::to_owned)
-        .into()
 }
 
 /// A way that is broken, or is going to be: what `from` sends to `to`, and with `both` also what `to` sends to `from`.

@@ -89,6 +89,8 @@ pub(crate) enum What {
     Resign,
     /// A node is drained, and undrained.
     Drain(Who),
+    /// This program's own connections to a node are reset, and refused.
+    CutClients(Who),
 }
 
 /// One kind of fault.
@@ -176,8 +178,10 @@ pub(crate) const ALL: &[Kind] = &[
     kind("links-one-way", "what other nodes send to the leader is lost", cut(LEADER, Far::Nodes, Way::In, How::Dropped), BELOW_LEASE),
     kind("links-refused", "links to the leader are reset and refused while it lives", cut(LEADER, Far::Nodes, Way::In, How::Reset), BELOW_LEASE),
     kind("etcd-leader-cut", "etcd's leader does not reach the other members", cut(ETCD_LEADER, Far::Members, Way::Both, How::Dropped), BELOW_LEASE),
+    kind("etcd-member-lost", "a member of etcd that does not lead reaches nobody", cut(ETCD_FOLLOWER, Far::All, Way::Both, How::Dropped), BELOW_LEASE),
     kind("etcd-member-one-way", "what the other members send to one of etcd is lost", cut(ETCD_FOLLOWER, Far::Members, Way::In, How::Dropped), BELOW_LEASE),
     kind("etcd-reset", "a node's connections to etcd are reset and refused", cut(LEADER, Far::Members, Way::Both, How::Reset), SHORT),
+    kind("etcd-reset-once", "the leader's connections to etcd are reset once", cut(LEADER, Far::Members, Way::Both, How::ResetOnce), AT_ONCE),
     kind("etcd-half-open", "a node's open connections to etcd carry nothing any more, new ones do", cut(LEADER, Far::Members, Way::Both, How::HalfOpen), ABOVE_LEASE),
     kind("etcd-latency", "etcd is 75 to 125 ms away from every node", cut(EVERY_NODE, Far::Members, Way::Both, LATE), BELOW_LEASE),
     kind("etcd-narrow", "the leader has 512 kbit/s to etcd", cut(LEADER, Far::Members, Way::Both, NARROW), BELOW_LEASE),
@@ -192,6 +196,7 @@ pub(crate) const ALL: &[Kind] = &[
     kind("etcd-move", "an operator moves etcd's leadership", What::MoveLeader, AT_ONCE),
     kind("defragment", "an operator defragments a member of etcd", What::Defragment(Whom::Leader), AT_ONCE),
     kind("resign", "the leader is asked to make way", What::Resign, AT_ONCE),
+    kind("clients-cut", "this program's connections to the leader are reset and refused", What::CutClients(Who::Leader), BELOW_LEASE),
     kind("drain", "a node is drained for a while", What::Drain(Who::Follower), BELOW_LEASE),
 ];
 
@@ -238,22 +243,22 @@ impl Kind {
             What::Halt(_) | What::Stutter(..) | What::Compact(_) => FaultKind::Pause,
             What::Clock(..) => FaultKind::ClockSkew,
             What::KillMember(Whom::Every) | What::HaltMember(Whom::Every) => FaultKind::StoreDown,
-            What::KillMember(Whom::Leader) | What::HaltMember(Whom::Leader) | What::MoveLeader => {
-                FaultKind::StoreLeader
-            }
-            What::KillMember(Whom::Follower)
-            | What::HaltMember(Whom::Follower)
+            What::MoveLeader => FaultKind::StoreLeader,
+            What::KillMember(Whom::Leader | Whom::Follower)
+            | What::HaltMember(Whom::Leader | Whom::Follower)
             | What::FullDisk
             | What::Defragment(_)
             | What::Cut(Whose::Member(_), ..) => FaultKind::StoreMember,
             What::Cut(Whose::Node(_), _, Way::Both, How::Dropped) => FaultKind::Partition,
             What::Cut(Whose::Node(_), _, Way::Out | Way::In, How::Dropped) => FaultKind::OneWay,
-            What::Cut(Whose::Node(_), _, _, How::Reset | How::HalfOpen) => FaultKind::AnswersLost,
+            What::Cut(Whose::Node(_), _, _, How::Reset | How::ResetOnce | How::HalfOpen) => {
+                FaultKind::AnswersLost
+            }
             What::Cut(Whose::Node(_), _, _, How::Lossy(_) | How::Late { .. } | How::Narrow(_))
             | What::SlowDisk(..) => FaultKind::Delay,
             What::NoSpace => FaultKind::NoSpace,
             What::RevokeSession(_) | What::DeleteLeader | What::Resign => FaultKind::LeaseEnded,
-            What::Drain(_) => FaultKind::Leave,
+            What::Drain(_) | What::CutClients(_) => FaultKind::Leave,
         }
     }
 }

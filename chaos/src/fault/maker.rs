@@ -41,6 +41,7 @@ enum Undo {
     FreeDisk,
     Space,
     Undrain(String),
+    JoinClients(String),
 }
 
 /// A fault that is there.
@@ -181,9 +182,10 @@ impl<'a, T: Hands> Maker<'a, T> {
             targets: Vec::new(),
             faults: Vec::new(),
             undo: Vec::new(),
-            until: Instant::now() + Duration::from_millis(planned.lasts_ms),
+            until: Instant::now(),
         };
         let made = self.make(&mut open, planned.choice).await;
+        open.until = Instant::now() + Duration::from_millis(planned.lasts_ms);
         let at = self.began.elapsed().as_secs_f64();
         let on = if open.targets.is_empty() {
             String::new()

@@ -42,11 +42,6 @@ impl Paper {
         })
     }
 
-    /// The file of the notes; the witness's server may write to it as well.
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
-    }
-
     fn argv(&self, length: &Length<'_>) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
         let beat_ms = if length.gate.is_some() {

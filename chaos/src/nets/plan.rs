@@ -44,7 +44,7 @@ pub(super) fn steps(barrier: &Barrier) -> Result<Vec<Step>, String> {
         How::Lossy(percent) => return Err(format!("{percent} of a hundred cannot be lost")),
         How::Narrow(0) => return Err("what carries nothing is dropped, not narrow".to_owned()),
         How::Narrow(kbit_s) => return shapes(barrier, kbit_s),
-        How::Late { .. } | How::HalfOpen => {
+        How::Late { .. } | How::HalfOpen | How::ResetOnce => {
             return Err("nft and tc cannot do this: a proxy is needed".to_owned());
         }
     };

@@ -250,7 +250,9 @@ async fn a_network_is_entered_by_a_process_that_is_in_it() {
     let mut inside = Process::start("inside", command, dir.path()).unwrap();
     is_in_another_network(inside.id());
     let mut dropped = barrier(&networks, "container", How::Dropped);
-    dropped.to[0].entrance = of_process(inside.id());
+    dropped.to[0].entrance = ["nsenter", "-t", &inside.id().to_string(), "-n"]
+        .map(str::to_owned)
+        .into();
 
     set(&dropped).await;
     assert!(!carries(&client, &server, MEANWHILE));

@@ -133,7 +133,7 @@ fn tell(
         members: scenario.members.into(),
         started: facts.started.clone(),
         duration_ms: scenario.duration.millis(),
-        faults: scenario.faults.kinds.clone(),
+        faults: kinds(scenario),
         expected: Expected {
             properties: (!properties.is_empty()).then(|| properties.clone()),
             faults: scenario.expects.faults,
@@ -149,6 +149,14 @@ fn tell(
     let summary = Summary::of(run, chapters);
     summary::write_all(dir, &summary).with_context(|| dir.display().to_string())?;
     Ok(summary)
+}
+
+/// The names of the kinds that a scenario asks for; what it says itself, where that is of another program.
+fn kinds(scenario: &Scenario) -> Vec<String> {
+    let words = &scenario.faults.kinds;
+    let kinds =
+        catalogue::chosen(words).map(|kinds| kinds.iter().map(ToString::to_string).collect());
+    kinds.unwrap_or_else(|_| words.clone())
 }
 
 /// What a chapter came to, and for how long faults were made in it, in milliseconds.

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// What whoever asks is told of a node that is drained from here.
+pub(crate) const REASON: &str = "tenure-chaos";
 /// 10 tries, each at another node: with three nodes, each is asked three times.
 const TRIES_MAX: u32 = 10;
 /// 200 ms between tries, 2 s in all: what a failover takes.

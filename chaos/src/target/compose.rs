@@ -81,6 +81,7 @@ impl Compose {
     }
 
     /// How every container stands now, by name: its id, its process and its address.
+    #[cfg(test)]
     pub(crate) async fn containers(&self) -> anyhow::Result<BTreeMap<String, Container>> {
         self.project.look().await
     }

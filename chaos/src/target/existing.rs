@@ -1,7 +1,7 @@
 //! A cluster that was there before. Nothing is done to its processes, its etcd or its networks, none of which are ours: only what its
 //! API offers to whoever runs it, and the breaking of connections that are our own. What was drained from here is undrained at the end.
 
-use super::admin::{self, Ended};
+use super::admin;
 use super::{Cut, Hands, Made};
 use crate::http::{Client, Heard};
 use crate::proxy::Proxy;
@@ -18,8 +18,6 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// 32 nodes: more than any cluster of Tenure has.
 const SERVERS_MAX: usize = 32;
-/// What whoever asks is told of a node that is drained from here.
-const REASON: &str = "tenure-chaos";
 
 /// Where the cluster is.
 #[derive(Clone, Debug)]
@@ -99,16 +97,11 @@ impl Existing {
         ["", "tenure", &self.cluster, ""].join("/")
     }
 
-    /// Ends the present term, as [`admin::resign`].
-    pub(crate) async fn resign(&mut self) -> anyhow::Result<(Made, Option<Ended>)> {
-        admin::resign(&self.client).await
-    }
-
     /// Takes a node out of service. One that someone else has drained stays theirs.
     ///
     /// # Errors
     /// Nobody knows whether it was.
-    pub(crate) async fn drain(&mut self, node: &str) -> anyhow::Result<Made> {
+    async fn take_out(&mut self, node: &str) -> anyhow::Result<Made> {
         let nodes = admin::nodes(&self.client).await?;
         let Some(known) = nodes.get(node) else {
             return Ok(Made::Cannot(format!("there is no node {node} now")));
@@ -118,7 +111,7 @@ impl Existing {
         }
         // Before the answer, which may never come.
         self.drained.insert(node.to_owned());
-        let made = admin::drain(&self.client, node, REASON).await?;
+        let made = admin::drain(&self.client, node, admin::REASON).await?;
         if made != Made::Yes {
             self.drained.remove(node);
         }
@@ -129,7 +122,7 @@ impl Existing {
     ///
     /// # Errors
     /// Nobody knows whether it was.
-    pub(crate) async fn undrain(&mut self, node: &str) -> anyhow::Result<Made> {
+    async fn put_back(&mut self, node: &str) -> anyhow::Result<Made> {
         if !self.drained.contains(node) {
             return Ok(Made::Cannot(format!("{node} was not drained from here")));
         }
@@ -144,7 +137,7 @@ impl Existing {
     ///
     /// # Errors
     /// The address that our clients know has been taken meanwhile.
-    pub(crate) async fn cut_clients(&mut self, node: &str, broken: bool) -> anyhow::Result<Made> {
+    async fn cut_own(&mut self, node: &str, broken: bool) -> anyhow::Result<Made> {
         let Some(site) = self.sites.get_mut(node) else {
             return Ok(Made::Cannot(format!("no server was named for {node}")));
         };
@@ -170,7 +163,7 @@ impl Existing {
         let mut left = Vec::new();
         let names: Vec<String> = self.sites.keys().cloned().collect();
         for node in names {
-            self.cut_clients(&node, false).await?;
+            self.cut_own(&node, false).await?;
         }
         for node in std::mem::take(&mut self.drained) {
             match admin::undrain(&self.client, &node).await {
@@ -298,6 +291,17 @@ impl Hands for Existing {
         Ok(not_hurt(
             "the ways between its nodes and members are not ours",
         ))
+    }
+
+    async fn drain(&mut self, _: &Client, node: &str, out: bool) -> anyhow::Result<Made> {
+        if out {
+            return self.take_out(node).await;
+        }
+        self.put_back(node).await
+    }
+
+    async fn cut_clients(&mut self, node: &str, broken: bool) -> anyhow::Result<Made> {
+        self.cut_own(node, broken).await
     }
 
     fn owns_store(&self) -> Made {

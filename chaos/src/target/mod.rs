@@ -6,6 +6,7 @@ pub(crate) mod compose;
 pub(crate) mod existing;
 pub(crate) mod processes;
 
+use crate::http::Client;
 use std::time::Duration;
 
 /// What came of doing something to a cluster.
@@ -39,6 +40,8 @@ pub(crate) enum How {
     Dropped,
     /// Connections are reset and new ones refused.
     Reset,
+    /// Connections are reset once; new ones are made.
+    ResetOnce,
     /// So many packets of a hundred are lost.
     Lossy(u8),
     /// Everything comes so much later, and by up to so much more, in milliseconds.
@@ -125,6 +128,23 @@ pub(crate) trait Hands {
     /// Fills the disk of the member that has one of its own, or frees it again; which member that is.
     async fn fill_disk(&mut self, full: bool) -> anyhow::Result<(Made, String)>;
 
+    /// Asks the leader to make way for another.
+    async fn resign(&mut self, client: &Client) -> anyhow::Result<Made> {
+        Ok(admin::resign(client).await?.0)
+    }
+    /// Takes a node out of service, or puts it back.
+    async fn drain(&mut self, client: &Client, node: &str, out: bool) -> anyhow::Result<Made> {
+        if out {
+            return admin::drain(client, node, admin::REASON).await;
+        }
+        admin::undrain(client, node).await
+    }
+    /// Resets this program's own connections to a node and refuses new ones, or lets them be made again.
+    async fn cut_clients(&mut self, node: &str, broken: bool) -> anyhow::Result<Made> {
+        let _same_either_way = (node, broken);
+        let why = "only on a cluster that was there before; say leader-cut or node-cut here";
+        Ok(Made::Cannot(why.to_owned()))
+    }
     /// Breaks a way, or mends it. The same value mends what it broke.
     async fn cut(&mut self, cut: &Cut, broken: bool) -> anyhow::Result<Made>;
 }

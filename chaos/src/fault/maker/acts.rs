@@ -3,7 +3,7 @@
 use super::record::Hit;
 use super::{Maker, Open, Undo};
 use crate::fault::catalogue::{Who, Whom};
-use crate::target::{Hands, Made, Store, admin};
+use crate::target::{Hands, Made, Store};
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{FaultKind, Marker};
 use tokio::time::sleep;
@@ -14,8 +14,6 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 20 times a node stands still in one stutter.
 const STUTTERS: u32 = 20;
-/// What whoever asks is told of a node that is drained.
-const DRAINED_BECAUSE: &str = "tenure-chaos";
 /// 2 s in which what a halted node misses is written, and then compacted.
 const MISSED: Duration = Duration::from_secs(2);
 
@@ -89,6 +87,28 @@ impl<T: Hands> Maker<'_, T> {
         let found = found.ok_or("etcd has no leader")?;
         open.targets.extend(found.iter().cloned());
         Ok(found)
+    }
+
+    /// Breaks this program's own connections to nodes.
+    pub(super) async fn cuts_clients(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        for node in nodes {
+            // Nothing is broken for the cluster: no fault that its bounds would be wider for.
+            let made = self.hands.cut_clients(&node, true).await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
+            open.undo.push(Undo::JoinClients(node));
+        }
+        Ok(Made::Yes)
     }
 
     /// Does something to etcd itself, where that is ours.
@@ -214,7 +234,7 @@ impl<T: Hands> Maker<'_, T> {
         };
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
-        Ok(admin::resign(&self.client).await?.0)
+        self.hands.resign(&self.client).await
     }
 
     pub(super) async fn drains(
@@ -230,6 +250,6 @@ impl<T: Hands> Maker<'_, T> {
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::Leave, Hit::Node(&node));
         open.undo.push(Undo::Undrain(node.clone()));
-        admin::drain(&self.client, &node, DRAINED_BECAUSE).await
+        self.hands.drain(&self.client, &node, true).await
     }
 }

@@ -28,13 +28,7 @@ impl<T: Hands> Maker<'_, T> {
             What::Clock(who, ahead_ms) => self.sets_clock(open, who, ahead_ms, choice).await,
             What::KillMember(whom) => self.kills_members(open, whom, choice).await,
             What::HaltMember(whom) => self.halts_members(open, whom, choice).await,
-            What::KillBoth => {
-                let made = self.kills_members(open, Whom::Leader, choice).await?;
-                if made != Made::Yes {
-                    return Ok(made);
-                }
-                self.kills(open, Who::Leader, choice).await
-            }
+            What::KillBoth => self.kills_both(open, choice).await,
             What::Cut(whose, far, way, how) => {
                 self.cuts(open, (whose, far, way, how), choice).await
             }
@@ -74,15 +68,38 @@ impl<T: Hands> Maker<'_, T> {
                 self.operates(&Store::Defragment(member)).await
             }
             What::Resign => self.resigns(open).await,
+            What::CutClients(who) => self.cuts_clients(open, who, choice).await,
             What::Drain(who) => self.drains(open, who, choice).await,
         }
     }
 
     async fn kills(&mut self, open: &mut Open, who: Who, choice: usize) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
+        match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => self.kill_nodes(open, nodes).await,
+            Err(why) => Ok(Made::Cannot(why)),
+        }
+    }
+
+    /// Both are found before one is killed: who leads is not to be learnt without etcd's leader.
+    async fn kills_both(&mut self, open: &mut Open, choice: usize) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, Who::Leader, choice).await? {
             Ok(nodes) => nodes,
             Err(why) => return Ok(Made::Cannot(why)),
         };
+        let members = match self.members_of(open, Whom::Leader, choice).await {
+            Ok(members) => members,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let made = self
+            .kill_members(open, FaultKind::StoreMember, members)
+            .await?;
+        if made != Made::Yes {
+            return Ok(made);
+        }
+        self.kill_nodes(open, nodes).await
+    }
+
+    async fn kill_nodes(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
         for node in nodes {
             self.begins(open, FaultKind::Crash, Hit::Node(&node));
             match self.hands.kill_node(&node).await? {
@@ -164,11 +181,19 @@ impl<T: Hands> Maker<'_, T> {
         whom: Whom,
         choice: usize,
     ) -> anyhow::Result<Made> {
-        let members = match self.members_of(open, whom, choice).await {
-            Ok(members) => members,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        self.begins(open, of_members(whom), Hit::Store);
+        match self.members_of(open, whom, choice).await {
+            Ok(members) => self.kill_members(open, of_members(whom), members).await,
+            Err(why) => Ok(Made::Cannot(why)),
+        }
+    }
+
+    async fn kill_members(
+        &mut self,
+        open: &mut Open,
+        kind: FaultKind,
+        members: Vec<String>,
+    ) -> anyhow::Result<Made> {
+        self.begins(open, kind, Hit::Store);
         for member in members {
             let made = self.hands.kill_member(&member).await?;
             if made != Made::Yes {
@@ -296,8 +321,7 @@ impl<T: Hands> Maker<'_, T> {
 
 fn of_members(whom: Whom) -> FaultKind {
     match whom {
-        Whom::Leader => FaultKind::StoreLeader,
-        Whom::Follower => FaultKind::StoreMember,
+        Whom::Leader | Whom::Follower => FaultKind::StoreMember,
         Whom::Every => FaultKind::StoreDown,
     }
 }

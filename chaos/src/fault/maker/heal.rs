@@ -2,7 +2,7 @@
 
 use super::{Maker, Open, Undo};
 use crate::progress::say;
-use crate::target::{Hands, Made, Store, admin};
+use crate::target::{Hands, Made, Store};
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{Entry, Marker, NodeEvent, Stage};
@@ -70,8 +70,9 @@ impl<T: Hands> Maker<'_, T> {
                 surely(self.operates(&Store::NoSpace(false)).await?)?;
                 self.chronicle.saw(Marker::NoSpace { on: false });
             }
+            Undo::JoinClients(node) => surely(self.hands.cut_clients(node, false).await?)?,
             Undo::Undrain(node) => {
-                surely(admin::undrain(&self.client, node).await?)?;
+                surely(self.hands.drain(&self.client, node, false).await?)?;
             }
         }
         Ok(())

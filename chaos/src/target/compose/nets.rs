@@ -57,7 +57,7 @@ impl Places {
             }
         }
         match cut.how {
-            How::Late { .. } | How::HalfOpen => Some(
+            How::Late { .. } | How::HalfOpen | How::ResetOnce => Some(
                 "containers reach each other without anything between that could be late, or keep a connection open that carries \
                  nothing"
                     .to_owned(),
@@ -184,7 +184,7 @@ impl Rule {
             (How::Narrow(_), Way::Out) => format!("meta priority set {}", class(self.other)),
             (How::Lossy(_), Way::Out)
             | (How::Narrow(_), Way::In)
-            | (How::Late { .. } | How::HalfOpen, _) => return None,
+            | (How::Late { .. } | How::HalfOpen | How::ResetOnce, _) => return None,
         };
         Some(format!("{way} ip {field} {} {end}", self.other))
     }

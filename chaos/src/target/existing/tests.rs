@@ -70,7 +70,7 @@ async fn nothing_that_hurts_is_done_and_nobody_is_asked_to() {
         there.slow_disk("e1", 1).await,
         there.fill_disk(true).await.map(|(made, _)| made),
         there.cut(&cut, true).await,
-        there.store(&Store::DeleteLeader).await,
+        Ok(there.owns_store()),
     ];
 
     for made in all {
@@ -85,7 +85,7 @@ async fn nothing_that_hurts_is_done_and_nobody_is_asked_to() {
 async fn a_node_that_was_drained_from_here_is_undrained_at_the_end() {
     let (mut there, stub) = found(vec![nodes(false), yes(), yes()]).await;
 
-    assert_eq!(there.drain("n1").await.unwrap(), Made::Yes);
+    assert_eq!(there.take_out("n1").await.unwrap(), Made::Yes);
     there.close().await.unwrap();
 
     let asked = stub.asked();
@@ -103,8 +103,8 @@ async fn a_node_that_was_drained_from_here_is_undrained_at_the_end() {
 async fn a_node_that_someone_else_drained_stays_so() {
     let (mut there, stub) = found(vec![nodes(true)]).await;
 
-    let drained = there.drain("n1").await.unwrap();
-    let undrained = there.undrain("n1").await.unwrap();
+    let drained = there.take_out("n1").await.unwrap();
+    let undrained = there.put_back("n1").await.unwrap();
     there.close().await.unwrap();
 
     assert_eq!(
@@ -127,7 +127,7 @@ async fn a_drain_that_may_have_been_made_is_undrained_at_the_end() {
     answers.push(yes());
     let (mut there, stub) = found(answers).await;
 
-    there.drain("n1").await.unwrap_err();
+    there.take_out("n1").await.unwrap_err();
     there.close().await.unwrap();
 
     let last = stub.asked().pop().unwrap();
@@ -141,12 +141,12 @@ async fn our_own_connections_are_cut_and_made_again() {
     let client = Client::new(vec![live.clone()], "token").unwrap();
     assert!(client.says_yes(&live).await);
 
-    assert_eq!(there.cut_clients("n1", true).await.unwrap(), Made::Yes);
+    assert_eq!(there.cut_own("n1", true).await.unwrap(), Made::Yes);
     assert!(!client.says_yes(&live).await);
 
-    assert_eq!(there.cut_clients("n1", false).await.unwrap(), Made::Yes);
+    assert_eq!(there.cut_own("n1", false).await.unwrap(), Made::Yes);
     assert!(client.says_yes(&live).await);
-    let nobody = there.cut_clients("n2", true).await.unwrap();
+    let nobody = there.cut_own("n2", true).await.unwrap();
     assert_eq!(
         nobody,
         Made::Cannot("no server was named for n2".to_owned())

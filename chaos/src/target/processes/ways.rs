@@ -21,6 +21,11 @@ impl Processes {
             {
                 self.pull(node, broken)
             }
+            (Side::Member(member), Side::All) | (Side::All, Side::Member(member))
+                if cut.both && cut.how == How::Dropped =>
+            {
+                self.pull_member(member, broken)
+            }
             (Side::Node(node), Side::Members) => {
                 self.to_etcd(node, Way::Requests, cut, broken).await
             }
@@ -37,6 +42,15 @@ impl Processes {
             return Ok(Made::Cannot(NO_NETWORKS.to_owned()));
         };
         networks.set(nth, !broken)?;
+        Ok(Made::Yes)
+    }
+
+    /// Pulls a member's cable, or puts it back.
+    fn pull_member(&self, member: &str, broken: bool) -> anyhow::Result<Made> {
+        let Some(networks) = self.cluster.networks() else {
+            return Ok(Made::Cannot(NO_NETWORKS.to_owned()));
+        };
+        networks.set_member(self.nth_member(member)?, !broken)?;
         Ok(Made::Yes)
     }
 
@@ -72,6 +86,10 @@ impl Processes {
                 },
                 How::Reset => {
                     proxy.cut().await;
+                    continue;
+                }
+                How::ResetOnce => {
+                    proxy.reset_now();
                     continue;
                 }
                 How::HalfOpen => {
@@ -111,13 +129,37 @@ impl Processes {
         if self.cluster.networks().is_none() {
             return Ok(None);
         }
+        let name = format!("b{}", self.barriers.len() + 1);
+        if let (Side::Node(node), How::Lossy(_)) = (&cut.from, cut.how) {
+            return self.loss(name, node, cut).map(Some);
+        }
         Ok(Some(Barrier {
-            name: format!("b{}", self.barriers.len() + 1),
+            name,
             from: self.places(&cut.from, &cut.to)?,
             to: self.places(&cut.to, &cut.from)?,
             both: cut.both,
             how: cut.how,
         }))
+    }
+
+    /// What others send to a node is lost in part, also what comes from etcd, through the proxies of this machine, whose own network is
+    /// not touched: so it is that way only.
+    fn loss(&self, name: String, node: &str, cut: &Cut) -> anyhow::Result<Barrier> {
+        let to = self.places(&cut.from, &cut.to)?;
+        let mut from = self.places(&cut.to, &Side::Node(node.to_owned()))?;
+        let networks = self.cluster.networks().context("no networks")?;
+        let entrance = to.first().map(|one| one.entrance.clone());
+        from.push(place(
+            entrance.unwrap_or_default(),
+            networks.proxy_address(),
+        ));
+        Ok(Barrier {
+            name,
+            from,
+            to,
+            both: false,
+            how: cut.how,
+        })
     }
 
     /// Where a side of a way is; everybody is everybody but the other side.
