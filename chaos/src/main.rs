@@ -57,7 +57,7 @@ struct Cli {
 enum Act {
     /// Run a scenario: a cluster under work meets faults, and all that happened is judged
     ///
-    /// Reports are written as HTML, JSON, JUnit, SVG and PNG. Exits 0 when each promise held and was put to the test as the scenario
+    /// Reports are written as HTML, JSON, XML for test tools, SVG and PNG. Exits 0 when each promise held and was put to the test as the scenario
     /// asks, 1 when one was violated, 2 when it could not run or etcd's log has a gap, 3 when not all was put to the test.
     Run(Box<run::Options>),
     /// Make the reports anew: of a run's directory, or of histories that were saved

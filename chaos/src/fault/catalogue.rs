@@ -239,7 +239,9 @@ impl Kind {
     pub(crate) fn in_history(&self) -> FaultKind {
         match self.what {
             What::Kill(_) | What::KillBoth => FaultKind::Crash,
-            What::End(_) | What::Roll | What::Upgrade(_) => FaultKind::Leave,
+            What::End(_) | What::Roll | What::Upgrade(_) | What::Drain(_) | What::CutClients(_) => {
+                FaultKind::Leave
+            }
             What::Halt(_) | What::Stutter(..) | What::Compact(_) => FaultKind::Pause,
             What::Clock(..) => FaultKind::ClockSkew,
             What::KillMember(Whom::Every) | What::HaltMember(Whom::Every) => FaultKind::StoreDown,
@@ -258,7 +260,6 @@ impl Kind {
             | What::SlowDisk(..) => FaultKind::Delay,
             What::NoSpace => FaultKind::NoSpace,
             What::RevokeSession(_) | What::DeleteLeader | What::Resign => FaultKind::LeaseEnded,
-            What::Drain(_) | What::CutClients(_) => FaultKind::Leave,
         }
     }
 }

@@ -6,14 +6,16 @@
 
 mod entry;
 mod file;
+mod injection;
 mod trial;
 mod value;
 
 pub use entry::{
-    Answer, Call, Entry, Fault, FaultKind, Injection, Marker, NodeEvent, Op, Record, Refusal, Run,
-    Setup, Stage, StoreEvent, Submit,
+    Answer, Call, Entry, Fault, FaultKind, Marker, NodeEvent, Op, Record, Refusal, Run, Setup,
+    StoreEvent, Submit,
 };
 pub use file::FileError;
+pub use injection::{Injection, Stage};
 pub use trial::{Effect, Show, Trial};
 pub use value::Value;
 

@@ -97,7 +97,7 @@ impl Chapter<'_> {
         } else {
             Recorder::of_each(&hands.endpoints(), &ways.root, chronicle)
         };
-        let mut beside = self.beside(hands, &client, chronicle)?;
+        let mut beside = beside(hands, &client, chronicle)?;
         let mut plan = Plan::new(
             self.kinds.to_vec(),
             self.scenario.faults.gap_ms,
@@ -144,28 +144,27 @@ impl Chapter<'_> {
         }
         Ok(())
     }
+}
 
-    /// Those who look on.
-    fn beside<T: Hands>(
-        &self,
-        hands: &T,
-        client: &Arc<Client>,
-        chronicle: &Chronicle,
-    ) -> anyhow::Result<JoinSet<()>> {
-        let mut beside = JoinSet::new();
-        beside.spawn(members::watch(
-            hands.endpoints(),
-            hands.members(),
-            chronicle.clone(),
-        ));
-        let mut nodes = Vec::new();
-        for node in hands.nodes() {
-            let address = hands.address(&node)?;
-            nodes.push((node, address));
-        }
-        beside.spawn(meters::read(Arc::clone(client), nodes, chronicle.clone()));
-        Ok(beside)
+/// Those who look on.
+fn beside<T: Hands>(
+    hands: &T,
+    client: &Arc<Client>,
+    chronicle: &Chronicle,
+) -> anyhow::Result<JoinSet<()>> {
+    let mut beside = JoinSet::new();
+    beside.spawn(members::watch(
+        hands.endpoints(),
+        hands.members(),
+        chronicle.clone(),
+    ));
+    let mut nodes = Vec::new();
+    for node in hands.nodes() {
+        let address = hands.address(&node)?;
+        nodes.push((node, address));
     }
+    beside.spawn(meters::read(Arc::clone(client), nodes, chronicle.clone()));
+    Ok(beside)
 }
 
 /// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.

@@ -80,7 +80,7 @@ async fn run(options: &Options) -> anyhow::Result<Summary> {
         let length = left.min(plan.scenario.chapter.duration());
         facts.chapters = number;
         record.told(&facts)?;
-        let path = plan.chapter(number, length).await?;
+        let path = Box::pin(plan.chapter(number, length)).await?;
         let (chapter, lasted_ms) = judged(&path)?;
         record.append(&chapter, &path, lasted_ms)?;
         chapters.push(chapter);
@@ -223,9 +223,9 @@ impl Plan<'_> {
             log: dir.join("witness.jsonl"),
         };
         match self.options.target {
-            TargetKind::Processes => self.on_processes(chapter, &dir).await,
-            TargetKind::Compose => self.on_compose(chapter, &dir).await,
-            TargetKind::Existing => self.on_existing(chapter, &dir).await,
+            TargetKind::Processes => Box::pin(self.on_processes(chapter, &dir)).await,
+            TargetKind::Compose => Box::pin(self.on_compose(chapter, &dir)).await,
+            TargetKind::Existing => Box::pin(self.on_existing(chapter, &dir)).await,
         }
         .with_context(|| format!("chapter {number}; its files are in {}", dir.display()))?;
         Ok(path)

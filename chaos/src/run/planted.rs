@@ -130,27 +130,9 @@ async fn all(planted: &Planted) -> anyhow::Result<Overall> {
         if !planted.only.is_empty() && !planted.only.iter().any(|name| name == row.bug) {
             continue;
         }
-        let found = look(planted, row).await?;
-        let line = match &found {
-            Some((seed, by)) => {
-                let by: Vec<String> = by.iter().map(|one| format!("`{one}`")).collect();
-                format!(
-                    "| `{}` | {} | {} | {} |",
-                    row.bug,
-                    row.faults.replace(',', ", "),
-                    by.join(", "),
-                    seed
-                )
-            }
-            None => {
-                missed += 1;
-                format!(
-                    "| `{}` | {} | NOT FOUND | - |",
-                    row.bug,
-                    row.faults.replace(',', ", ")
-                )
-            }
-        };
+        let found = Box::pin(look(planted, row)).await?;
+        missed += usize::from(found.is_none());
+        let line = told(row, found.as_ref());
         say(&line)?;
         lines.push(line);
     }
@@ -162,6 +144,16 @@ async fn all(planted: &Planted) -> anyhow::Result<Overall> {
     } else {
         Overall::Fail
     })
+}
+
+/// A row of the table for people.
+fn told(row: &Row, found: Option<&(u64, Vec<Property>)>) -> String {
+    let faults = row.faults.replace(',', ", ");
+    let (by, seed) = found.map_or(("NOT FOUND".to_owned(), "-".to_owned()), |(seed, by)| {
+        let by: Vec<String> = by.iter().map(|one| format!("`{one}`")).collect();
+        (by.join(", "), seed.to_string())
+    });
+    format!("| `{}` | {faults} | {by} | {seed} |", row.bug)
 }
 
 /// The first seed that finds it, and what was broken there.
@@ -191,7 +183,7 @@ async fn look(planted: &Planted, row: &Row) -> anyhow::Result<Option<(u64, Vec<P
         option("seed", seed.to_string());
         option("node-env", format!("TENURE_PLANTED={}", row.bug));
         let line = Line::try_parse_from(words)?;
-        let summary = super::run(&line.options).await?;
+        let summary = Box::pin(super::run(&line.options)).await?;
         let broken: Vec<Property> = summary
             .properties()
             .filter(|judged| judged.violated > 0)

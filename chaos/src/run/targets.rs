@@ -67,7 +67,7 @@ impl Plan<'_> {
             means,
             maker: &maker,
         };
-        chapter.run(&mut target, ways).await
+        Box::pin(chapter.run(&mut target, ways)).await
     }
 
     pub(super) async fn on_compose(&self, chapter: Chapter<'_>, dir: &Path) -> anyhow::Result<()> {
@@ -95,7 +95,7 @@ impl Plan<'_> {
             means,
             maker: &maker,
         };
-        let ran = chapter.run(&mut target, ways).await;
+        let ran = Box::pin(chapter.run(&mut target, ways)).await;
         target.close().await?;
         ran
     }
@@ -127,7 +127,7 @@ impl Plan<'_> {
             means,
             maker: &maker,
         };
-        let ran = chapter.run(&mut target, ways).await;
+        let ran = Box::pin(chapter.run(&mut target, ways)).await;
         target.close().await?;
         ran
     }

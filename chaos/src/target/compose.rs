@@ -19,12 +19,15 @@ use inspect::Stand;
 use nets::Places;
 use project::{Build, MEMBERS, Project, docker};
 use run::{done, program};
-use std::collections::{BTreeMap, BTreeSet};
+#[cfg(test)]
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use ways::Ways;
 
+#[cfg(test)]
 pub(crate) use inspect::Container;
 pub(crate) use project::Options;
 

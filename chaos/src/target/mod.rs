@@ -91,8 +91,7 @@ pub(crate) trait Hands {
     fn endpoints(&self) -> Vec<String>;
 
     /// The process id of a node that runs on this machine; none where it does not, or that is not known.
-    fn pid_of(&self, node: &str) -> Option<u32> {
-        let _nobody_knows = node;
+    fn pid_of(&self, _node: &str) -> Option<u32> {
         None
     }
     /// Whether nodes of the build before this one can be started.
@@ -140,8 +139,7 @@ pub(crate) trait Hands {
         admin::undrain(client, node).await
     }
     /// Resets this program's own connections to a node and refuses new ones, or lets them be made again.
-    async fn cut_clients(&mut self, node: &str, broken: bool) -> anyhow::Result<Made> {
-        let _same_either_way = (node, broken);
+    async fn cut_clients(&mut self, _node: &str, _broken: bool) -> anyhow::Result<Made> {
         let why = "only on a cluster that was there before; say leader-cut or node-cut here";
         Ok(Made::Cannot(why.to_owned()))
     }

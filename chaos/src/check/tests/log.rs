@@ -159,6 +159,13 @@ fn a_judgement_passes_only_what_was_put_to_the_test() {
     assert_eq!(evidence[0].ids, [task(2, 0)]);
 }
 
+fn stored(record: &Record) -> Option<&StoreEvent> {
+    if let Entry::Store(event) = &record.entry {
+        return Some(event);
+    }
+    None
+}
+
 /// The same as a recorder has it that began after this revision: of each key its last value, then what came.
 fn begun_after(history: &History, revision: i64) -> History {
     let mut last: BTreeMap<String, Record> = BTreeMap::new();
@@ -172,17 +179,27 @@ fn begun_after(history: &History, revision: i64) -> History {
                 }
             }
             Entry::Setup(_) => before.push(record.clone()),
-            _ if after.is_empty() && record.at_ms == 0 => before.push(record.clone()),
-            _ => after.push(record.clone()),
+            Entry::Store(_)
+            | Entry::Invoke { .. }
+            | Entry::Ok { .. }
+            | Entry::Fail { .. }
+            | Entry::Info { .. }
+            | Entry::Marker(_)
+            | Entry::RunStarted(_)
+            | Entry::RunEnded { .. }
+            | Entry::Effect(_)
+            | Entry::Trial(_)
+            | Entry::Injection(_)
+            | Entry::Fault(_)
+            | Entry::Healed { .. }
+            | Entry::AllHealed
+            | Entry::Node(_) => after.push(record.clone()),
         }
     }
     let mut history: History = before.into_iter().collect();
     history.push(0, Marker::Baseline { revision });
     let mut there: Vec<Record> = last.into_values().collect();
-    there.sort_by_key(|record| match &record.entry {
-        Entry::Store(event) => event.revision,
-        _ => 0,
-    });
+    there.sort_by_key(|record| stored(record).map_or(0, |event| event.revision));
     for record in there.into_iter().chain(after) {
         history.push(record.at_ms, record.entry);
     }
@@ -217,10 +234,9 @@ fn a_recorder_that_begins_in_the_middle_holds_nothing_against_what_was_there() {
         .records()
         .iter()
         .rev()
-        .find_map(|record| match &record.entry {
-            Entry::Store(event) if event.key.contains("/ready/") => Some(event.key.clone()),
-            _ => None,
-        });
+        .filter_map(stored)
+        .find(|event| event.key.contains("/ready/"))
+        .map(|event| event.key.clone());
     let lost = lost.unwrap();
     story.txn(vec![(lost.trim_start_matches(ROOT).to_owned(), None)]);
     let mut bad = story.history.clone();

@@ -27,10 +27,10 @@ impl Processes {
                 self.pull_member(member, broken)
             }
             (Side::Node(node), Side::Members) => {
-                self.to_etcd(node, Way::Requests, cut, broken).await
+                self.set_etcd_way(node, Way::Requests, cut, broken).await
             }
             (Side::Members, Side::Node(node)) => {
-                self.to_etcd(node, Way::Answers, cut, broken).await
+                self.set_etcd_way(node, Way::Answers, cut, broken).await
             }
             _ => self.in_networks(cut, broken).await,
         }
@@ -55,23 +55,22 @@ impl Processes {
     }
 
     /// Breaks a node's ways to etcd, at the proxies.
-    async fn to_etcd(
+    async fn set_etcd_way(
         &mut self,
         node: &str,
         way: Way,
         cut: &Cut,
         broken: bool,
     ) -> anyhow::Result<Made> {
-        let how = match cut.how {
-            How::Lossy(_) => return self.in_networks(cut, broken).await,
-            how => how,
-        };
+        if matches!(cut.how, How::Lossy(_)) {
+            return self.in_networks(cut, broken).await;
+        }
         for proxy in self.cluster.ways_to_etcd(node)? {
             if !broken {
                 proxy.mend().await?;
                 continue;
             }
-            let conditions = match how {
+            let conditions = match cut.how {
                 How::Dropped => Conditions {
                     dropped: true,
                     ..Conditions::default()
