@@ -1,5 +1,5 @@
-//! Bugs planted on purpose: each is a way in which such systems have lost or doubled work, and the simulation has to find each.
-//! Without the feature `planted`, which no release has, none can be on.
+//! Bugs planted on purpose: each is a way in which such systems have lost or doubled work, and the simulation has to find each it can.
+//! Without the feature `planted`, which no release has, none can be on, and no environment variable is looked at.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,6 +45,7 @@ bugs! {
     DueUnread "due-unread" "A leader that takes over believes that nothing is scheduled.",
     WindowForgets "window-forgets" "What falls out of a full window is not read again.",
     WatchFromNow "watch-from-now" "A watch that broke goes on from the newest revision that its node has seen.",
+    RelistSkipped "relist-skipped" "A watch that was overtaken by a compaction goes on from now, and nothing is read again.",
     StopsNotLoaded "stops-not-loaded" "A leader that takes over does not load the stops.",
     LowestFirst "lowest-first" "A queue's lowest lane goes first.",
     AssignWithoutRecord "assign-without-record" "An assignment does not compare the ready record.",
@@ -52,12 +53,16 @@ bugs! {
     EditNotCompared "edit-not-compared" "An assignment does not compare the mark of edits.",
     PermitsInFlightForgotten "permits-in-flight-forgotten" "What assignments on their way take of a semaphore is given away again.",
     PermitsKept "permits-kept" "What a claim held stays counted when it ends.",
+    HoldWithoutLease "hold-without-lease" "What somebody outside is given hangs on no lease.",
+    ReleaseByName "release-by-name" "A release of what somebody outside holds does not compare the fence.",
     LockShared "lock-shared" "A claim with a lock holds several tasks.",
     ParkUnmarked "park-unmarked" "A lane of a lock or a key gets no mark.",
     RateIgnored "rate-ignored" "The bucket of a rate is always full.",
     PromoteWithoutRecord "promote-without-record" "A promotion does not compare the scheduled record.",
     PromotedEarly "promoted-early" "Scheduled tasks become ready two seconds before their time.",
     ForeignClaims "foreign-claims" "A node runs claims that were made for a former session.",
+    NoSelfFence "no-self-fence" "Runs go on when their session is lost: neither their node nor watchdog and guard end them.",
+    TtlIgnored "ttl-ignored" "A keepalive that is answered by a lease without time left counts as answered well.",
     HandBackDrops "hand-back-drops" "What is handed back is dropped.",
     HandBackIsDone "hand-back-is-done" "What is handed back is reported as succeeded.",
     ReportWithoutClaim "report-without-claim" "A report does not compare its claim.",
@@ -110,6 +115,21 @@ impl FromStr for Bug {
     }
 }
 
+/// The environment variable that names the bug to plant in a node.
+#[cfg(feature = "planted")]
+pub(crate) const VARIABLE: &str = "TENURE_PLANTED";
+
+/// The bug that the environment names, where it names one.
+///
+/// # Errors
+/// There is none of this name; with all that there are.
+#[cfg(feature = "planted")]
+pub(crate) fn named(env: impl Fn(&str) -> Option<String>) -> Result<Option<Bug>, String> {
+    let name = env(VARIABLE).filter(|name| !name.is_empty());
+    let bug = name.map(|name| name.parse()).transpose();
+    bug.map_err(|problem: String| format!("{VARIABLE}: {problem}"))
+}
+
 /// Plants a bug for the rest of the process.
 ///
 /// # Panics
@@ -142,3 +162,25 @@ const _: () = {
         nth += 1;
     }
 };
+
+#[cfg(all(test, feature = "planted"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_bug_or_none_and_what_there_is_none_of_is_refused_by_name() {
+        let said = |name: &'static str| {
+            move |variable: &str| (variable == VARIABLE).then(|| name.to_owned())
+        };
+        assert_eq!(named(|_| None), Ok(None));
+        assert_eq!(named(said("")), Ok(None));
+        for bug in Bug::ALL {
+            assert_eq!(named(said(bug.name())), Ok(Some(*bug)));
+        }
+        let problem = named(said("no-such-bug")).unwrap_err();
+        assert!(
+            problem.starts_with("TENURE_PLANTED: `no-such-bug` is not one of write-without-term, "),
+            "{problem}"
+        );
+    }
+}

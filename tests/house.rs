@@ -20,7 +20,7 @@ const IMPORTS: &[(&str, &str)] = &[
     ("main", "cli dev guard node"),
     (
         "cli",
-        "config api::wire guard telemetry store task clock tenure_cluster",
+        "config api::wire guard telemetry planted store task clock tenure_cluster",
     ),
     (
         "node",

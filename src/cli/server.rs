@@ -4,6 +4,8 @@ use std::future::Future;
 
 use super::{Exit, Failure, Start, settings};
 use crate::config::{Config, Flags};
+#[cfg(feature = "planted")]
+use crate::planted;
 use crate::telemetry;
 
 pub(super) async fn run<Serve, Served>(flags: &Flags, serve: Serve) -> Result<Exit, Failure>
@@ -13,6 +15,8 @@ where
 {
     let config = settings::load(flags)?.config;
     begin(&config)?;
+    #[cfg(feature = "planted")]
+    plant()?;
     until_stopped(serve(Start::Server(config))).await
 }
 
@@ -23,6 +27,17 @@ pub(super) fn begin(config: &Config) -> Result<(), Failure> {
         .map_err(|invalid| Failure::usage(invalid.to_string()))?;
     telemetry::logs(config.log_format, &config.log)
         .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Plants the bug that the environment names. No release has this.
+#[cfg(feature = "planted")]
+fn plant() -> Result<(), Failure> {
+    let bug = planted::named(|name| std::env::var(name).ok()).map_err(Failure::usage)?;
+    if let Some(bug) = bug {
+        planted::plant(bug);
+        tracing::warn!(%bug, "a bug is planted in this node: {}", bug.what());
+    }
+    Ok(())
 }
 
 pub(super) async fn until_stopped(

@@ -95,6 +95,12 @@ impl Leash {
         }
     }
 
+    /// Until when it is good; none where it was told no end.
+    #[cfg(test)]
+    pub(crate) fn ends(&self) -> Option<Boot> {
+        roster().leashes.get(&self.id()).and_then(|held| held.until)
+    }
+
     /// How many groups are on it.
     pub(crate) fn groups(&self) -> usize {
         let (roster, id) = (roster(), self.id());

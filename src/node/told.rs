@@ -192,6 +192,7 @@ mod tests {
         more_slots_are_used_after_they_are_written_and_fewer_before,
         a_write_whose_answer_was_lost_is_settled_by_the_next,
         a_session_that_is_over_is_written_to_no_more,
+        a_lost_session_whose_key_is_there_is_on_record_as_taking_nothing_more,
     );
 
     /// A node of 1 to 8 slots.
@@ -310,5 +311,41 @@ mod tests {
         assert_eq!(kv.create_revision, present.revision());
         assert_eq!(record.slots, 1);
         present.close().await;
+    }
+
+    async fn a_lost_session_whose_key_is_there_is_on_record_as_taking_nothing_more(
+        backend: Backend,
+    ) {
+        let etcd = Etcd::builder(1).on(backend).start();
+        let proxy = Proxy::start(etcd.address(0)).await;
+        let mut options = Options::new([proxy.endpoint()]);
+        options.request_timeout = Duration::from_millis(500);
+        let node = node(Connection::open(options).unwrap());
+        let session = session(&node).await;
+        decide(&node, 8);
+        proxy.set(Mode::CutAnswers);
+
+        tokio::join!(takes_no_more(&node, &session), async {
+            let (mut kv, _) = written(&etcd, &node).await;
+            while kv.mod_revision == session.revision() {
+                (kv, _) = written(&etcd, &node).await;
+            }
+            // Its first copy was applied, and it was not told.
+            proxy.set(Mode::Forward);
+        });
+
+        let (kv, record) = written(&etcd, &node).await;
+        assert_eq!(kv.create_revision, session.revision(), "it is that one's");
+        assert!(record.draining, "no claim is made for it");
+        let mark = Range::key(node.store.keys().rules());
+        let mark = node.store.connection().range(&mark).await.unwrap().kvs;
+        assert_eq!(mark.len(), 1, "an assignment decided before is refused");
+        node.store
+            .connection()
+            .revoke(session.lease())
+            .await
+            .unwrap();
+        // Where its key is gone there is nothing to say.
+        takes_no_more(&node, &session).await;
     }
 }

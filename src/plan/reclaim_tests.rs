@@ -217,3 +217,18 @@ fn a_claim_on_its_way_back_is_left_alone_and_a_round_is_bounded() {
     assert!(lost.iter().all(|lost| lost.claim != first));
     assert_eq!(reclaim(&world.view, &reserved, 3, 0, 1).len(), 1);
 }
+
+#[test]
+fn a_clock_that_was_set_back_does_not_put_off_that_a_death_is_noticed() {
+    let mut world = World::new();
+    world.now_ms = 3_600_000;
+    world.session("n", "x", false);
+    world.claim("n", 1);
+    world.gone("n");
+
+    let lost = |now_ms| reclaim(&world.view, &Reserved::default(), 3, now_ms, 9).len();
+
+    assert_eq!(lost(3_600_000), 0, "it may come back");
+    assert_eq!(lost(3_600_000 + BENEFIT_MS), 1);
+    assert_eq!(lost(1_000), 1, "not an hour later");
+}

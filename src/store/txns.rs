@@ -349,6 +349,8 @@ fn grant(keys: &Keys, grant: &Grant) -> Txn {
         since_ms: grant.now_ms,
         ..grant.want.value.clone()
     };
+    let leased = !planted::is(Bug::HoldWithoutLease);
+    let lease = if leased { grant.lease } else { 0 };
     Txn::new()
         .guard(Guard::modified_at(
             GuardName::Want.name(),
@@ -357,7 +359,7 @@ fn grant(keys: &Keys, grant: &Grant) -> Txn {
         ))
         .guard(unedited(keys, grant.rules))
         .delete(want)
-        .put_leased(keys.hold(&grant.gate, grant.id), encode(&hold), grant.lease)
+        .put_leased(keys.hold(&grant.gate, grant.id), encode(&hold), lease)
 }
 
 /// Asks for a lock or permits from outside. Its own.
@@ -381,9 +383,11 @@ pub fn want(keys: &Keys, gate: &Gate, id: u128, asked: &Outside, lease: i64) -> 
 /// Refused  hold: it is over.
 pub fn release(keys: &Keys, gate: &Gate, id: u128, fence: i64) -> Txn {
     let hold = keys.hold(gate, id);
-    Txn::new()
-        .guard(Guard::created_at(GuardName::Hold.name(), &hold, fence))
-        .delete(hold)
+    let mut txn = Txn::new();
+    if !planted::is(Bug::ReleaseByName) {
+        txn = txn.guard(Guard::created_at(GuardName::Hold.name(), &hold, fence));
+    }
+    txn.delete(hold)
 }
 
 /// Takes a hold from its holder against its will, by its fence and id, and puts that on record. An admin's.

@@ -145,7 +145,32 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use tenure_cluster::LostReason;
+
     use super::*;
+
+    /// While a machine sleeps its clock since boot goes on, and the one of tokio's instants stands still: here that of tests is.
+    #[tokio::test(start_paused = true)]
+    async fn a_leash_keeps_its_end_through_a_sleep_until_a_keepalive_is_answered() {
+        let ttl = Duration::from_secs(5);
+        let until = Instant::now() + ttl - margin(ttl);
+        let (tell, state) = watch::channel(State::Live { until });
+        let mut lease = Lease::new(state, ttl, margin(ttl));
+        let told = lease.leash().ends().expect("it was told an end");
+
+        tell.send_replace(State::Suspect { until });
+        lease.look();
+        assert_eq!(lease.leash().ends(), Some(told), "nothing was answered");
+        tell.send_replace(State::Live {
+            until: until + Duration::from_secs(1),
+        });
+        lease.look();
+        let renewed = lease.leash().ends().expect("it has one");
+        assert!(renewed > told.after(Duration::from_secs(1)));
+        tell.send_replace(State::Lost(LostReason::Deadline));
+        lease.look();
+        assert_eq!(lease.leash().ends(), Some(renewed));
+    }
 
     #[test]
     fn runs_are_asked_then_killed_before_the_lease_can_be_given_away_or_killed_at_once() {

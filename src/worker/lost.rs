@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::duty::{Duty, LAST_REPORTS};
-use super::lease::{Lease, Way};
+use super::lease::{Ends, Lease, Way};
 use super::runs::Finished;
 use super::{LINGER, Worker};
 use crate::metrics;
@@ -32,14 +32,48 @@ const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// killed.
 pub struct Left(pub(super) Worker);
 
+/// What there was to end when a session was found lost.
+#[derive(Clone, Copy, Debug)]
+struct There {
+    /// Runs, but for those that are to finish.
+    runs: usize,
+    /// Process groups on the session's leash.
+    groups: usize,
+}
+
+/// Whether runs were gone before their lease could be given away.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum InTime {
+    /// There was nothing to be in time with: nothing ran, or the session was taken away before its time.
+    NotAsked,
+    /// It was too late for this node when it looked, and all that ran were commands: guard or watchdog ended those, and do not tell when.
+    OthersKnow,
+    /// So many seconds before; negative after.
+    By { margin: f64 },
+}
+
+/// Of runs that this node began to end at one instant and found ended at another.
+fn in_time(ends: Option<Ends>, (began, ended): (Instant, Instant), there: There) -> InTime {
+    let Some(ends) = ends.filter(|ends| began >= ends.ask && there.runs > 0) else {
+        return InTime::NotAsked;
+    };
+    if began >= ends.lease && there.groups >= there.runs {
+        return InTime::OthersKnow;
+    }
+    InTime::By {
+        margin: signed(ended, ends.lease),
+    }
+}
+
 impl Worker {
     /// Ends every run but those that are to finish: asked and then killed, or killed at once, see [`Way`].
     pub(super) async fn fence(&mut self, lease: &Lease) {
-        let (began, runs) = (Instant::now(), self.runs.len());
-        let ends = lease.ends();
-        // Too late for all of them: that commands were ended in time was for the guard and the watchdog, who do not tell when.
-        let stood_still = ends.is_some_and(|ends| began >= ends.lease);
-        let by_others = stood_still && lease.leash().groups() >= runs;
+        let (began, ends) = (Instant::now(), lease.ends());
+        let there = There {
+            runs: self.runs.len(),
+            groups: lease.leash().groups(),
+        };
+        let runs = there.runs;
         let way = ends.map_or(Way::Kill, |ends| ends.way(began));
         if let Way::Ask { kill } = way {
             self.ask();
@@ -61,14 +95,13 @@ impl Worker {
             );
         }
         let (took, at) = (began.elapsed(), Instant::now());
-        match ends.filter(|ends| began >= ends.ask && runs > 0) {
-            Some(_) if by_others => warn!(
+        match in_time(ends, (began, at), there) {
+            InTime::OthersKnow => warn!(
                 runs,
                 ?took,
                 "session lost while this node stood still: its commands were for the guard or the watchdog to end"
             ),
-            Some(ends) => {
-                let margin = signed(at, ends.lease);
+            InTime::By { margin } => {
                 metrics::fencing_margin(margin);
                 if gone && margin >= 0.0 {
                     warn!(
@@ -86,8 +119,8 @@ impl Worker {
                     );
                 }
             }
-            None if gone => warn!(runs, ?took, "session lost: its runs are gone"),
-            None => {}
+            InTime::NotAsked if gone => warn!(runs, ?took, "session lost: its runs are gone"),
+            InTime::NotAsked => {}
         }
     }
 
@@ -155,7 +188,11 @@ impl Worker {
     }
 
     /// The same within bounds; what is not told by then is dropped.
-    async fn tell_within(&mut self, first: impl Future<Output = ()>, stop: &CancellationToken) {
+    pub(super) async fn tell_within(
+        &mut self,
+        first: impl Future<Output = ()>,
+        stop: &CancellationToken,
+    ) {
         self.decided = CancellationToken::new();
         let decided = self.decided.clone();
         let answers = async {
@@ -239,4 +276,44 @@ impl Left {
 fn signed(from: Instant, to: Instant) -> f64 {
     let ahead = to.saturating_duration_since(from).as_secs_f64();
     ahead - from.saturating_duration_since(to).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_margin_is_told_but_where_only_others_know_it() {
+        let ask = Instant::now();
+        let at = |ms| ask + Duration::from_millis(ms);
+        let ends = Ends {
+            ask,
+            kill: at(500),
+            lease: at(1_000),
+        };
+        let early = ask - Duration::from_millis(1);
+        let by = |margin| InTime::By { margin };
+        // When it began to end them and when they were gone, how many ran, how many of them as commands.
+        for (began, ended, runs, groups, expected) in [
+            (early, at(0), 1, 1, InTime::NotAsked),
+            (at(0), at(0), 0, 0, InTime::NotAsked),
+            (at(0), at(250), 2, 2, by(0.75)),
+            (at(0), at(1_500), 2, 2, by(-0.5)),
+            (at(999), at(1_250), 2, 2, by(-0.25)),
+            (at(1_000), at(1_250), 2, 2, InTime::OthersKnow),
+            (at(7_000), at(7_001), 1, 2, InTime::OthersKnow),
+            (at(1_000), at(1_250), 2, 1, by(-0.25)),
+            (at(1_000), at(1_250), 1, 0, by(-0.25)),
+        ] {
+            let there = There { runs, groups };
+            let told = in_time(Some(ends), (began, ended), there);
+            assert_eq!(
+                told,
+                expected,
+                "{there:?} at {:?}",
+                began.duration_since(ask)
+            );
+            assert_eq!(in_time(None, (began, ended), there), InTime::NotAsked);
+        }
+    }
 }

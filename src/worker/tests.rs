@@ -10,7 +10,7 @@ use super::*;
 use crate::plan::Ending;
 use crate::store::{Keys, Report, Run, Verdict, encode};
 use crate::task::{
-    Backoff, Outcome, Output, Pack, PackId, Policy, Priority, Routing, Spec, Tally, Which,
+    Backoff, OnLost, Outcome, Output, Pack, PackId, Policy, Priority, Routing, Spec, Tally, Which,
 };
 
 on_each_backend!(
@@ -108,7 +108,7 @@ fn pack() -> Pack {
             max_attempts: 1,
             backoff: Backoff::default(),
             timeout_ms: None,
-            on_lost: crate::task::OnLost::Stop,
+            on_lost: OnLost::Stop,
         },
         created_ms: 1,
         run_at_ms: None,
@@ -396,4 +396,53 @@ async fn of_a_lost_session_what_ended_is_told_what_was_stopped_is_lost_and_the_r
     assert_eq!(told, [Outcome::Succeeded, Outcome::Lost, Outcome::Returned]);
     assert!(report.rest.is_none());
     assert_eq!(left.claims[&CLAIM].untold(), 1, "on its way is not told");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_gone_stops_its_runs_but_for_those_that_are_to_finish() {
+    let mut worker = worker(nowhere());
+    let finishing = ClaimId { number: 2, ..CLAIM };
+    let mut hear = |claim, on_lost| {
+        let mut pack = pack();
+        pack.policy.on_lost = on_lost;
+        let mut held = Held::new(run(2, 1));
+        held.arrived(Arc::new(pack));
+        let cancel = CancellationToken::new();
+        held.running.insert(0, cancel.clone());
+        worker.claims.insert(claim, held);
+        cancel
+    };
+    let stopped = hear(CLAIM, OnLost::Stop);
+    let goes_on = hear(finishing, OnLost::Finish);
+
+    // The end of the claims is heard of before that of the session.
+    worker.drop_claim(CLAIM);
+    worker.drop_claim(finishing);
+
+    assert!(stopped.is_cancelled() && !goes_on.is_cancelled());
+    assert!(worker.claims.is_empty(), "and both are forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_untold_has_ten_seconds_from_the_first_report_that_etcd_decides() {
+    let mut worker = worker(nowhere());
+    worker.claims.insert(CLAIM, all_ended(1));
+    let other = ClaimId { number: 2, ..CLAIM };
+    let mut held = all_ended(1);
+    let report = take(&mut held, other);
+    worker.claims.insert(other, held);
+    // One report is on its way for a minute; whatever else is sent reaches nobody.
+    worker.reports.spawn(async move {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        vec![(report, Verdict::Committed { revision: 2 })]
+    });
+    let began = Instant::now();
+
+    let never = CancellationToken::new();
+    worker.tell_within(std::future::ready(()), &never).await;
+
+    let took = began.elapsed();
+    let expected = Duration::from_secs(70)..Duration::from_secs(71);
+    assert!(expected.contains(&took), "{took:?}");
+    assert!(worker.claims.is_empty(), "dropped, or told");
 }

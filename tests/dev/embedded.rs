@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::process::{Process, free_port, run};
+use crate::process::{Process, free_port, run, run_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_joins_and_both_stop_in_order() {
@@ -76,4 +76,22 @@ async fn a_directory_in_use_or_of_others_is_refused_by_name() {
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(problem), "{said}");
     }
+}
+
+/// A release is built without the feature, and so is what `cargo nextest run -p tenure` tests.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_build_with_planted_bugs_looks_at_the_variable() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("file"), "x").unwrap();
+    let begin = ["server", "--log-format", "text", "--listen", "127.0.0.1:0"];
+    let words = [&begin[..], &["--embedded", "--data-dir", "file"]].concat();
+    let planted = [("TENURE_PLANTED", "no-such-bug")];
+
+    let refused = run_with(home.path(), &words, &planted).await;
+
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    let named = said.contains("TENURE_PLANTED: `no-such-bug` is not one of write-without-term, ");
+    assert_eq!(named, cfg!(feature = "planted"), "{said}");
+    assert_eq!(said.contains("data-dir"), !named, "{said}");
 }

@@ -34,7 +34,14 @@ fn program(home: &Path, words: &[&str]) -> Command {
 
 /// Runs it to its end.
 pub(crate) async fn run(home: &Path, words: &[&str]) -> Output {
-    let ended = timeout(PATIENCE, program(home, words).output()).await;
+    run_with(home, words, &[]).await
+}
+
+/// The same, with this in its environment.
+pub(crate) async fn run_with(home: &Path, words: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = program(home, words);
+    command.envs(env.iter().copied());
+    let ended = timeout(PATIENCE, command.output()).await;
     ended.expect("it ends").expect("it runs")
 }
 

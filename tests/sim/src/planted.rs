@@ -34,6 +34,7 @@ const FOUND_BY: &[(Bug, u64, Property)] = &[
     (Bug::EditNotCompared, 219, Property::QueueLimits),
     (Bug::PermitsInFlightForgotten, 0, Property::SemaphoreLimits),
     (Bug::PermitsKept, 0, Property::Heals),
+    (Bug::HoldWithoutLease, 0, Property::OutsideHolds),
     (Bug::LockShared, 0, Property::LocksExclude),
     (Bug::ParkUnmarked, 12, Property::Heals),
     (Bug::RateIgnored, 30, Property::RateLimits),
@@ -62,17 +63,42 @@ const FOUND_BY: &[(Bug, u64, Property)] = &[
     (Bug::DeadIsEnded, 4, Property::AcceptedNeverLost),
 ];
 
-/// A hole: no seed of the first 500 finds it. The test in which the guard loses (docs/transactions.md) and the model, which breaks
-/// without it (docs/model.md), do.
-const HOLES: &[Bug] = &[Bug::ReportWithoutStop];
+/// Holes: no seed is on record that finds them. What does instead: a guard's test is the one in which it loses (docs/transactions.md),
+/// the model breaks without the guard (docs/model.md). Of the last three only the first 100 seeds have been tried.
+const HOLES: &[(Bug, &str)] = &[
+    (
+        Bug::ReportWithoutStop,
+        "the guard's test and the model only",
+    ),
+    (
+        Bug::ReleaseByName,
+        "the guard's test only: in the simulation nobody asks again under an id that he had",
+    ),
+    (
+        Bug::NoSelfFence,
+        "no seed of the first 100: for real processes, whose runs take longer than those of the simulation",
+    ),
+    (
+        Bug::TtlIgnored,
+        "`a_lease_that_is_gone_is_not_renewed`; no seed of the first 100: a session's own key is watched as well",
+    ),
+    (
+        Bug::RelistSkipped,
+        "no seed of the first 100: a stream has to break as history is compacted",
+    ),
+];
+
+fn is_hole(bug: Bug) -> bool {
+    HOLES.iter().any(|(hole, _)| *hole == bug)
+}
 
 /// Runs recorded seeds with their bugs and without, or looks for them anew.
 pub(crate) fn run(find: bool, only: Option<Bug>) -> ExitCode {
     let began = Instant::now();
     let bugs: Vec<Bug> = Bug::ALL
         .iter()
+        .filter(|bug| only.map_or(find || !is_hole(**bug), |only| only == **bug))
         .copied()
-        .filter(|bug| only.map_or(find || !HOLES.contains(bug), |only| only == *bug))
         .collect();
     let wrong = if find { look_for(&bugs) } else { again(&bugs) };
     println!(
@@ -180,19 +206,80 @@ mod tests {
 
     use super::*;
 
-    /// The table of the page stands between these.
-    const BEGIN: &str = "<!-- planted bugs: begin -->\n";
-    const END: &str = "<!-- planted bugs: end -->\n";
+    /// Ways in which systems like this one have lost or doubled work, as its research lists them, and the bugs that stand for each.
+    const KNOWN: &[(&str, &[Bug])] = &[
+        (
+            "a leader writes claims without comparing its term",
+            &[Bug::WriteWithoutTerm],
+        ),
+        (
+            "an outcome is committed without comparing the claim",
+            &[Bug::ReportWithoutClaim],
+        ),
+        (
+            "a worker goes on after it could not renew",
+            &[Bug::NoSelfFence],
+        ),
+        (
+            "a permit is put without a lease, and leaks with its holder",
+            &[Bug::HoldWithoutLease],
+        ),
+        (
+            "permits are counted first and given later",
+            &[Bug::PermitsInFlightForgotten],
+        ),
+        (
+            "a submit is acknowledged before it is written",
+            &[Bug::AcknowledgedFirst],
+        ),
+        (
+            "a lock is released by its name, not by its create revision",
+            &[Bug::ReleaseByName],
+        ),
+        (
+            "a reclaim queues a task again and does not count the attempt",
+            &[Bug::ReclaimKeepsAttempt],
+        ),
+        (
+            "a watch goes on from the wrong revision, or nothing is read again after a compaction",
+            &[Bug::WatchFromNow, Bug::RelistSkipped],
+        ),
+        (
+            "the mark of a schedule is written whatever is there: it fires twice",
+            &[Bug::FireWithoutProgress],
+        ),
+        (
+            "a schedule goes on from where it is now: what was missed is never fired",
+            &[Bug::DueForgotten],
+        ),
+        ("priorities are compared upside down", &[Bug::LowestFirst]),
+        (
+            "a submit that may have been done is sent again, and nothing tells the two apart",
+            &[Bug::KeyNotCompared],
+        ),
+        (
+            "a keepalive is answered that the lease is gone, and nobody minds",
+            &[Bug::TtlIgnored],
+        ),
+    ];
+
+    fn known() -> String {
+        let head = "| known from elsewhere | planted here as |\n|---|---|\n".to_owned();
+        let rows = KNOWN.iter().map(|(what, bugs)| {
+            let bugs: Vec<String> = bugs.iter().map(|bug| format!("`{bug}`")).collect();
+            format!("| {what} | {} |\n", bugs.join(", "))
+        });
+        std::iter::once(head).chain(rows).collect()
+    }
 
     fn table() -> String {
         let head = "| bug | what it does | found by | seeds to find |\n|---|---|---|---|\n";
         let rows = FOUND_BY.iter().map(|(bug, seed, by)| {
             format!("| `{bug}` | {} | `{by}` | {} |\n", bug.what(), seed + 1)
         });
-        let holes = HOLES.iter().map(|bug| {
-            let what = bug.what();
-            format!("| `{bug}` | {what} | the guard's test and the model only | - |\n")
-        });
+        let holes = HOLES
+            .iter()
+            .map(|(bug, by)| format!("| `{bug}` | {} | {by} | - |\n", bug.what()));
         std::iter::once(head.to_owned())
             .chain(rows)
             .chain(holes)
@@ -202,26 +289,36 @@ mod tests {
     #[test]
     fn every_bug_has_its_seed() {
         let recorded: Vec<Bug> = FOUND_BY.iter().map(|(bug, ..)| *bug).collect();
-        let all = Bug::ALL.iter().filter(|bug| !HOLES.contains(bug)).copied();
+        let all = Bug::ALL.iter().filter(|bug| !is_hole(**bug)).copied();
         assert_eq!(recorded, all.collect::<Vec<_>>());
         assert!(FOUND_BY.iter().all(|(_, seed, _)| *seed < WITHIN));
     }
 
-    /// With `TENURE_UPDATE_DOCS=1` the table is written instead.
+    /// A page with this table in the place that has this name.
+    fn with(page: &str, name: &str, table: &str) -> String {
+        let (begin, end) = (
+            format!("<!-- {name}: begin -->\n"),
+            format!("<!-- {name}: end -->\n"),
+        );
+        let (before, rest) = page.split_once(&begin).expect("the table's begin");
+        let (_, after) = rest.split_once(&end).expect("the table's end");
+        format!("{before}{begin}{table}{end}{after}")
+    }
+
+    /// With `TENURE_UPDATE_DOCS=1` the tables are written instead.
     #[test]
-    fn the_page_has_the_table() {
+    fn the_page_has_the_tables() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guarantees.md");
         let page = std::fs::read_to_string(&path).unwrap();
-        let (before, rest) = page.split_once(BEGIN).expect("the table's begin");
-        let (_, after) = rest.split_once(END).expect("the table's end");
-        let expected = format!("{before}{BEGIN}{}{END}{after}", table());
+        let expected = with(&page, "planted bugs", &table());
+        let expected = with(&expected, "known bugs", &known());
         if std::env::var_os("TENURE_UPDATE_DOCS").is_some() {
             std::fs::write(&path, &expected).unwrap();
             return;
         }
         assert!(
             page == expected,
-            "docs/guarantees.md differs from the table: TENURE_UPDATE_DOCS=1 rewrites it"
+            "docs/guarantees.md differs from the tables: TENURE_UPDATE_DOCS=1 rewrites it"
         );
     }
 }
