@@ -2,9 +2,10 @@
 //! directories of their own. It starts them, waits until they are ready, and ends them with the value.
 
 mod machine;
+mod node;
 
 use crate::http::Client;
-use crate::members::{self, Members, within};
+use crate::members::{self, Members};
 use crate::netns::Networks;
 use crate::process::Process;
 use crate::proxy::Proxy;
@@ -12,11 +13,11 @@ use anyhow::Context as _;
 pub(crate) use machine::{
     answers, check_binaries, emptied, free_ports, new_token, speaks_of_peers, url,
 };
+use node::Site;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,20 +44,6 @@ pub(crate) struct Layout {
     pub(crate) dir: PathBuf,
     /// What nodes find in their environment besides.
     pub(crate) env: Vec<(String, String)>,
-}
-
-/// Where a node listens, whether it runs or not.
-struct Site {
-    host: Ipv4Addr,
-    port: u16,
-    /// For its peers.
-    peer: u16,
-    /// Where its peers are told to find it, where that is not where it listens.
-    proxy: Option<Proxy>,
-    /// Its own ways to etcd's members, where it has such.
-    store: Vec<Proxy>,
-    /// What puts it into its network; empty for this machine's own.
-    within: Vec<String>,
 }
 
 pub(crate) struct Cluster {
@@ -247,7 +234,7 @@ impl Cluster {
     ) -> anyhow::Result<()> {
         let site = self.site(name)?;
         let build = build.unwrap_or(&self.layout.tenure);
-        let mut command = node_command(&self.layout, build, name, self.endpoints(), site)?;
+        let mut command = node::command(&self.layout, build, name, self.endpoints(), site)?;
         command.envs(env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(name, command, &self.layout.dir)?;
         self.nodes.push(process);
@@ -362,41 +349,4 @@ impl Cluster {
             .chain(&mut self.nodes)
             .try_for_each(Process::ensure_alive)
     }
-}
-
-fn node_command(
-    layout: &Layout,
-    build: &Path,
-    name: &str,
-    endpoints: &[String],
-    site: &Site,
-) -> anyhow::Result<Command> {
-    let mut seen = endpoints.to_vec();
-    if !site.store.is_empty() {
-        let through = |proxy: &Proxy| format!("http://{}", proxy.address());
-        seen = site.store.iter().map(through).collect();
-    }
-    let data = layout.dir.join(name);
-    std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
-    let mut command = within(&site.within, build);
-    command.arg("server").current_dir(&data);
-    command
-        .env("TENURE_ETCD_ENDPOINTS", seen.join(","))
-        .env("TENURE_NODE_NAME", name)
-        .env("TENURE_CLUSTER", NAME);
-    command
-        .env("TENURE_LISTEN", format!("{}:{}", site.host, site.port))
-        .env("TENURE_ADVERTISE", url(site.host, site.port));
-    command
-        .env("TENURE_PEER_LISTEN", format!("{}:{}", site.host, site.peer))
-        .env("TENURE_DATA_DIR", &data);
-    if let Some(proxy) = &site.proxy {
-        command.env("TENURE_PEER_ADVERTISE", proxy.address().to_string());
-    }
-    command
-        .env("TENURE_SLOTS", layout.slots.to_string())
-        .env("TENURE_ALLOW_COMMAND", "true");
-    command.env("TENURE_TOKEN", &layout.token);
-    command.envs(layout.env.iter().map(|(name, value)| (name, value)));
-    Ok(command)
 }

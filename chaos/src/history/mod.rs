@@ -7,15 +7,16 @@
 mod entry;
 mod file;
 mod injection;
+mod node;
 mod trial;
 mod value;
 
 pub use entry::{
-    Answer, Call, Entry, Fault, FaultKind, Marker, NodeEvent, Op, Record, Refusal, Run, Setup,
-    StoreEvent, Submit,
+    Answer, Call, Entry, Fault, FaultKind, Marker, Op, Record, Run, Setup, StoreEvent, Submit,
 };
 pub use file::FileError;
 pub use injection::{Injection, Stage};
+pub use node::{NodeEvent, Refusal};
 pub use trial::{Effect, Show, Trial};
 pub use value::Value;
 
