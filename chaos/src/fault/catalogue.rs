@@ -82,6 +82,8 @@ pub(crate) enum What {
     /// History is compacted while a node stands still.
     Compact(Who),
     RevokeSession(Who),
+    /// The same, of one that is so many milliseconds away from etcd, and hears of it late.
+    RevokeLate(Who, u64),
     DeleteLeader,
     MoveLeader,
     Defragment(Whom),
@@ -192,6 +194,7 @@ pub(crate) const ALL: &[Kind] = &[
     kind("no-space", "etcd takes no more writes, for its quota", What::NoSpace, BELOW_LEASE),
     kind("compaction", "etcd's history is compacted while a node stands still", What::Compact(Who::Follower), BELOW_LEASE),
     kind("lease-revoked", "an operator revokes the lease of a node", What::RevokeSession(Who::Follower), AT_ONCE),
+    kind("lease-revoked-late", "an operator revokes the lease of a node that is 400 ms away from etcd and hears of it late", What::RevokeLate(Who::Follower, 400), BELOW_LEASE),
     kind("leader-deleted", "an operator deletes the leader's key", What::DeleteLeader, AT_ONCE),
     kind("etcd-move", "an operator moves etcd's leadership", What::MoveLeader, AT_ONCE),
     kind("defragment", "an operator defragments a member of etcd", What::Defragment(Whom::Leader), AT_ONCE),
@@ -235,6 +238,20 @@ fn find(word: &str) -> anyhow::Result<Kind> {
 }
 
 impl Kind {
+    /// Whether it hits all nodes or all members, or takes everything else's ground away.
+    pub(crate) fn hits_all(&self) -> bool {
+        matches!(
+            self.what,
+            What::Kill(Who::Every)
+                | What::Halt(Who::Every)
+                | What::Roll
+                | What::KillMember(Whom::Every)
+                | What::HaltMember(Whom::Every)
+                | What::Cut(EVERY_NODE, ..)
+                | What::NoSpace
+        )
+    }
+
     /// What a history calls it; checks go by that.
     pub(crate) fn in_history(&self) -> FaultKind {
         match self.what {
@@ -259,7 +276,9 @@ impl Kind {
             What::Cut(Whose::Node(_), _, _, How::Lossy(_) | How::Late { .. } | How::Narrow(_))
             | What::SlowDisk(..) => FaultKind::Delay,
             What::NoSpace => FaultKind::NoSpace,
-            What::RevokeSession(_) | What::DeleteLeader | What::Resign => FaultKind::LeaseEnded,
+            What::RevokeSession(_) | What::RevokeLate(..) | What::DeleteLeader | What::Resign => {
+                FaultKind::LeaseEnded
+            }
         }
     }
 }

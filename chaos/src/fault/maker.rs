@@ -55,6 +55,15 @@ struct Open {
     until: Instant,
 }
 
+/// What came of beginning one.
+enum Begun {
+    Yes,
+    /// Nobody is there to be hit.
+    NotNow,
+    /// It cannot be made here. Why.
+    Never(String),
+}
+
 /// What was made so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
@@ -85,6 +94,8 @@ pub(crate) struct Maker<'a, T> {
     injections: u64,
     faults: u64,
     open: Vec<Open>,
+    /// Taken back, and not back yet, since when.
+    mending: Vec<(Open, Instant)>,
     /// Processes so far, by node.
     incarnations: BTreeMap<String, u64>,
     /// Whose process had this id: a node's name, and its how manieth.
@@ -94,6 +105,8 @@ pub(crate) struct Maker<'a, T> {
     tally: Tally,
     /// A node did not come back: nothing more is broken.
     lost: bool,
+    /// Whom a fault was to hit was not to be found.
+    nobody: bool,
 }
 
 impl<'a, T: Hands> Maker<'a, T> {
@@ -115,11 +128,13 @@ impl<'a, T: Hands> Maker<'a, T> {
             injections: 0,
             faults: 0,
             open: Vec::new(),
+            mending: Vec::new(),
             incarnations: BTreeMap::new(),
             processes: BTreeMap::new(),
             away: BTreeSet::new(),
             tally: Tally::default(),
             lost: false,
+            nobody: false,
         };
         for node in maker.hands.nodes() {
             maker.started(&node);
@@ -150,20 +165,25 @@ impl<'a, T: Hands> Maker<'a, T> {
             if let Some(due) = self.open.iter().position(|one| one.until <= Instant::now()) {
                 let over = self.open.swap_remove(due);
                 self.heal(over).await?;
+            }
+            if self.mended().await? {
                 next_at = Instant::now() + wait_of(next.as_ref());
             }
             self.supervise().await?;
             let now = Instant::now();
             let no_more = now >= until || next.is_none() || self.lost || self.faults >= FAULTS_MAX;
-            if no_more && self.open.is_empty() {
+            if no_more && self.open.is_empty() && self.mending.is_empty() {
                 return Ok(());
             }
             if let Some(planned) = next.filter(|_| !no_more && now >= next_at)
-                && self.open.len() < together
+                && self.has_room_for(planned.kind, together)
             {
-                if let Made::Cannot(why) = self.begin(&planned).await? {
-                    plan.without(planned.kind);
-                    self.tally.skipped.insert(planned.kind.name, why);
+                match self.begin(&planned).await? {
+                    Begun::Yes | Begun::NotNow => {}
+                    Begun::Never(why) => {
+                        plan.without(planned.kind);
+                        self.tally.skipped.insert(planned.kind.name, why);
+                    }
                 }
                 next = plan.next();
                 next_at = Instant::now() + wait_of(next.as_ref());
@@ -172,8 +192,23 @@ impl<'a, T: Hands> Maker<'a, T> {
         }
     }
 
+    /// What hits all comes alone.
+    fn has_room_for(&self, kind: Kind, together: usize) -> bool {
+        let mending = self.mending.iter().map(|(one, _)| one);
+        let mut there = self.open.iter().chain(mending);
+        let count = self.open.len() + self.mending.len();
+        count == 0 || count < together && !kind.hits_all() && there.all(|one| !one.kind.hits_all())
+    }
+
+    /// Whether a node or a member is hit already.
+    fn is_hit(&self, name: &String) -> bool {
+        let mending = self.mending.iter().map(|(one, _)| one);
+        let mut there = self.open.iter().chain(mending);
+        self.away.contains(name) || there.any(|one| one.targets.contains(name))
+    }
+
     /// Makes one, and puts it on record.
-    async fn begin(&mut self, planned: &Planned) -> anyhow::Result<Made> {
+    async fn begin(&mut self, planned: &Planned) -> anyhow::Result<Begun> {
         let kind = planned.kind;
         self.injections += 1;
         let mut open = Open {
@@ -200,10 +235,14 @@ impl<'a, T: Hands> Maker<'a, T> {
                 self.tell(&open, Stage::Indeterminate, Some(why));
                 self.tally.indeterminate += 1;
                 self.open.push(open);
-                return Ok(Made::Yes);
+                return Ok(Begun::Yes);
             }
         };
-        if let Made::Cannot(why) = &made {
+        if std::mem::take(&mut self.nobody) {
+            self.injections -= 1;
+            return Ok(Begun::NotNow);
+        }
+        if let Made::Cannot(why) = made {
             say(&format!("{at:>7.1} s  {kind} is skipped: {why}"))?;
             self.tell(&open, Stage::Skipped, Some(why.clone()));
             // What was made of it before it turned out.
@@ -211,13 +250,13 @@ impl<'a, T: Hands> Maker<'a, T> {
                 self.undo(&mut open).await?;
                 self.faults_over(&open);
             }
-            return Ok(made);
+            return Ok(Begun::Never(why));
         }
         say(&format!("{at:>7.1} s  {kind}{on}"))?;
         self.tell(&open, Stage::Installed, None);
         *self.tally.installed.entry(kind.name).or_default() += 1;
         self.open.push(open);
-        Ok(made)
+        Ok(Begun::Yes)
     }
 }
 

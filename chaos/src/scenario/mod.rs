@@ -14,11 +14,16 @@ use tenure_chaos::check::{Limits, Property};
 pub(crate) use length::Length;
 
 /// The scenarios that come with the program.
-const BUILT_IN: [&str; 3] = [
+const BUILT_IN: [&str; 4] = [
     include_str!("../../scenarios/default.toml"),
     include_str!("../../scenarios/kills.toml"),
     include_str!("../../scenarios/limits.toml"),
+    include_str!("../../scenarios/long.toml"),
 ];
+
+/// What a file says in place of work: the name of a scenario of this program that has the same.
+const LIKE: &str = "like";
+const WORK: &str = "work";
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -240,12 +245,15 @@ impl Scenario {
     /// # Errors
     /// There is none.
     pub(crate) fn text_of(name: &str) -> anyhow::Result<&'static str> {
+        let mut names = Vec::new();
         for text in BUILT_IN {
-            if Self::parse(text)?.name == name {
+            let table: toml::Table = toml::from_str(text)?;
+            let found = table.get("name").and_then(toml::Value::as_str);
+            if found == Some(name) {
                 return Ok(text);
             }
+            names.extend(found.map(str::to_owned));
         }
-        let names: Vec<String> = Self::built_in()?.into_iter().map(|one| one.name).collect();
         bail!("scenario {name:?} is none of {}", names.join(", "))
     }
 
@@ -300,7 +308,15 @@ impl Scenario {
     /// # Errors
     /// Names the field, and what would be right.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        let scenario: Self = toml::from_str(text)?;
+        let mut table: toml::Table = toml::from_str(text)?;
+        if let Some(like) = table.remove(LIKE) {
+            let name = like.as_str().context("like: it is no name")?;
+            let of = Self::text_of(name).context("like")?;
+            let of: toml::Table = toml::from_str(of)?;
+            let work = of.get(WORK).context("like: that has no work of its own")?;
+            table.entry(WORK).or_insert_with(|| work.clone());
+        }
+        let scenario: Self = table.try_into()?;
         scenario.validate()?;
         Ok(scenario)
     }

@@ -67,3 +67,18 @@ fn a_name_has_a_number_for_each_pair_of_braces() {
     assert_eq!(named("a{x}b", &mut dice), "a{x}b");
     assert_eq!(named("a{0}", &mut dice), "a{0}");
 }
+
+#[test]
+fn a_file_has_the_work_of_another_where_it_says_so() {
+    let long = Scenario::find("long").unwrap();
+    let default = Scenario::find("default").unwrap();
+    assert_eq!(long.work, default.work);
+    assert_ne!(long.faults, default.faults);
+
+    let of_nobody = "name = \"x\"\nlike = \"nobody\"\n[faults]\nkinds = [\"all\"]\n";
+    let said = format!("{:#}", Scenario::parse(of_nobody).unwrap_err());
+    assert!(
+        said.contains("like") && said.contains("none of default"),
+        "{said}"
+    );
+}

@@ -166,6 +166,14 @@ fn stored(record: &Record) -> Option<&StoreEvent> {
     None
 }
 
+fn sealed(story: &Story) -> History {
+    let revision = story.revision;
+    let mut history = story.history.clone();
+    let last = history.records().last().map_or(0, |record| record.at_ms);
+    history.push(last, Marker::Sealed { revision });
+    history
+}
+
 /// The same as a recorder has it that began after this revision: of each key its last value, then what came.
 fn begun_after(history: &History, revision: i64) -> History {
     let mut last: BTreeMap<String, Record> = BTreeMap::new();
@@ -216,13 +224,7 @@ fn a_recorder_that_begins_in_the_middle_holds_nothing_against_what_was_there() {
     story.submit(2);
     let claim = story.claim(2, "b");
     story.succeeds(&claim);
-    let mut good = story.history.clone();
-    good.push(
-        u64::MAX,
-        Marker::Sealed {
-            revision: story.revision,
-        },
-    );
+    let good = sealed(&story);
     let judged = judge(&begun_after(&good, middle));
     assert_eq!(judged.gap, None, "{judged}");
     assert_eq!(judged.violated().count(), 0, "{judged}");
@@ -239,13 +241,7 @@ fn a_recorder_that_begins_in_the_middle_holds_nothing_against_what_was_there() {
         .map(|event| event.key.clone());
     let lost = lost.unwrap();
     story.txn(vec![(lost.trim_start_matches(ROOT).to_owned(), None)]);
-    let mut bad = story.history.clone();
-    bad.push(
-        u64::MAX,
-        Marker::Sealed {
-            revision: story.revision,
-        },
-    );
+    let bad = sealed(&story);
     let judged = judge(&begun_after(&bad, middle));
     let broken: Vec<Property> = judged.violated().map(|(property, _)| property).collect();
     assert!(broken.contains(&Property::AcceptedNeverLost), "{judged}");

@@ -26,12 +26,13 @@ impl<T: Hands> Maker<'_, T> {
         choice: usize,
     ) -> anyhow::Result<Result<Vec<String>, String>> {
         let until = Instant::now() + FOUND_WITHIN;
-        let busy = |maker: &Self, name: &String| {
-            maker.away.contains(name) || maker.open.iter().any(|one| one.targets.contains(name))
-        };
         loop {
             let all = self.hands.nodes();
-            let free: Vec<String> = all.iter().filter(|one| !busy(self, one)).cloned().collect();
+            let free: Vec<String> = all
+                .iter()
+                .filter(|one| !self.is_hit(one))
+                .cloned()
+                .collect();
             let leader = self.client.leader().await.filter(|one| free.contains(one));
             let mut others = free.clone();
             others.retain(|one| Some(one) != leader.as_ref());
@@ -48,7 +49,10 @@ impl<T: Hands> Maker<'_, T> {
                 open.targets.extend(found.iter().cloned());
                 return Ok(Ok(found));
             }
-            if Instant::now() > until {
+            // Where others are hit, they are not kept waiting for.
+            let alone = self.open.is_empty() && self.mending.is_empty();
+            if !alone || Instant::now() > until {
+                self.nobody = true;
                 return Ok(Err("nobody fits: no leader was found".to_owned()));
             }
             self.supervise().await?;
@@ -67,11 +71,10 @@ impl<T: Hands> Maker<'_, T> {
         if all.is_empty() {
             return Err("etcd's members are not this program's".to_owned());
         }
-        let free = |name: &&String| {
-            !self.away.contains(*name) && self.open.iter().all(|one| !one.targets.contains(name))
-        };
-        let free: Vec<String> = all.iter().filter(free).cloned().collect();
+        let free = all.iter().filter(|name| !self.is_hit(name));
+        let free: Vec<String> = free.cloned().collect();
         if free.len() < all.len() {
+            self.nobody = true;
             return Err("another member of etcd is hit already".to_owned());
         }
         let leader = self.operator.leading().await;
@@ -84,6 +87,7 @@ impl<T: Hands> Maker<'_, T> {
             Whom::Leader => leader.map(|leader| vec![leader]),
             Whom::Follower => others.into_iter().next().map(|other| vec![other]),
         };
+        self.nobody = found.is_none();
         let found = found.ok_or("etcd has no leader")?;
         open.targets.extend(found.iter().cloned());
         Ok(found)
@@ -157,7 +161,7 @@ impl<T: Hands> Maker<'_, T> {
                 return Ok(made);
             }
             self.start(&node, false).await?;
-            self.node_is_back(&node).await?;
+            self.waits_for(&node).await?;
         }
         Ok(Made::Yes)
     }
@@ -183,7 +187,7 @@ impl<T: Hands> Maker<'_, T> {
             }
             open.undo.push(Undo::Renew(node.clone()));
             self.start(&node, true).await?;
-            self.node_is_back(&node).await?;
+            self.waits_for(&node).await?;
         }
         Ok(Made::Yes)
     }

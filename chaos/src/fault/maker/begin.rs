@@ -36,15 +36,8 @@ impl<T: Hands> Maker<'_, T> {
             What::FullDisk => self.fills_disk(open).await,
             What::NoSpace => self.fills_quota(open).await,
             What::Compact(who) => self.compacts(open, who, choice).await,
-            What::RevokeSession(who) => {
-                let nodes = match self.nodes_of(open, who, choice).await? {
-                    Ok(nodes) => nodes,
-                    Err(why) => return Ok(Made::Cannot(why)),
-                };
-                let node = nodes.into_iter().next().unwrap_or_default();
-                self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
-                self.operates(&Store::RevokeSession(node)).await
-            }
+            What::RevokeSession(who) => self.revokes(open, who, None, choice).await,
+            What::RevokeLate(who, ms) => self.revokes(open, who, Some(ms), choice).await,
             What::DeleteLeader => {
                 let nodes = match self.nodes_of(open, Who::Leader, choice).await? {
                     Ok(nodes) => nodes,
@@ -151,6 +144,37 @@ impl<T: Hands> Maker<'_, T> {
             open.undo.push(Undo::Resume(node));
         }
         Ok(Made::Yes)
+    }
+
+    /// Revokes the lease of a node; of one that is so far away from etcd that it goes on for a while as if nothing had happened.
+    async fn revokes(
+        &mut self,
+        open: &mut Open,
+        who: Who,
+        away_ms: Option<u64>,
+        choice: usize,
+    ) -> anyhow::Result<Made> {
+        let nodes = match self.nodes_of(open, who, choice).await? {
+            Ok(nodes) => nodes,
+            Err(why) => return Ok(Made::Cannot(why)),
+        };
+        let node = nodes.into_iter().next().unwrap_or_default();
+        if let Some(ms) = away_ms {
+            let cut = Cut {
+                from: Side::Node(node.clone()),
+                to: Side::Members,
+                both: true,
+                how: How::Late { ms, jitter_ms: 0 },
+            };
+            self.begins(open, FaultKind::Delay, Hit::Way(&node, ETCD));
+            let made = self.hands.cut(&cut, true).await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
+            open.undo.push(Undo::Mend(cut));
+        }
+        self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
+        self.operates(&Store::RevokeSession(node)).await
     }
 
     async fn sets_clock(

@@ -16,18 +16,59 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SUPERVISED: Duration = Duration::from_millis(500);
 
 impl<T: Hands> Maker<'_, T> {
-    /// Takes a fault back, and waits until whoever it hit is back.
+    /// Takes a fault back; it is over when whoever it hit is back.
     pub(super) async fn heal(&mut self, mut open: Open) -> anyhow::Result<()> {
         self.undo(&mut open).await?;
-        for name in &open.targets {
-            if self.hands.nodes().contains(name) {
-                self.node_is_back(name).await?;
-            } else {
-                self.member_is_back(name).await?;
+        self.mending.push((open, Instant::now()));
+        Ok(())
+    }
+
+    /// Whether one that was taken back is over now.
+    pub(super) async fn mended(&mut self) -> anyhow::Result<bool> {
+        for nth in 0..self.mending.len() {
+            let (open, since) = &self.mending[nth];
+            let late = since.elapsed();
+            let mut missing = None;
+            for name in &open.targets {
+                if missing.is_none() && !self.is_back(name).await {
+                    missing = Some(name.clone());
+                }
             }
+            if let Some(name) = missing {
+                if late < BACK_WITHIN {
+                    continue;
+                }
+                self.is_not_back(&name, late)?;
+            }
+            let (open, _) = self.mending.swap_remove(nth);
+            self.faults_over(&open);
+            self.tell(&open, Stage::Healed, None);
+            return Ok(true);
         }
-        self.faults_over(&open);
-        self.tell(&open, Stage::Healed, None);
+        Ok(false)
+    }
+
+    async fn is_back(&self, name: &String) -> bool {
+        if self.hands.nodes().contains(name) {
+            return self.is_ready(name).await;
+        }
+        let all = self.hands.members();
+        let nth = all.iter().position(|one| one == name);
+        match nth.and_then(|nth| self.hands.endpoints().get(nth).cloned()) {
+            Some(endpoint) => self.client.says_yes(&format!("{endpoint}/health")).await,
+            None => true,
+        }
+    }
+
+    /// It is on record, and nothing more is broken.
+    fn is_not_back(&mut self, name: &str, late: Duration) -> anyhow::Result<()> {
+        let after_ms = u64::try_from(late.as_millis())?;
+        say(&format!(
+            "           {name} is not ready after {after_ms} ms"
+        ))?;
+        let node = name.to_owned();
+        self.chronicle.saw(NodeEvent::NotReady { node, after_ms });
+        self.lost = true;
         Ok(())
     }
 
@@ -85,19 +126,12 @@ impl<T: Hands> Maker<'_, T> {
         Ok(())
     }
 
-    /// Waits until a node says that it is ready; one that does not in time is on record, and nothing more is broken.
-    pub(super) async fn node_is_back(&mut self, node: &str) -> anyhow::Result<()> {
+    /// Waits until a node or a member is back; one that is not in time is on record, and nothing more is broken.
+    pub(super) async fn waits_for(&mut self, name: &String) -> anyhow::Result<()> {
         let began = Instant::now();
-        while !self.is_ready(node).await {
+        while !self.is_back(name).await {
             if began.elapsed() > BACK_WITHIN {
-                let after_ms = u64::try_from(began.elapsed().as_millis())?;
-                say(&format!(
-                    "           {node} is not ready after {after_ms} ms"
-                ))?;
-                let node = node.to_owned();
-                self.chronicle.saw(NodeEvent::NotReady { node, after_ms });
-                self.lost = true;
-                return Ok(());
+                return self.is_not_back(name, began.elapsed());
             }
             self.supervise().await?;
             sleep(LOOK_EVERY).await;
@@ -112,28 +146,13 @@ impl<T: Hands> Maker<'_, T> {
         }
     }
 
-    async fn member_is_back(&mut self, member: &str) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let all = self.hands.members();
-        let nth = all.iter().position(|one| one == member);
-        let Some(endpoint) = nth.and_then(|nth| self.hands.endpoints().get(nth).cloned()) else {
-            return Ok(());
-        };
-        while !self.client.says_yes(&format!("{endpoint}/health")).await {
-            anyhow::ensure!(began.elapsed() < BACK_WITHIN, "etcd's {member} is not back");
-            self.supervise().await?;
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
-    }
-
     /// All nodes are ready, all members healthy, and one leads: before the first fault, and after the last.
     pub(crate) async fn healthy(&mut self) -> anyhow::Result<()> {
         for member in self.hands.members() {
-            self.member_is_back(&member).await?;
+            self.waits_for(&member).await?;
         }
         for node in self.hands.nodes() {
-            self.node_is_back(&node).await?;
+            self.waits_for(&node).await?;
         }
         let began = Instant::now();
         while self.client.leader().await.is_none() && !self.lost {
