@@ -20,6 +20,8 @@ pub(super) struct Ran<'h> {
     pub(super) well: bool,
     /// The last that was seen of it, in milliseconds: an end, a sign of life, or its begin.
     pub(super) seen_ms: u64,
+    /// Whether it gives signs of life, so that the last of them is about its end.
+    pub(super) beats: bool,
 }
 
 /// All runs, in the order in which they began.
@@ -39,12 +41,14 @@ pub(super) fn runs(history: &History) -> Vec<Ran<'_>> {
                 to_ms: None,
                 well: false,
                 seen_ms: at_ms,
+                beats: false,
             });
         } else if let Entry::Effect(Effect { run, .. }) = &record.entry {
             if let Some(ran) = all.get(run).and_then(|nth| runs.get_mut(*nth)) {
                 // A sign of life after its process died: it has not died with it.
                 ran.to_ms = ran.to_ms.map(|to_ms| to_ms.max(at_ms));
                 ran.seen_ms = at_ms;
+                ran.beats = true;
             }
         } else if let Entry::RunEnded { run, well } = &record.entry {
             open.remove(run);

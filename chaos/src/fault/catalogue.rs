@@ -324,4 +324,23 @@ mod tests {
         );
         assert!(chosen(&words(&["drain", "-drain"])).is_err());
     }
+
+    #[test]
+    fn the_page_has_all_of_them_and_says_the_same() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/chaos.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, table) = page.split_once("<!-- faults: begin -->\n").unwrap();
+        let (table, _) = table.split_once("<!-- faults: end -->").unwrap();
+        let rows = ALL
+            .iter()
+            .map(|kind| format!("| `{}` | {} |\n", kind.name, kind.about));
+        let expected: String = ["| fault | what is done |\n|---|---|\n".to_owned()]
+            .into_iter()
+            .chain(rows)
+            .collect();
+        assert_eq!(
+            table, expected,
+            "the table of docs/chaos.md has to be:\n{expected}"
+        );
+    }
 }

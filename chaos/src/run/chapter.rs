@@ -24,12 +24,14 @@ use tenure_chaos::check::Limits;
 use tenure_chaos::history::{History, Marker};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// 100 s for clients to have their last answers.
 const STOPPED_WITHIN: Duration = Duration::from_secs(100);
 /// 10 s for etcd's members to say what they have.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// 100 ms before they are asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is to be done.
 pub(super) struct Chapter<'a> {
@@ -178,8 +180,17 @@ async fn drained(mut seen: watch::Receiver<Seen>) -> anyhow::Result<()> {
 
 /// What each member has at one revision, of those that have compacted as much as the first.
 async fn hashed(operator: &Operator, revision: i64, chronicle: &Chronicle) -> anyhow::Result<()> {
-    let hashes = timeout(HASHED_WITHIN, operator.hashes(revision)).await;
-    let hashes = hashes.context("etcd's members do not say what they have")??;
+    let hashes = async {
+        // A member may be a little behind the one that told of this revision first.
+        loop {
+            match operator.hashes(revision).await {
+                Ok(hashes) => return hashes,
+                Err(_) => sleep(AGAIN).await,
+            }
+        }
+    };
+    let hashes = timeout(HASHED_WITHIN, hashes).await;
+    let hashes = hashes.context("etcd's members do not say what they have")?;
     let compacted = hashes.values().next().map(|first| first.compacted);
     for (member, found) in hashes {
         if Some(found.compacted) == compacted {

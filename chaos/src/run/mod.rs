@@ -28,6 +28,9 @@ use tenure_chaos::summary::{self, Expected, RunFacts, Summary};
 
 /// 10 s: what is shorter is no chapter.
 const CHAPTER_MIN: Duration = Duration::from_secs(10);
+/// 1 s for which a run whose node is alive and cut off may be seen beside its successor: it is killed before its lease can be given
+/// away, and what it wrote last may come a little later.
+const ZOMBIE_MS: u64 = 1_000;
 /// 10,000 chapters at most.
 const CHAPTERS_MAX: u64 = 10_000;
 
@@ -204,6 +207,7 @@ fn limits(scenario: &Scenario, kinds: &[Kind]) -> Limits {
         skew_ms: 2 * jump_ms,
         ahead_ms: 10 + jump_ms,
         retention_ms: options::RETENTION_MS,
+        zombie_ms: Some(ZOMBIE_MS),
         ..Limits::default()
     }
 }

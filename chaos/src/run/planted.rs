@@ -183,7 +183,14 @@ async fn look(planted: &Planted, row: &Row) -> anyhow::Result<Option<(u64, Vec<P
         option("seed", seed.to_string());
         option("node-env", format!("TENURE_PLANTED={}", row.bug));
         let line = Line::try_parse_from(words)?;
-        let summary = Box::pin(super::run(&line.options)).await?;
+        let summary = match Box::pin(super::run(&line.options)).await {
+            Ok(summary) => summary,
+            // A cluster that breaks down altogether is no verdict.
+            Err(error) => {
+                say(&format!("{} broke the run off: {error:#}", row.bug))?;
+                continue;
+            }
+        };
         let broken: Vec<Property> = summary
             .properties()
             .filter(|judged| judged.violated > 0)

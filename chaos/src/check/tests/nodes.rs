@@ -3,7 +3,7 @@
 use super::build::{Claim, Story, task};
 use super::{accepts, rejects};
 use crate::check::{Finding, Property, check};
-use crate::history::{Entry, Fault, FaultKind, Marker, NodeEvent};
+use crate::history::{Effect, Entry, Fault, FaultKind, Marker, NodeEvent};
 
 /// B runs a task and is gone; a runs it again; b's run goes on for so many milliseconds beside it.
 fn zombie(for_ms: u64) -> (Story, Claim, Claim) {
@@ -56,6 +56,43 @@ fn runs_overlap_only_as_leftovers() {
     );
     two.starts(&second);
     rejects(property, &two, "both had a claim");
+}
+
+/// A run that was killed has no end: its last sign of life is all there is.
+#[test]
+fn a_run_without_an_end_lasts_until_its_last_sign_of_life() {
+    let killed = |beats_ms: u64| {
+        let mut story = Story::led();
+        story.submit(1);
+        let first = story.claim(1, "b");
+        story.starts(&first);
+        story.gone("b");
+        story.ends(&first, "lost", Some("ready"));
+        let beat = |story: &mut Story| {
+            let run = Story::run_of(&first);
+            story.saw(Entry::Effect(Effect {
+                run,
+                gate: None,
+                done: true,
+            }));
+        };
+        beat(&mut story);
+        let second = story.again(&first, "lost", "a");
+        story.starts(&second);
+        if beats_ms > 0 {
+            story.wait(beats_ms);
+            beat(&mut story);
+        }
+        story.wait(5_000);
+        story.stops(&second);
+        story
+    };
+    accepts(Property::ConcurrentRuns, &killed(0));
+    rejects(
+        Property::ConcurrentRuns,
+        &killed(200),
+        "beside its successor",
+    );
 }
 
 /// The session of b ends with a claim, which is taken after so many milliseconds.
