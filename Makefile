@@ -13,17 +13,19 @@ TASKS ?= 10000
 REPEAT ?= 1
 OUTAGE ?= 8
 KILLS ?= 10
+SCENARIO ?= default
 DEV ?=
 
 # The tests find etcd on PATH; this puts a recent enough one first.
 with_etcd = etcd=$$(scripts/get-etcd) && export PATH="$$etcd:$$PATH"
 
-.PHONY: help dev setup setup-dev test verify fix demo sim chaos crash bench up down smoke clean
+.PHONY: help dev setup setup-dev test verify fix demo sim chaos trials crash bench up down smoke clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: SEED, FILES, NODES for demo and chaos, as in: make demo SEED=7 FILES=3000"
-	@echo "             REPEAT, OUTAGE for chaos, as in: make chaos REPEAT=50 OUTAGE=60"
+	@echo "  variables: SEED, FILES, NODES for demo and trials, as in: make demo SEED=7 FILES=3000"
+	@echo "             SEED, SCENARIO for chaos, as in: make chaos SCENARIO=long"
+	@echo "             REPEAT, OUTAGE for trials, as in: make trials REPEAT=50 OUTAGE=60"
 	@echo "             TASKS, KILLS for crash; DEV for dev, as in: make dev DEV='--nodes 1 --data-dir state'"
 
 dev: ## Three nodes and an etcd in one process, to try it: prints where, a token, what to type; Ctrl-C stops it
@@ -54,7 +56,11 @@ demo: setup ## Three nodes hash real files while two of them are killed; prints 
 sim: setup ## Whole nodes in simulated time: seeds 0..1000 (SEEDS=0..10000), or one again (SEED=n)
 	@scripts/sim
 
-chaos: demo ## The demo, then limits, schedules and failover while nodes are killed; prints a verdict on each
+chaos: setup ## 90 s of kills, pauses, cuts and trouble of etcd on a cluster under work; prints a verdict, writes a report
+	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" run --tenure "$$bin/tenure" --etcd "$$etcd" \
+		--scenario $(SCENARIO) --seed $(SEED) --work .chaos
+
+trials: demo ## The demo, then limits, schedules and failover, each measured while nodes are killed; prints a verdict on each
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" limits --tenure "$$bin/tenure" --etcd "$$etcd" \
 		--seed $(SEED) --work .demo
 	@$(with_etcd) && bin=$$(scripts/release) && "$$bin/tenure-chaos" schedules --tenure "$$bin/tenure" --etcd "$$etcd" \
@@ -79,4 +85,4 @@ smoke: ## Try the compose cluster for real: kill a leader, lose nothing
 
 clean: ## Remove what the build and the scripts made, but no volumes
 	cargo clean
-	rm -rf .demo .bench .local
+	rm -rf .demo .chaos .bench .local

@@ -15,6 +15,7 @@ pub(crate) use note::{Left, Note};
 pub(crate) use out::line as say;
 
 mod breakers;
+mod chaos;
 mod check;
 mod client;
 mod cluster;
@@ -150,6 +151,13 @@ enum Command {
     /// Look into a node, and gather what helps to find a fault
     #[command(subcommand)]
     Debug(debug::DebugCommand),
+    /// Break a cluster on purpose and judge what came of its work: runs `tenure-chaos` with these words
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// As `tenure-chaos` takes them: `run`, `check`, `report`, `scenarios`, `faults`, …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// The settings of a node
     #[command(subcommand)]
     Config(settings::Command),
@@ -221,6 +229,7 @@ where
         Command::Healthcheck(asked) => health::check(&global, asked).await,
         Command::Check(flags) => check::run(&global, &flags).await,
         Command::Debug(command) => debug::run(&global, command).await,
+        Command::Chaos { words } => Err(chaos::run(&words)),
         Command::Config(command) => settings::run(&global, command),
         Command::Completion { shell } => completion(shell),
         Command::Version => version(&global),

@@ -13,6 +13,8 @@ fn the_command_line_is_well_formed() {
 fn every_command_of_the_tree_parses() {
     let id = "018f0000-0000-7000-8000-000000000000";
     for line in [
+        "chaos run --scenario long --faults all,-upgrade",
+        "chaos --help",
         "server --allow-command --lease-ttl 3s --etcd-endpoints http://a:1,http://b:1",
         "server --allow-command-path /bin/ls --allow-command-path /bin/cat --http-allow 10.0.0.0/8",
         "server --embedded --data-dir d --embedded-listen 127.0.0.1:2379",
