@@ -9,6 +9,7 @@ use etcd_client::{
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tenure_chaos::check::keyspace;
 use tokio::time::timeout;
 
 /// 5 s for etcd to take a call.
@@ -119,7 +120,7 @@ impl Operator {
         let Some(mut client) = self.any().await else {
             return Ok(nobody_answers());
         };
-        let key = format!("{}live/node/{node}", self.root);
+        let key = keyspace::session_of(&self.root, node);
         let found = timeout(CALL, client.get(key, None)).await??;
         let lease = found.kvs().first().map_or(0, KeyValue::lease);
         if lease == 0 {
@@ -213,7 +214,7 @@ impl Operator {
             .with_prefix()
             .with_sort(SortTarget::Create, SortOrder::Ascend)
             .with_limit(1);
-        let elect = client.get(format!("{}elect/", self.root), Some(options));
+        let elect = client.get(keyspace::candidates(&self.root), Some(options));
         Ok(timeout(CALL, elect).await??.take_kvs().into_iter().next())
     }
 

@@ -7,12 +7,26 @@ use tenure_cluster::Txn;
 use super::common::{Cluster, name, now_ms, task, with_attempts};
 use super::recorder::{Recorder, WORK};
 
+/// 3 times more: each has 10 s.
+const AGAIN_MAX: u32 = 3;
 /// 4 s: less than a test waits, more than the cancel of a run takes.
 const LONG: &str = r#"{"ms":4000}"#;
 
 async fn cancel(cluster: &Cluster, id: TaskId, act: u128) -> Result<State, ActError> {
     let acted = cluster.store.cancel(id, act, now_ms()).await;
     acted.map(|acted| acted.state)
+}
+
+/// Asks again where all others were faster until the time was over, as on a slow machine; the error says that nothing was done.
+async fn insists(cluster: &Cluster, id: TaskId, act: u128) -> Result<State, ActError> {
+    let mut last = cancel(cluster, id, act).await;
+    for _ in 0..AGAIN_MAX {
+        if !matches!(last, Err(ActError::Busy(_))) {
+            break;
+        }
+        last = cancel(cluster, id, act).await;
+    }
+    last
 }
 
 fn refused(result: Result<State, ActError>) -> State {
@@ -159,7 +173,7 @@ async fn hundreds_of_cancels_on_one_pack_are_all_done() {
     let tasks = (0..200).map(|_| task("nobody", "{}"));
     let ids = cluster.batch(tasks.collect()).await;
 
-    let all = (1..).zip(&ids).map(|(act, id)| cancel(&cluster, *id, act));
+    let all = (1..).zip(&ids).map(|(act, id)| insists(&cluster, *id, act));
     let states = futures::future::join_all(all).await;
 
     for state in states {

@@ -186,6 +186,16 @@ pub fn key(root: &str, key: &str) -> Option<Key> {
     Some(within(rest).unwrap_or(Key::Unknown))
 }
 
+/// The key of a node's session.
+pub fn session_of(root: &str, node: &str) -> String {
+    format!("{root}live/node/{node}")
+}
+
+/// What the keys of all candidates begin with.
+pub fn candidates(root: &str) -> String {
+    format!("{root}elect/")
+}
+
 fn within(rest: &str) -> Option<Key> {
     match rest {
         "horizon" => return Some(Key::Horizon),

@@ -53,6 +53,8 @@ struct Open {
     faults: Vec<u64>,
     undo: Vec<Undo>,
     until: Instant,
+    /// It is on record as installed already: what it does takes its time.
+    told: bool,
 }
 
 /// What came of beginning one.
@@ -218,6 +220,7 @@ impl<'a, T: Hands> Maker<'a, T> {
             faults: Vec::new(),
             undo: Vec::new(),
             until: Instant::now(),
+            told: false,
         };
         let made = self.make(&mut open, planned.choice).await;
         open.until = Instant::now() + Duration::from_millis(planned.lasts_ms);
@@ -253,7 +256,9 @@ impl<'a, T: Hands> Maker<'a, T> {
             return Ok(Begun::Never(why));
         }
         say(&format!("{at:>7.1} s  {kind}{on}"))?;
-        self.tell(&open, Stage::Installed, None);
+        if !open.told {
+            self.tell(&open, Stage::Installed, None);
+        }
         *self.tally.installed.entry(kind.name).or_default() += 1;
         self.open.push(open);
         Ok(Begun::Yes)

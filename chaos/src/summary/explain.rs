@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::promises;
+use crate::check::keyspace::{self, Key};
 use crate::check::{Judgement, Property, Violation};
 use crate::history::{Entry, History, Injection, NodeEvent, Record, Stage, StoreEvent};
 
@@ -184,9 +185,8 @@ impl<'h> Around<'h> {
     /// Who stood, left or began a term before.
     fn of_leaders(&self, nth: usize) -> bool {
         let event = self.records.get(nth).and_then(written);
-        let below = event.and_then(|event| event.key.strip_prefix(self.root));
-        nth <= self.place
-            && below.is_some_and(|key| key.starts_with("elect/") || key.starts_with("term/"))
+        let key = event.and_then(|event| keyspace::key(self.root, &event.key));
+        nth <= self.place && matches!(key, Some(Key::Elect(_) | Key::Term(_)))
     }
 
     /// Any write close by.

@@ -137,6 +137,7 @@ impl<T: Hands> Maker<'_, T> {
         };
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::Pause, Hit::Node(&node));
+        self.installed(open);
         for _ in 0..STUTTERS {
             let made = self.hands.halt_node(&node, true).await?;
             if made != Made::Yes {

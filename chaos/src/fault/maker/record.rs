@@ -27,6 +27,12 @@ impl<T: Hands> Maker<'_, T> {
         });
     }
 
+    /// It is there from now on, and takes its time.
+    pub(super) fn installed(&self, open: &mut Open) {
+        open.told = true;
+        self.tell(open, Stage::Installed, None);
+    }
+
     /// A fault begins; written down before it is made.
     pub(super) fn begins(&mut self, open: &mut Open, kind: FaultKind, hit: Hit<'_>) {
         self.faults += 1;
