@@ -79,7 +79,8 @@ pub(crate) enum What {
     SlowDisk(Whom, u64),
     FullDisk,
     NoSpace,
-    /// History is compacted while a node stands still.
+    /// History is compacted while a node is cut off from etcd, so that its watches are overtaken; where nothing can be cut, while it stands
+    /// still.
     Compact(Who),
     RevokeSession(Who),
     /// The same, of one that is so many milliseconds away from etcd, and hears of it late.
@@ -192,7 +193,8 @@ pub(crate) const ALL: &[Kind] = &[
     kind("slow-fsync", "etcd's leader takes 400 ms longer to write to disk", What::SlowDisk(Whom::Leader, 400), BELOW_LEASE),
     kind("disk-full", "the disk of a member of etcd is full", What::FullDisk, BELOW_LEASE),
     kind("no-space", "etcd takes no more writes, for its quota", What::NoSpace, BELOW_LEASE),
-    kind("compaction", "etcd's history is compacted while a node stands still", What::Compact(Who::Follower), BELOW_LEASE),
+    kind("compaction", "etcd's history is compacted while a node does not reach etcd", What::Compact(Who::Follower), SHORT),
+    kind("leader-compaction", "etcd's history is compacted while the leader does not reach etcd", What::Compact(Who::Leader), SHORT),
     kind("lease-revoked", "an operator revokes the lease of a node", What::RevokeSession(Who::Follower), AT_ONCE),
     kind("lease-revoked-late", "an operator revokes the lease of a node that is 400 ms away from etcd and hears of it late", What::RevokeLate(Who::Follower, 400), BELOW_LEASE),
     kind("leader-deleted", "an operator deletes the leader's key", What::DeleteLeader, AT_ONCE),

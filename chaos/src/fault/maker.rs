@@ -180,15 +180,16 @@ impl<'a, T: Hands> Maker<'a, T> {
             if let Some(planned) = next.filter(|_| !no_more && now >= next_at)
                 && self.has_room_for(planned.kind, together)
             {
-                match self.begin(&planned).await? {
-                    Begun::Yes | Begun::NotNow => {}
-                    Begun::Never(why) => {
-                        plan.without(planned.kind);
-                        self.tally.skipped.insert(planned.kind.name, why);
-                    }
+                let begun = self.begin(&planned).await?;
+                if let Begun::Never(why) = &begun {
+                    plan.without(planned.kind);
+                    self.tally.skipped.insert(planned.kind.name, why.clone());
                 }
                 next = plan.next();
-                next_at = Instant::now() + wait_of(next.as_ref());
+                // What was not made takes no time.
+                if matches!(begun, Begun::Yes) {
+                    next_at = Instant::now() + wait_of(next.as_ref());
+                }
             }
             sleep(LOOK_EVERY).await;
         }

@@ -108,6 +108,10 @@ impl Options {
         if !self.faults.is_empty() {
             scenario.faults.kinds.clone_from(&self.faults);
         }
+        if self.target == TargetKind::Existing {
+            // As many as it was told of; nothing is started.
+            scenario.nodes = u8::try_from(self.server.len().clamp(1, 9)).unwrap_or(1);
+        }
         scenario.validate()?;
         if self.target == TargetKind::Compose && (scenario.nodes, scenario.members) != (3, 3) {
             bail!("nodes, members: the compose cluster has three of each");

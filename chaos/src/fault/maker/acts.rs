@@ -1,9 +1,10 @@
 //! Faults that are more than one step, and who is hit.
 
+use super::begin::ETCD;
 use super::record::Hit;
 use super::{Maker, Open, Undo};
 use crate::fault::catalogue::{Who, Whom};
-use crate::target::{Hands, Made, Store};
+use crate::target::{Cut, Hands, How, Made, Side, Store};
 use std::time::{Duration, Instant};
 use tenure_chaos::history::{FaultKind, Marker};
 use tokio::time::sleep;
@@ -14,7 +15,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 20 times a node stands still in one stutter.
 const STUTTERS: u32 = 20;
-/// 2 s in which what a halted node misses is written, and then compacted.
+/// 2 s in which what a node misses is written, and then compacted: well below a lease.
 const MISSED: Duration = Duration::from_secs(2);
 
 impl<T: Hands> Maker<'_, T> {
@@ -137,11 +138,13 @@ impl<T: Hands> Maker<'_, T> {
         };
         let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::Pause, Hit::Node(&node));
-        self.installed(open);
-        for _ in 0..STUTTERS {
+        for nth in 0..STUTTERS {
             let made = self.hands.halt_node(&node, true).await?;
             if made != Made::Yes {
                 return Ok(made);
+            }
+            if nth == 0 {
+                self.installed(open);
             }
             sleep(Duration::from_millis(ms)).await;
             self.hands.halt_node(&node, false).await?;
@@ -156,10 +159,13 @@ impl<T: Hands> Maker<'_, T> {
             Ok(nodes) => nodes,
             Err(why) => return Ok(Made::Cannot(why)),
         };
-        for node in nodes {
+        for (nth, node) in nodes.into_iter().enumerate() {
             let made = self.end(open, &node).await?;
             if made != Made::Yes {
                 return Ok(made);
+            }
+            if nth == 0 {
+                self.installed(open);
             }
             self.start(&node, false).await?;
             self.waits_for(&node).await?;
@@ -203,7 +209,7 @@ impl<T: Hands> Maker<'_, T> {
         Ok(made)
     }
 
-    /// Compacts what a node that stands still has not seen, and all recorders have.
+    /// Compacts what a node that is cut off from etcd has not seen, and all recorders have.
     pub(super) async fn compacts(
         &mut self,
         open: &mut Open,
@@ -215,19 +221,38 @@ impl<T: Hands> Maker<'_, T> {
             Err(why) => return Ok(Made::Cannot(why)),
         };
         let node = nodes.into_iter().next().unwrap_or_default();
-        self.begins(open, FaultKind::Pause, Hit::Node(&node));
-        let made = self.hands.halt_node(&node, true).await?;
+        let made = self.misses(open, node).await?;
         if made != Made::Yes {
             return Ok(made);
         }
-        self.away.insert(node.clone());
-        open.undo.push(Undo::Resume(node));
         sleep(MISSED).await;
         let revision = self.seen.borrow().least;
         self.begins(open, FaultKind::Compaction, Hit::Store);
         let made = self.operates(&Store::Compact(revision)).await?;
         if made == Made::Yes {
             self.chronicle.saw(Marker::Compacted { revision });
+        }
+        Ok(made)
+    }
+
+    /// A node learns nothing of etcd any more: it is cut off, else it stands still.
+    async fn misses(&mut self, open: &mut Open, node: String) -> anyhow::Result<Made> {
+        let cut = Cut {
+            from: Side::Node(node.clone()),
+            to: Side::Members,
+            both: true,
+            how: How::Dropped,
+        };
+        self.begins(open, FaultKind::Partition, Hit::Way(&node, ETCD));
+        if self.hands.cut(&cut, true).await? == Made::Yes {
+            open.undo.push(Undo::Mend(cut));
+            return Ok(Made::Yes);
+        }
+        self.begins(open, FaultKind::Pause, Hit::Node(&node));
+        let made = self.hands.halt_node(&node, true).await?;
+        if made == Made::Yes {
+            self.away.insert(node.clone());
+            open.undo.push(Undo::Resume(node));
         }
         Ok(made)
     }

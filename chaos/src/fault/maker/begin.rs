@@ -13,7 +13,7 @@ pub(super) const ENDED_WITHIN: Duration = Duration::from_secs(20);
 /// What a node is cut off from, as a history names it.
 const EVERYBODY: &str = "everybody";
 const PEERS: &str = "peers";
-const ETCD: &str = "etcd";
+pub(super) const ETCD: &str = "etcd";
 
 impl<T: Hands> Maker<'_, T> {
     /// Makes it. What could not be made is said; what was made of it is in `open`.
