@@ -16,6 +16,8 @@ struct Row {
     by: Property,
     /// Runs at a time on each node, where it shows only behind a backlog.
     slots: Option<u32>,
+    /// The scenario that shows it, where that is not the one that was said.
+    scenario: Option<&'static str>,
 }
 
 const fn row(bug: &'static str, faults: &'static str, by: Property) -> Row {
@@ -24,6 +26,7 @@ const fn row(bug: &'static str, faults: &'static str, by: Property) -> Row {
         faults,
         by,
         slots: None,
+        scenario: None,
     }
 }
 
@@ -31,6 +34,14 @@ const fn row(bug: &'static str, faults: &'static str, by: Property) -> Row {
 const fn behind_a_backlog(row: Row) -> Row {
     Row {
         slots: Some(2),
+        ..row
+    }
+}
+
+/// With work that shows it.
+const fn with(scenario: &'static str, row: Row) -> Row {
+    Row {
+        scenario: Some(scenario),
         ..row
     }
 }
@@ -49,10 +60,13 @@ const ROWS: &[Row] = &[
         "node-pause,node-cut",
         Property::StaleReportRefused,
     ),
-    row(
-        "no-self-fence",
-        "node-requests-lost,node-cut",
-        Property::ConcurrentRuns,
+    with(
+        "fencing",
+        row(
+            "no-self-fence",
+            "node-requests-lost,node-cut",
+            Property::ConcurrentRuns,
+        ),
     ),
     row("hold-without-lease", KILLS, Property::OutsideHolds),
     row(
@@ -194,7 +208,8 @@ async fn look(planted: &Planted, row: &Row) -> anyhow::Result<Option<(u64, Vec<P
                 .display()
                 .to_string(),
         );
-        option("scenario", planted.scenario.clone());
+        let scenario = row.scenario.unwrap_or(&planted.scenario);
+        option("scenario", scenario.to_owned());
         option("duration", planted.duration.clone());
         option("faults", row.faults.to_owned());
         if let Some(slots) = row.slots {

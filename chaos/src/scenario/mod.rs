@@ -14,8 +14,9 @@ use tenure_chaos::check::{Limits, Property};
 pub(crate) use length::Length;
 
 /// The scenarios that come with the program.
-const BUILT_IN: [&str; 4] = [
+const BUILT_IN: [&str; 5] = [
     include_str!("../../scenarios/default.toml"),
+    include_str!("../../scenarios/fencing.toml"),
     include_str!("../../scenarios/kills.toml"),
     include_str!("../../scenarios/limits.toml"),
     include_str!("../../scenarios/long.toml"),
