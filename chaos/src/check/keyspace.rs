@@ -188,12 +188,12 @@ pub fn key(root: &str, key: &str) -> Option<Key> {
 
 /// The key of a node's session.
 pub fn session_of(root: &str, node: &str) -> String {
-    format!("{root}live/node/{node}")
+    root.to_owned() + &["live", "node", node].join("/")
 }
 
 /// What the keys of all candidates begin with.
 pub fn candidates(root: &str) -> String {
-    format!("{root}elect/")
+    root.to_owned() + &["elect", ""].join("/")
 }
 
 fn within(rest: &str) -> Option<Key> {
