@@ -2,7 +2,7 @@
 //! ([`check`]) that say whether each promise held in it. Imports nothing of Tenure's.
 //!
 //! A simulation and real clusters record the same history. It is saved as it is, so a verdict can be had again:
-//! `tenure-chaos judge FILE`.
+//! `tenure-chaos check FILE`.
 //!
 //! ```
 //! use tenure_chaos::check::{self, Limits, Overall};

@@ -60,7 +60,7 @@ impl Report<'_> {
             .filter(|one| matches!(one.entry, Entry::Store(_)));
         let (events, path) = (events.count(), self.path.display());
         writeln!(text, "history         {events} events of etcd's, in {path}")?;
-        writeln!(text, "judged again by tenure-chaos judge {path}")?;
+        writeln!(text, "judged again by tenure-chaos check {path}")?;
         writeln!(text, "and measured by tenure-chaos limits --saved {path}")?;
         if let Some(again) = self.again {
             writeln!(text, "run again by    {again}")?;
