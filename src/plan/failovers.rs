@@ -296,19 +296,6 @@ impl Book {
         let mut story = Story::new(session, node.clone(), true, moment, at);
         story.hold(view, session);
         self.open(story);
-        self.join(session, revision);
-    }
-
-    /// A view that was loaded before it knew of a leader's end had the leader's node alive: what is told of its term is told of its
-    /// session then, for both keys went with one lease, at one revision.
-    fn join(&mut self, session: i64, revision: i64) {
-        let mut terms = self.stories.iter();
-        let of_term = terms.find(|(_, story)| story.went_with(session, revision));
-        let of_term = of_term.map(|(term, _)| *term);
-        let of_term = of_term.and_then(|term| self.stories.remove(&term));
-        if let (Some(of_term), Some(story)) = (of_term, self.stories.get_mut(&session)) {
-            story.inherit(of_term);
-        }
     }
 
     /// A session is found gone.

@@ -175,12 +175,6 @@ impl Story {
         self.dirty = true;
     }
 
-    /// Whether it is that of a term, whose key went at the revision at which this session's did, and nothing of it is written yet.
-    pub(super) fn went_with(&self, session: i64, revision: i64) -> bool {
-        let of_session = !self.died && self.session == Some(session);
-        of_session && self.gone.revision == Some(revision) && self.written.is_none()
-    }
-
     /// Takes in what is known of its term, of which nothing else was known.
     pub(super) fn inherit(&mut self, of_term: Self) {
         self.term = of_term.term;

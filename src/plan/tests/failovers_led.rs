@@ -64,27 +64,6 @@ fn of_a_leader_that_died_one_story_tells_what_it_held_and_who_leads() {
     assert!(told.complete_ms.is_some());
 }
 
-/// The view was loaded a moment before both keys went, and hears of it afterwards.
-#[test]
-fn a_leader_that_died_as_the_next_one_loaded_has_one_story_too() {
-    for (behind, expected) in [(1, Some(600)), (2, None)] {
-        let mut world = two(1).led_by(LEADER);
-        let session = world.session_of("a");
-        let (at, former) = (world.at(), former(Some(session), Evidence::Lease));
-        let revision = world.view.revision + behind;
-        world.book().succeeds(former, at, Some(revision), to());
-
-        world.gone("a");
-
-        let died = world.read(&by_lease());
-        assert!(died.contains(&session), "{died:?}");
-        let stories = world.written();
-        let told = stories.iter().find(|one| one.id == session).unwrap();
-        assert_eq!((told.record.died, told.record.term), (true, expected));
-        assert_eq!(stories.len(), if behind == 1 { 1 } else { 2 });
-    }
-}
-
 #[test]
 fn of_a_leader_that_stepped_down_its_term_is_told_and_not_its_session() {
     let mut world = two(1).led_by(LEADER);
