@@ -223,3 +223,49 @@ async fn of_a_cluster_that_was_there_the_log_begins_with_what_it_holds() {
     assert_eq!(keys(&history), [&ready, "horizon", "horizon", "after"]);
     assert_eq!(judge(&history).gap, None);
 }
+
+/// What two sources have told so far of a log that is at revision 9.
+fn log_of_two(chronicle: &Chronicle) -> Log {
+    let (seen, _) = watch::channel(Seen::default());
+    Log {
+        root: ROOT.to_owned(),
+        chronicle: chronicle.clone(),
+        seen,
+        last: 9,
+        events: 0,
+        gap: false,
+        told: vec![9, 4],
+        sums: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn sources_that_tell_different_things_of_a_revision_are_on_record() {
+    for (second, differs) in [(7, false), (8, true)] {
+        let chronicle = chronicle();
+        let mut log = log_of_two(&chronicle);
+        log.compare(0, 9, 7, 8);
+        log.compare(1, 9, second, 9);
+        let history = chronicle.close();
+        let found = history.records().iter().any(|record| {
+            matches!(
+                &record.entry,
+                Entry::Marker(Marker::Differs { revision: 9, .. })
+            )
+        });
+        assert_eq!(found, differs);
+        assert_eq!(
+            judge(&history).gap.unwrap().contains("something else"),
+            differs
+        );
+    }
+}
+
+#[test]
+fn a_source_that_a_compaction_overtook_goes_on_where_another_told_what_it_missed() {
+    let chronicle = chronicle();
+    let mut log = log_of_two(&chronicle);
+    assert!(matches!(log.cancelled(1, 10), Ended::Broken));
+    assert_eq!(log.told, [9, 9]);
+    assert!(matches!(log.cancelled(1, 11), Ended::Gap));
+}

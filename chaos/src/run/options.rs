@@ -113,6 +113,9 @@ impl Options {
             scenario.nodes = u8::try_from(self.server.len().clamp(1, 9)).unwrap_or(1);
         }
         scenario.validate()?;
+        if self.target == TargetKind::Existing {
+            scenario.members = u8::try_from(self.etcd_endpoints.len()).unwrap_or(u8::MAX);
+        }
         if self.target == TargetKind::Compose && (scenario.nodes, scenario.members) != (3, 3) {
             bail!("nodes, members: the compose cluster has three of each");
         }

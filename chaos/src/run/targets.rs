@@ -127,7 +127,7 @@ impl Plan<'_> {
             means,
             maker: &maker,
         };
-        let ran = Box::pin(chapter.run(&mut target, ways)).await;
+        let ran = crate::stage::until_signal(Box::pin(chapter.run(&mut target, ways))).await;
         target.close().await?;
         ran
     }
