@@ -35,6 +35,29 @@ pub(crate) enum Whose {
     Member(Whom),
 }
 
+/// Whom a kind needs before it can be made; nobody of nodes and of members, where both are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hits {
+    pub(crate) nodes: Option<Who>,
+    pub(crate) members: Option<Whom>,
+}
+
+impl Hits {
+    const fn nodes(who: Who) -> Self {
+        Self {
+            nodes: Some(who),
+            members: None,
+        }
+    }
+
+    const fn members(whom: Whom) -> Self {
+        Self {
+            nodes: None,
+            members: Some(whom),
+        }
+    }
+}
+
 /// What a broken way leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Far {
@@ -240,18 +263,44 @@ fn find(word: &str) -> anyhow::Result<Kind> {
 }
 
 impl Kind {
+    /// Whom it hits.
+    pub(crate) fn hits(&self) -> Hits {
+        match self.what {
+            What::Kill(who)
+            | What::End(who)
+            | What::Halt(who)
+            | What::Stutter(who, _)
+            | What::Upgrade(who)
+            | What::Clock(who, _)
+            | What::Cut(Whose::Node(who), ..)
+            | What::Compact(who)
+            | What::RevokeSession(who)
+            | What::RevokeLate(who, _)
+            | What::Drain(who)
+            | What::CutClients(who) => Hits::nodes(who),
+            What::Roll => Hits::nodes(Who::Every),
+            What::DeleteLeader | What::Resign => Hits::nodes(Who::Leader),
+            What::KillMember(whom)
+            | What::HaltMember(whom)
+            | What::Cut(Whose::Member(whom), ..)
+            | What::SlowDisk(whom, _)
+            | What::Defragment(whom) => Hits::members(whom),
+            What::KillBoth => Hits {
+                nodes: Some(Who::Leader),
+                members: Some(Whom::Leader),
+            },
+            // Whichever has a disk of its own: none may be hit meanwhile.
+            What::FullDisk => Hits::members(Whom::Follower),
+            What::NoSpace | What::MoveLeader => Hits::default(),
+        }
+    }
+
     /// Whether it hits all nodes or all members, or takes everything else's ground away.
     pub(crate) fn hits_all(&self) -> bool {
-        matches!(
-            self.what,
-            What::Kill(Who::Every)
-                | What::Halt(Who::Every)
-                | What::Roll
-                | What::KillMember(Whom::Every)
-                | What::HaltMember(Whom::Every)
-                | What::Cut(EVERY_NODE, ..)
-                | What::NoSpace
-        )
+        let hits = self.hits();
+        hits.nodes == Some(Who::Every)
+            || hits.members == Some(Whom::Every)
+            || self.what == What::NoSpace
     }
 
     /// What a history calls it; checks go by that.

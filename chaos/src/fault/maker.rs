@@ -3,9 +3,11 @@
 
 mod acts;
 mod begin;
+mod find;
 mod heal;
 mod record;
 
+use self::find::Found;
 use super::catalogue::Kind;
 use super::plan::{Plan, Planned};
 use crate::chronicle::Chronicle;
@@ -107,8 +109,6 @@ pub(crate) struct Maker<'a, T> {
     tally: Tally,
     /// A node did not come back: nothing more is broken.
     lost: bool,
-    /// Whom a fault was to hit was not to be found.
-    nobody: bool,
 }
 
 impl<'a, T: Hands> Maker<'a, T> {
@@ -136,7 +136,6 @@ impl<'a, T: Hands> Maker<'a, T> {
             away: BTreeSet::new(),
             tally: Tally::default(),
             lost: false,
-            nobody: false,
         };
         for node in maker.hands.nodes() {
             maker.started(&node);
@@ -213,9 +212,8 @@ impl<'a, T: Hands> Maker<'a, T> {
     /// Makes one, and puts it on record.
     async fn begin(&mut self, planned: &Planned) -> anyhow::Result<Begun> {
         let kind = planned.kind;
-        self.injections += 1;
         let mut open = Open {
-            number: self.injections,
+            number: self.injections + 1,
             kind,
             targets: Vec::new(),
             faults: Vec::new(),
@@ -223,7 +221,14 @@ impl<'a, T: Hands> Maker<'a, T> {
             until: Instant::now(),
             told: false,
         };
-        let made = self.make(&mut open, planned.choice).await;
+        let prey = match self.find(kind.hits(), planned.choice).await? {
+            Found::All(prey) => prey,
+            Found::NotNow => return Ok(Begun::NotNow),
+            Found::Never(why) => return self.skips(open, why).await,
+        };
+        open.targets.extend(prey.nodes.iter().cloned());
+        open.targets.extend(prey.members.iter().cloned());
+        let made = self.make(&mut open, prey).await;
         open.until = Instant::now() + Duration::from_millis(planned.lasts_ms);
         let at = self.began.elapsed().as_secs_f64();
         let on = if open.targets.is_empty() {
@@ -238,31 +243,35 @@ impl<'a, T: Hands> Maker<'a, T> {
                 say(&format!("{at:>7.1} s  {kind}{on}, in part perhaps: {why}"))?;
                 self.tell(&open, Stage::Indeterminate, Some(why));
                 self.tally.indeterminate += 1;
+                self.injections += 1;
                 self.open.push(open);
                 return Ok(Begun::Yes);
             }
         };
-        if std::mem::take(&mut self.nobody) {
-            self.injections -= 1;
-            return Ok(Begun::NotNow);
-        }
         if let Made::Cannot(why) = made {
-            say(&format!("{at:>7.1} s  {kind} is skipped: {why}"))?;
-            self.tell(&open, Stage::Skipped, Some(why.clone()));
-            // What was made of it before it turned out.
-            if !open.undo.is_empty() || !open.faults.is_empty() {
-                self.undo(&mut open).await?;
-                self.faults_over(&open);
-            }
-            return Ok(Begun::Never(why));
+            return self.skips(open, why).await;
         }
         say(&format!("{at:>7.1} s  {kind}{on}"))?;
         if !open.told {
             self.tell(&open, Stage::Installed, None);
         }
         *self.tally.installed.entry(kind.name).or_default() += 1;
+        self.injections += 1;
         self.open.push(open);
         Ok(Begun::Yes)
+    }
+
+    /// It cannot be made here: what was made of it before that turned out is taken back.
+    async fn skips(&mut self, mut open: Open, why: String) -> anyhow::Result<Begun> {
+        let at = self.began.elapsed().as_secs_f64();
+        say(&format!("{at:>7.1} s  {} is skipped: {why}", open.kind))?;
+        self.injections += 1;
+        self.tell(&open, Stage::Skipped, Some(why.clone()));
+        if !open.undo.is_empty() || !open.faults.is_empty() {
+            self.undo(&mut open).await?;
+            self.faults_over(&open);
+        }
+        Ok(Begun::Never(why))
     }
 }
 

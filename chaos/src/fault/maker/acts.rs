@@ -1,110 +1,25 @@
-//! Faults that are more than one step, and who is hit.
+//! Faults that are more than one step.
 
 use super::begin::ETCD;
 use super::record::Hit;
 use super::{Maker, Open, Undo};
-use crate::fault::catalogue::{Who, Whom};
 use crate::target::{Cut, Hands, How, Made, Side, Store};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tenure_chaos::history::{FaultKind, Marker};
 use tokio::time::sleep;
 
-/// 5 s to find who is to be hit: that somebody leads, and is not hit already.
-const FOUND_WITHIN: Duration = Duration::from_secs(5);
-/// 20 ms between looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 20 times a node stands still in one stutter.
 const STUTTERS: u32 = 20;
 /// 2 s in which what a node misses is written, and then compacted: well below a lease.
 const MISSED: Duration = Duration::from_secs(2);
 
 impl<T: Hands> Maker<'_, T> {
-    /// Nodes that are hit, none of which is hit already; they are written into `open`. Or why there are none.
-    pub(super) async fn nodes_of(
-        &mut self,
-        open: &mut Open,
-        who: Who,
-        choice: usize,
-    ) -> anyhow::Result<Result<Vec<String>, String>> {
-        let until = Instant::now() + FOUND_WITHIN;
-        loop {
-            let all = self.hands.nodes();
-            let free: Vec<String> = all
-                .iter()
-                .filter(|one| !self.is_hit(one))
-                .cloned()
-                .collect();
-            let leader = self.client.leader().await.filter(|one| free.contains(one));
-            let mut others = free.clone();
-            others.retain(|one| Some(one) != leader.as_ref());
-            let turn = choice % others.len().max(1);
-            others.rotate_left(turn);
-            let other = others.into_iter().next();
-            let found = match who {
-                Who::Every => (free.len() == all.len()).then_some(free),
-                Who::Leader => leader.map(|leader| vec![leader]),
-                Who::Follower => other.filter(|_| leader.is_some()).map(|other| vec![other]),
-                Who::Two => leader.zip(other).map(|(leader, other)| vec![leader, other]),
-            };
-            if let Some(found) = found {
-                open.targets.extend(found.iter().cloned());
-                return Ok(Ok(found));
-            }
-            // Where others are hit, they are not kept waiting for.
-            let alone = self.open.is_empty() && self.mending.is_empty();
-            if !alone || Instant::now() > until {
-                self.nobody = true;
-                return Ok(Err("nobody fits: no leader was found".to_owned()));
-            }
-            self.supervise().await?;
-            sleep(LOOK_EVERY).await;
-        }
-    }
-
-    /// The same of etcd's members.
-    pub(super) async fn members_of(
-        &mut self,
-        open: &mut Open,
-        whom: Whom,
-        choice: usize,
-    ) -> Result<Vec<String>, String> {
-        let all = self.hands.members();
-        if all.is_empty() {
-            return Err("etcd's members are not this program's".to_owned());
-        }
-        let free = all.iter().filter(|name| !self.is_hit(name));
-        let free: Vec<String> = free.cloned().collect();
-        if free.len() < all.len() {
-            self.nobody = true;
-            return Err("another member of etcd is hit already".to_owned());
-        }
-        let leader = self.operator.leading().await;
-        let mut others = free.clone();
-        others.retain(|one| Some(one) != leader.as_ref());
-        let turn = choice % others.len().max(1);
-        others.rotate_left(turn);
-        let found = match whom {
-            Whom::Every => Some(free),
-            Whom::Leader => leader.map(|leader| vec![leader]),
-            Whom::Follower => others.into_iter().next().map(|other| vec![other]),
-        };
-        self.nobody = found.is_none();
-        let found = found.ok_or("etcd has no leader")?;
-        open.targets.extend(found.iter().cloned());
-        Ok(found)
-    }
-
     /// Breaks this program's own connections to nodes.
     pub(super) async fn cuts_clients(
         &mut self,
         open: &mut Open,
-        who: Who,
-        choice: usize,
+        nodes: Vec<String>,
     ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
         for node in nodes {
             // Nothing is broken for the cluster: no fault that its bounds would be wider for.
             let made = self.hands.cut_clients(&node, true).await?;
@@ -128,15 +43,9 @@ impl<T: Hands> Maker<'_, T> {
     pub(super) async fn stutters(
         &mut self,
         open: &mut Open,
-        who: Who,
+        node: &str,
         ms: u64,
-        choice: usize,
     ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let node = nodes.into_iter().next().unwrap_or_default();
         self.begins(open, FaultKind::Pause, Hit::Node(&node));
         for nth in 0..STUTTERS {
             let made = self.hands.halt_node(&node, true).await?;
@@ -154,11 +63,11 @@ impl<T: Hands> Maker<'_, T> {
     }
 
     /// Every node in turn, the next when the one before is back.
-    pub(super) async fn rolls(&mut self, open: &mut Open) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, Who::Every, 0).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
+    pub(super) async fn rolls(
+        &mut self,
+        open: &mut Open,
+        nodes: Vec<String>,
+    ) -> anyhow::Result<Made> {
         for (nth, node) in nodes.into_iter().enumerate() {
             let made = self.end(open, &node).await?;
             if made != Made::Yes {
@@ -177,16 +86,11 @@ impl<T: Hands> Maker<'_, T> {
     pub(super) async fn goes_back(
         &mut self,
         open: &mut Open,
-        who: Who,
-        choice: usize,
+        nodes: Vec<String>,
     ) -> anyhow::Result<Made> {
         if let Made::Cannot(why) = self.hands.has_previous() {
             return Ok(Made::Cannot(why));
         }
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
         for node in nodes {
             let made = self.end(open, &node).await?;
             if made != Made::Yes {
@@ -210,17 +114,7 @@ impl<T: Hands> Maker<'_, T> {
     }
 
     /// Compacts what a node that is cut off from etcd has not seen, and all recorders have.
-    pub(super) async fn compacts(
-        &mut self,
-        open: &mut Open,
-        who: Who,
-        choice: usize,
-    ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let node = nodes.into_iter().next().unwrap_or_default();
+    pub(super) async fn compacts(&mut self, open: &mut Open, node: String) -> anyhow::Result<Made> {
         let made = self.misses(open, node).await?;
         if made != Made::Yes {
             return Ok(made);
@@ -257,27 +151,12 @@ impl<T: Hands> Maker<'_, T> {
         Ok(made)
     }
 
-    pub(super) async fn resigns(&mut self, open: &mut Open) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, Who::Leader, 0).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let node = nodes.into_iter().next().unwrap_or_default();
+    pub(super) async fn resigns(&mut self, open: &mut Open, node: &str) -> anyhow::Result<Made> {
         self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
         self.hands.resign(&self.client).await
     }
 
-    pub(super) async fn drains(
-        &mut self,
-        open: &mut Open,
-        who: Who,
-        choice: usize,
-    ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let node = nodes.into_iter().next().unwrap_or_default();
+    pub(super) async fn drains(&mut self, open: &mut Open, node: String) -> anyhow::Result<Made> {
         self.begins(open, FaultKind::Leave, Hit::Node(&node));
         open.undo.push(Undo::Undrain(node.clone()));
         self.hands.drain(&self.client, &node, true).await

@@ -1,8 +1,9 @@
 //! How each kind begins: whom it hits, what is written down of it, what is done, and what has to be undone.
 
+use super::find::Prey;
 use super::record::Hit;
 use super::{Maker, Open, Undo};
-use crate::fault::catalogue::{Far, Way, What, Who, Whom, Whose};
+use crate::fault::catalogue::{Far, Way, What, Whom};
 use crate::target::{Cut, Hands, How, Made, Side, Store};
 use std::time::Duration;
 use tenure_chaos::history::FaultKind;
@@ -17,82 +18,60 @@ pub(super) const ETCD: &str = "etcd";
 
 impl<T: Hands> Maker<'_, T> {
     /// Makes it. What could not be made is said; what was made of it is in `open`.
-    pub(super) async fn make(&mut self, open: &mut Open, choice: usize) -> anyhow::Result<Made> {
+    pub(super) async fn make(&mut self, open: &mut Open, prey: Prey) -> anyhow::Result<Made> {
         match open.kind.what {
-            What::Kill(who) => self.kills(open, who, choice).await,
-            What::End(who) => self.ends(open, who, choice).await,
-            What::Halt(who) => self.halts(open, who, choice).await,
-            What::Stutter(who, ms) => self.stutters(open, who, ms, choice).await,
-            What::Roll => self.rolls(open).await,
-            What::Upgrade(who) => self.goes_back(open, who, choice).await,
-            What::Clock(who, ahead_ms) => self.sets_clock(open, who, ahead_ms, choice).await,
-            What::KillMember(whom) => self.kills_members(open, whom, choice).await,
-            What::HaltMember(whom) => self.halts_members(open, whom, choice).await,
-            What::KillBoth => self.kills_both(open, choice).await,
-            What::Cut(whose, far, way, how) => {
-                self.cuts(open, (whose, far, way, how), choice).await
+            What::Kill(_) => self.kills(open, prey.nodes).await,
+            What::End(_) => self.ends(open, prey.nodes).await,
+            What::Halt(_) => self.halts(open, prey.nodes).await,
+            What::Stutter(_, ms) => self.stutters(open, &prey.node(), ms).await,
+            What::Roll => self.rolls(open, prey.nodes).await,
+            What::Upgrade(_) => self.goes_back(open, prey.nodes).await,
+            What::Clock(_, ahead_ms) => self.sets_clock(open, prey.nodes, ahead_ms).await,
+            What::KillMember(whom) => {
+                let kind = of_members(whom);
+                self.kills_members(open, kind, prey.members).await
             }
-            What::SlowDisk(whom, by_ms) => self.slows_disk(open, whom, by_ms, choice).await,
+            What::HaltMember(whom) => {
+                let kind = of_members(whom);
+                self.halts_members(open, kind, prey.members).await
+            }
+            What::KillBoth => self.kills_both(open, prey).await,
+            What::Cut(_, far, way, how) => self.cuts(open, prey, (far, way, how)).await,
+            What::SlowDisk(_, by_ms) => self.slows_disk(open, prey.members, by_ms).await,
             What::FullDisk => self.fills_disk(open).await,
             What::NoSpace => self.fills_quota(open).await,
-            What::Compact(who) => self.compacts(open, who, choice).await,
-            What::RevokeSession(who) => self.revokes(open, who, None, choice).await,
-            What::RevokeLate(who, ms) => self.revokes(open, who, Some(ms), choice).await,
+            What::Compact(_) => self.compacts(open, prey.node()).await,
+            What::RevokeSession(_) => self.revokes(open, prey.node(), None).await,
+            What::RevokeLate(_, ms) => self.revokes(open, prey.node(), Some(ms)).await,
             What::DeleteLeader => {
-                let nodes = match self.nodes_of(open, Who::Leader, choice).await? {
-                    Ok(nodes) => nodes,
-                    Err(why) => return Ok(Made::Cannot(why)),
-                };
-                let node = nodes.into_iter().next().unwrap_or_default();
-                self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
+                self.begins(open, FaultKind::LeaseEnded, Hit::Node(&prey.node()));
                 self.operates(&Store::DeleteLeader).await
             }
             What::MoveLeader => {
                 self.begins(open, FaultKind::StoreLeader, Hit::Store);
                 self.operates(&Store::MoveLeader).await
             }
-            What::Defragment(whom) => {
-                let members = match self.members_of(open, whom, choice).await {
-                    Ok(members) => members,
-                    Err(why) => return Ok(Made::Cannot(why)),
-                };
-                let member = members.into_iter().next().unwrap_or_default();
+            What::Defragment(_) => {
                 self.begins(open, FaultKind::StoreMember, Hit::Store);
-                self.operates(&Store::Defragment(member)).await
+                self.operates(&Store::Defragment(prey.member())).await
             }
-            What::Resign => self.resigns(open).await,
-            What::CutClients(who) => self.cuts_clients(open, who, choice).await,
-            What::Drain(who) => self.drains(open, who, choice).await,
+            What::Resign => self.resigns(open, &prey.node()).await,
+            What::CutClients(_) => self.cuts_clients(open, prey.nodes).await,
+            What::Drain(_) => self.drains(open, prey.node()).await,
         }
     }
 
-    async fn kills(&mut self, open: &mut Open, who: Who, choice: usize) -> anyhow::Result<Made> {
-        match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => self.kill_nodes(open, nodes).await,
-            Err(why) => Ok(Made::Cannot(why)),
-        }
-    }
-
-    /// Both are found before one is killed: who leads is not to be learnt without etcd's leader.
-    async fn kills_both(&mut self, open: &mut Open, choice: usize) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, Who::Leader, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let members = match self.members_of(open, Whom::Leader, choice).await {
-            Ok(members) => members,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
+    async fn kills_both(&mut self, open: &mut Open, prey: Prey) -> anyhow::Result<Made> {
         let made = self
-            .kill_members(open, FaultKind::StoreMember, members)
+            .kills_members(open, FaultKind::StoreMember, prey.members)
             .await?;
         if made != Made::Yes {
             return Ok(made);
         }
-        self.kill_nodes(open, nodes).await
+        self.kills(open, prey.nodes).await
     }
 
-    async fn kill_nodes(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
+    async fn kills(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
         for node in nodes {
             self.begins(open, FaultKind::Crash, Hit::Node(&node));
             match self.hands.kill_node(&node).await? {
@@ -104,11 +83,7 @@ impl<T: Hands> Maker<'_, T> {
         Ok(Made::Yes)
     }
 
-    async fn ends(&mut self, open: &mut Open, who: Who, choice: usize) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
+    async fn ends(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
         for node in nodes {
             let made = self.end(open, &node).await?;
             if made != Made::Yes {
@@ -129,11 +104,7 @@ impl<T: Hands> Maker<'_, T> {
         Ok(made)
     }
 
-    async fn halts(&mut self, open: &mut Open, who: Who, choice: usize) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
+    async fn halts(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
         for node in nodes {
             self.begins(open, FaultKind::Pause, Hit::Node(&node));
             let made = self.hands.halt_node(&node, true).await?;
@@ -150,15 +121,9 @@ impl<T: Hands> Maker<'_, T> {
     async fn revokes(
         &mut self,
         open: &mut Open,
-        who: Who,
+        node: String,
         away_ms: Option<u64>,
-        choice: usize,
     ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        let node = nodes.into_iter().next().unwrap_or_default();
         if let Some(ms) = away_ms {
             let cut = Cut {
                 from: Side::Node(node.clone()),
@@ -180,14 +145,9 @@ impl<T: Hands> Maker<'_, T> {
     async fn sets_clock(
         &mut self,
         open: &mut Open,
-        who: Who,
+        nodes: Vec<String>,
         ahead_ms: i64,
-        choice: usize,
     ) -> anyhow::Result<Made> {
-        let nodes = match self.nodes_of(open, who, choice).await? {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
         for node in nodes {
             self.begins(open, FaultKind::ClockSkew, Hit::Node(&node));
             let made = self.hands.set_clock(&node, ahead_ms).await?;
@@ -200,18 +160,6 @@ impl<T: Hands> Maker<'_, T> {
     }
 
     async fn kills_members(
-        &mut self,
-        open: &mut Open,
-        whom: Whom,
-        choice: usize,
-    ) -> anyhow::Result<Made> {
-        match self.members_of(open, whom, choice).await {
-            Ok(members) => self.kill_members(open, of_members(whom), members).await,
-            Err(why) => Ok(Made::Cannot(why)),
-        }
-    }
-
-    async fn kill_members(
         &mut self,
         open: &mut Open,
         kind: FaultKind,
@@ -232,14 +180,10 @@ impl<T: Hands> Maker<'_, T> {
     async fn halts_members(
         &mut self,
         open: &mut Open,
-        whom: Whom,
-        choice: usize,
+        kind: FaultKind,
+        members: Vec<String>,
     ) -> anyhow::Result<Made> {
-        let members = match self.members_of(open, whom, choice).await {
-            Ok(members) => members,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
-        self.begins(open, of_members(whom), Hit::Store);
+        self.begins(open, kind, Hit::Store);
         for member in members {
             let made = self.hands.halt_member(&member, true).await?;
             if made != Made::Yes {
@@ -254,71 +198,67 @@ impl<T: Hands> Maker<'_, T> {
     async fn cuts(
         &mut self,
         open: &mut Open,
-        (whose, far, way, how): (Whose, Far, Way, How),
-        choice: usize,
+        prey: Prey,
+        (far, way, how): (Far, Way, How),
     ) -> anyhow::Result<Made> {
-        let (sides, nodes) = match whose {
-            Whose::Node(who) => match self.nodes_of(open, who, choice).await? {
-                Ok(nodes) => (
-                    nodes.iter().cloned().map(Side::Node).collect::<Vec<_>>(),
-                    nodes,
-                ),
-                Err(why) => return Ok(Made::Cannot(why)),
-            },
-            Whose::Member(whom) => match self.members_of(open, whom, choice).await {
-                Ok(members) => (members.into_iter().map(Side::Member).collect(), Vec::new()),
-                Err(why) => return Ok(Made::Cannot(why)),
-            },
-        };
         let kind = open.kind.in_history();
-        let to = match far {
-            Far::Nodes => PEERS,
-            Far::Members => ETCD,
-            Far::All => EVERYBODY,
+        let (far, name) = match far {
+            Far::Nodes => (Side::Nodes, PEERS),
+            Far::Members => (Side::Members, ETCD),
+            Far::All => (Side::All, EVERYBODY),
         };
-        if nodes.is_empty() {
+        if !prey.members.is_empty() {
             self.begins(open, kind, Hit::Store);
         }
-        for (nth, side) in sides.into_iter().enumerate() {
-            if let Some(node) = nodes.get(nth) {
-                self.begins(open, kind, Hit::Way(node, to));
-            }
-            let far = match far {
-                Far::Nodes => Side::Nodes,
-                Far::Members => Side::Members,
-                Far::All => Side::All,
-            };
-            let (from, to) = if way == Way::In {
-                (far, side)
-            } else {
-                (side, far)
-            };
-            let cut = Cut {
-                from,
-                to,
-                both: way == Way::Both,
-                how,
-            };
-            let made = self.hands.cut(&cut, true).await?;
+        for member in prey.members {
+            let made = self.cuts_one(open, Side::Member(member), &far, (way, how));
+            let made = made.await?;
             if made != Made::Yes {
                 return Ok(made);
             }
-            open.undo.push(Undo::Mend(cut));
+        }
+        for node in prey.nodes {
+            self.begins(open, kind, Hit::Way(&node, name));
+            let made = self.cuts_one(open, Side::Node(node), &far, (way, how));
+            let made = made.await?;
+            if made != Made::Yes {
+                return Ok(made);
+            }
         }
         Ok(Made::Yes)
+    }
+
+    async fn cuts_one(
+        &mut self,
+        open: &mut Open,
+        near: Side,
+        far: &Side,
+        (way, how): (Way, How),
+    ) -> anyhow::Result<Made> {
+        let (from, to) = match way {
+            Way::In => (far.clone(), near),
+            Way::Out | Way::Both => (near, far.clone()),
+        };
+        let both = way == Way::Both;
+        let cut = Cut {
+            from,
+            to,
+            both,
+            how,
+        };
+        let made = self.hands.cut(&cut, true).await?;
+        if made == Made::Yes {
+            open.undo.push(Undo::Mend(cut));
+        }
+        Ok(made)
     }
 
     async fn slows_disk(
         &mut self,
         open: &mut Open,
-        whom: Whom,
+        members: Vec<String>,
         by_ms: u64,
-        choice: usize,
     ) -> anyhow::Result<Made> {
-        let members = match self.members_of(open, whom, choice).await {
-            Ok(members) => members,
-            Err(why) => return Ok(Made::Cannot(why)),
-        };
         self.begins(open, FaultKind::Delay, Hit::Store);
         for member in members {
             let made = self.hands.slow_disk(&member, by_ms).await?;
@@ -335,7 +275,7 @@ impl<T: Hands> Maker<'_, T> {
         let (made, member) = self.hands.fill_disk(true).await?;
         if made == Made::Yes {
             self.away.insert(member.clone());
-            open.targets.push(member.clone());
+            open.targets = vec![member.clone()];
             open.undo
                 .extend([Undo::FreeDisk, Undo::StartMember(member)]);
         }

@@ -1,6 +1,6 @@
 //! How faults end: what was broken is as before, and whoever was hit is back, or it is on record that it is not.
 
-use super::{Maker, Open, Undo};
+use super::{LOOK_EVERY, Maker, Open, Undo};
 use crate::progress::say;
 use crate::target::{Hands, Made, Store};
 use anyhow::Context as _;
@@ -10,8 +10,6 @@ use tokio::time::sleep;
 
 /// 60 s for a node or a member to be back after its fault.
 const BACK_WITHIN: Duration = Duration::from_mins(1);
-/// 20 ms between looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// 500 ms after which a supervisor starts a node again that ended.
 const SUPERVISED: Duration = Duration::from_millis(500);
 
