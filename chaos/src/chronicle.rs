@@ -1,6 +1,6 @@
 //! The history of a run as it is made: who saw what, on this machine's clock. Judges nothing.
 
-use crate::witness::now_us;
+use crate::witness::{monotonic_us, wall_us};
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -14,6 +14,8 @@ use tenure_chaos::history::{Entry, History, Record};
 #[derive(Clone)]
 pub(crate) struct Chronicle {
     began: Instant,
+    /// The same instant on the monotonic and on the wall clock, in microseconds.
+    began_us: (u64, u64),
     paper: Arc<Mutex<Paper>>,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Terms {
 impl Terms {
     /// A history that says no more than this.
     fn history(self) -> History {
-        let epoch_ms = now_us() / 1_000;
+        let epoch_ms = wall_us() / 1_000;
         History::new(&self.root, self.limits).with_setup(|setup| {
             setup.seed = Some(self.seed);
             setup.epoch_ms = epoch_ms;
@@ -70,6 +72,7 @@ impl Chronicle {
     fn on(paper: Paper) -> Self {
         Self {
             began: Instant::now(),
+            began_us: (monotonic_us(), wall_us()),
             paper: Arc::new(Mutex::new(paper)),
         }
     }
@@ -90,6 +93,18 @@ impl Chronicle {
             }
             Paper::Spoilt(_) | Paper::Closed => {}
         }
+    }
+
+    /// When it began, in microseconds of the machine's monotonic clock.
+    pub(crate) fn began_us(&self) -> u64 {
+        self.began_us.0
+    }
+
+    /// By how many milliseconds the wall clock went further or less far than the other since: somebody set it.
+    pub(crate) fn clock_set_by_ms(&self) -> u64 {
+        let went = |now: u64, began: u64| now.saturating_sub(began);
+        let monotonic = went(monotonic_us(), self.began_us.0);
+        went(wall_us(), self.began_us.1).abs_diff(monotonic) / 1_000
     }
 
     /// All of one that is kept in memory, in order; what is written afterwards is written to nobody.

@@ -210,8 +210,9 @@ impl Client {
 
     /// What this address, of whichever node, answers, within a second; none where it does not.
     pub(crate) async fn text(&self, address: &str) -> Option<String> {
-        let asked = self.http.get(address).timeout(SHORT).send().await.ok()?;
-        asked.text().await.ok()
+        let asked = self.http.get(address).bearer_auth(&self.token);
+        let answer = asked.timeout(SHORT).send().await.ok()?;
+        answer.error_for_status().ok()?.text().await.ok()
     }
 
     /// How many slots of a node are in use.

@@ -49,7 +49,7 @@ pub(crate) async fn strike(
             log.catch_up()?;
             let running = log.running_under(pid);
             if busy > 0 && running > 0 {
-                let (at, at_us) = (Instant::now(), witness::now_us());
+                let (at, at_us) = (Instant::now(), witness::monotonic_us());
                 cluster.kill_node(&node)?;
                 return Ok(Some(Kill {
                     node,

@@ -5,7 +5,9 @@
 //! What a firewall of this machine does to bridges, as docker's does, does not reach that bridge: rules are a namespace's own.
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 
 /// 200 networks 10.213.0.0/24 to 10.213.199.0/24, chosen by the process id, so that two tests on one machine do not meet.
@@ -13,6 +15,8 @@ const NETWORKS: u32 = 200;
 /// Nodes are at 10 and up, members at 100 and up, this machine at 253 and 254.
 const NODES_FROM: u8 = 10;
 const MEMBERS_FROM: u8 = 100;
+/// What names begin with, before the process id of who made them.
+const STEM: &str = "tn";
 /// 90 of each at most, so that their addresses do not meet.
 const EACH_MAX: usize = 90;
 
@@ -43,9 +47,10 @@ impl Networks {
             "{} networks of one kind are too many",
             nodes.max(members)
         );
+        sweep();
         let own = std::process::id();
         let networks = Self {
-            stem: format!("tn{own}"),
+            stem: format!("{STEM}{own}"),
             third: u8::try_from(own % NETWORKS)?,
             nodes,
             members,
@@ -184,6 +189,41 @@ impl Drop for Networks {
             let _gone = ip(&format!("netns del {name}"));
         }
     }
+}
+
+/// Takes down what programs like this one left that were killed before they could, and ends what runs there. As far as that goes: what
+/// stays does no harm to those that come.
+fn sweep() {
+    let Ok(listed) = Command::new("ip").args(["netns", "list"]).output() else {
+        return;
+    };
+    for name in orphans(&String::from_utf8_lossy(&listed.stdout), is_there) {
+        let within = Command::new("ip").args(["netns", "pids", &name]).output();
+        let within = within.map(|ran| ran.stdout).unwrap_or_default();
+        for id in String::from_utf8_lossy(&within).split_whitespace() {
+            let id = id.parse().ok().and_then(Pid::from_raw);
+            let _gone = id.map(|id| kill_process(id, Signal::KILL));
+        }
+        let _gone = ip(&format!("netns del {name}"));
+    }
+}
+
+/// Of a list of namespaces, a name at the begin of each line, those of programs like this one that are not there any more.
+fn orphans(listed: &str, is_there: impl Fn(u32) -> bool) -> Vec<String> {
+    let names = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let orphaned = names.filter(|name| {
+        let rest = name.strip_prefix(STEM).unwrap_or_default();
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit());
+        let id = digits.and_then(|end| rest[..end].parse().ok());
+        id.is_some_and(|id| !is_there(id))
+    });
+    orphaned.map(str::to_owned).collect()
+}
+
+fn is_there(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
 }
 
 fn port(nth: usize) -> String {

@@ -66,8 +66,9 @@ impl Barrier {
             Err(why) => return Ok(Made::Cannot(why)),
         };
         for step in &steps {
-            if let Made::Cannot(why) = step.lift().await? {
-                return Ok(Made::Cannot(why));
+            let lifted = step.lift().await?;
+            if lifted != Made::Yes {
+                return Ok(lifted);
             }
         }
         Ok(Made::Yes)

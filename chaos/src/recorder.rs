@@ -8,17 +8,18 @@ use etcd_client::{
     Client, ConnectOptions, Event, EventType, GetOptions, KeyValue, ResponseHeader, WatchOptions,
     WatchRequestSender, WatchResponse, WatchResponseStream,
 };
+pub(crate) use seen::Seen;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tenure_chaos::check::keyspace::{self, Key};
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
 use there::There;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+mod seen;
 mod there;
 
 /// 5 s for etcd to take a call.
@@ -37,21 +38,6 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const EVENTS_MAX: u64 = 1_000_000;
 /// 100,000 revisions that not all sources have told yet are kept for comparison; of older ones only the first source is believed.
 const COMPARED_MAX: usize = 100_000;
-
-/// How far the log is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    /// Every event up to this revision is in it.
-    pub(crate) revision: i64,
-    /// Every source has told all up to this one: what is compacted below it is missed by none.
-    pub(crate) least: i64,
-    /// Records of work that is ready, due or claimed.
-    pub(crate) open: i64,
-    /// The latest term that made a claim.
-    pub(crate) term: i64,
-    /// How many claims each node has.
-    pub(crate) claims: BTreeMap<String, i64>,
-}
 
 /// Records until it is sealed or dropped.
 pub(crate) struct Recorder {
@@ -129,6 +115,7 @@ impl Recorder {
             gap: false,
             told: vec![there.revision; streams.len()],
             sums: BTreeMap::new(),
+            forgotten: there.revision,
         };
         let log = Arc::new(Mutex::new(log));
         let mut recording = JoinSet::new();
@@ -203,6 +190,8 @@ struct Log {
     told: Vec<i64>,
     /// What the first source told of each revision that some others have yet to tell, as a sum.
     sums: BTreeMap<i64, u64>,
+    /// Sums up to this revision are not kept any more.
+    forgotten: i64,
 }
 
 /// One of its sources.
@@ -287,7 +276,7 @@ impl Log {
     /// Writes down what an answer has that no other stream brought, and compares the rest. False where something is missing.
     fn take(&mut self, nth: usize, answer: &WatchResponse) -> bool {
         // All events of a revision come in one answer.
-        let before = self.last;
+        let (before, from) = (self.last, self.told[nth]);
         let mut seen = self.seen.borrow().clone();
         let mut sums: BTreeMap<i64, DefaultHasher> = BTreeMap::new();
         for event in answer.events() {
@@ -305,9 +294,6 @@ impl Log {
             seen.counts(&self.root, &told);
             self.chronicle.saw(told);
         }
-        for (revision, sum) in sums {
-            self.compare(nth, revision, sum.finish(), before);
-        }
         // What answers a request for progress has no events: all up to its revision were sent. The first answer is none of these.
         let progress = answer.events().is_empty() && !answer.created();
         let header = answer.header().filter(|_| progress);
@@ -315,23 +301,35 @@ impl Log {
         if progress {
             self.told[nth] = self.told[nth].max(revision);
         }
+        let sums = sums.into_iter().map(|(at, sum)| (at, sum.finish()));
+        self.compare(nth, from, &sums.collect(), before);
         seen.revision = seen.revision.max(revision);
         seen.least = self.told.iter().copied().min().unwrap_or_default();
         self.sums = self.sums.split_off(&seen.least.saturating_add(1));
+        self.forgotten = self.forgotten.max(seen.least);
         self.seen.send_replace(seen);
         self.events <= EVENTS_MAX
     }
 
-    /// Two sources tell the same of a revision.
-    fn compare(&mut self, nth: usize, revision: i64, sum: u64, before: i64) {
-        if revision > before {
-            self.sums.insert(revision, sum);
-            while self.sums.len() > COMPARED_MAX {
-                self.sums.pop_first();
-            }
-        } else if self.sums.get(&revision).is_some_and(|first| *first != sum) {
+    /// All sources tell of the same revisions, and the same of each; these are new of this source, which had told all up to `from`.
+    fn compare(&mut self, nth: usize, from: i64, sums: &BTreeMap<i64, u64>, before: i64) {
+        let known = |revision: &i64| (from.max(self.forgotten) + 1..=before).contains(revision);
+        let others = self.sums.range(from + 1..self.told[nth] + 1);
+        let untold = others
+            .map(|(revision, _)| revision)
+            .filter(|revision| known(revision) && !sums.contains_key(revision));
+        let told = sums.iter().filter(|(revision, _)| known(revision));
+        let differs = told.filter(|(revision, sum)| self.sums.get(revision) != Some(sum));
+        let differing: Vec<i64> = untold.chain(differs.map(|one| one.0)).copied().collect();
+        for revision in differing {
             let member = format!("source {}", nth + 1);
             self.chronicle.saw(Marker::Differs { member, revision });
+        }
+        let new = sums.iter().filter(|(revision, _)| **revision > before);
+        self.sums.extend(new);
+        while self.sums.len() > COMPARED_MAX {
+            let gone = self.sums.pop_first();
+            self.forgotten = gone.map_or(self.forgotten, |gone| gone.0);
         }
     }
 
@@ -339,38 +337,6 @@ impl Log {
         if !std::mem::replace(&mut self.gap, true) {
             let after = self.last;
             self.chronicle.saw(Entry::Marker(Marker::Gap { after }));
-        }
-    }
-}
-
-impl Seen {
-    fn counts(&mut self, root: &str, event: &StoreEvent) {
-        let more = match (&event.value, event.version) {
-            (None, _) => -1,
-            (Some(_), 1) => 1,
-            (Some(_), _) => return,
-        };
-        self.add(root, event, more);
-    }
-
-    /// What was there when it began.
-    fn holds(&mut self, root: &str, event: &StoreEvent) {
-        self.add(root, event, 1);
-    }
-
-    fn add(&mut self, root: &str, event: &StoreEvent, more: i64) {
-        let key = keyspace::key(root, &event.key);
-        if matches!(
-            key,
-            Some(Key::Ready { .. } | Key::Due { .. } | Key::Run { .. })
-        ) {
-            self.open += more;
-        }
-        if let Some(Key::Run { node, claim }) = key {
-            *self.claims.entry(node).or_default() += more;
-            if more > 0 {
-                self.term = self.term.max(claim.term);
-            }
         }
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Three nodes: one may be away while another takes over.
@@ -69,15 +70,17 @@ pub(crate) fn again(layout: &Layout) -> String {
     )
 }
 
-/// Runs it; an interrupt or a TERM ends it and everything it started.
+/// Runs it; an interrupt, a TERM or a terminal that is closed ends it and everything it started.
 pub(crate) async fn until_signal<T>(
     run: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut term = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         ended = run => ended,
         _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
         _ = term.recv() => anyhow::bail!("terminated"),
+        _ = hangup.recv() => anyhow::bail!("hung up"),
     }
 }
 

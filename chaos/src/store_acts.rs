@@ -16,6 +16,8 @@ use tokio::time::timeout;
 const CALL: Duration = Duration::from_secs(5);
 /// 60 s for a member to write its database anew; one of 1 GiB takes some 10 s.
 const DEFRAGMENTED_WITHIN: Duration = Duration::from_mins(1);
+/// The key of what is written to make databases grow; no cluster's keys begin so.
+const BALLAST: &str = "/tenure-chaos/ballast";
 /// 5 candidates that lead and are gone before their key is deleted.
 const LEADERS_MAX: u32 = 5;
 /// What gRPC says of a call that certainly changed nothing: invalid argument, not found, failed precondition, out of range (grpc.io,
@@ -95,7 +97,7 @@ impl Operator {
             let member = alarmed.member_id();
             match alarm(&mut first.client, AlarmAction::Deactivate, member).await? {
                 Made::Yes => {}
-                Made::Cannot(why) => return Ok(Made::Cannot(why)),
+                not => return Ok(not),
             }
         }
         Ok(Made::Yes)
@@ -124,7 +126,7 @@ impl Operator {
         let found = timeout(CALL, client.get(key, None)).await??;
         let lease = found.kvs().first().map_or(0, KeyValue::lease);
         if lease == 0 {
-            return Ok(Made::Cannot(format!("{node} has no session with a lease")));
+            return Ok(Made::NotNow(format!("{node} has no session with a lease")));
         }
         made(CALL, client.lease_revoke(lease)).await
     }
@@ -139,7 +141,7 @@ impl Operator {
         };
         for _ in 0..LEADERS_MAX {
             let Some(leader) = self.leader(&mut client).await? else {
-                return Ok(Made::Cannot("nobody leads".to_owned()));
+                return Ok(Made::NotNow("nobody leads".to_owned()));
             };
             // Not the key of one who came after it.
             let still =
@@ -150,7 +152,7 @@ impl Operator {
                 return Ok(Made::Yes);
             }
         }
-        Ok(Made::Cannot("nobody leads for long".to_owned()))
+        Ok(Made::NotNow("nobody leads for long".to_owned()))
     }
 
     /// Makes the member after etcd's leader, by name, its leader.
@@ -160,7 +162,7 @@ impl Operator {
     pub(crate) async fn move_leader(&self) -> anyhow::Result<Made> {
         let mut members = self.members().await;
         let Some(leads) = members.iter().position(|member| member.leads) else {
-            return Ok(Made::Cannot("no member leads that answers".to_owned()));
+            return Ok(Made::NotNow("no member leads that answers".to_owned()));
         };
         let next = (leads + 1) % members.len();
         if next == leads {
@@ -178,8 +180,16 @@ impl Operator {
     pub(crate) async fn defragment(&self, member: &str) -> anyhow::Result<Made> {
         let members = self.members().await;
         match members.into_iter().find(|one| one.name == member) {
-            None => Ok(Made::Cannot(format!("{member} does not answer"))),
+            None => Ok(Made::NotNow(format!("{member} does not answer"))),
             Some(mut one) => made(DEFRAGMENTED_WITHIN, one.client.defragment()).await,
+        }
+    }
+
+    /// Writes so many bytes under a key that no cluster has, so that databases grow; whether that went well is all the same.
+    pub(crate) async fn writes(&self, bytes: usize) {
+        if let Some(mut client) = self.any().await {
+            let put = client.put(BALLAST, vec![0; bytes], None);
+            let _either_way = timeout(CALL, put).await;
         }
     }
 
@@ -264,7 +274,7 @@ async fn alarm(client: &mut Client, action: AlarmAction, member: u64) -> anyhow:
 }
 
 fn nobody_answers() -> Made {
-    Made::Cannot("no member of etcd answers".to_owned())
+    Made::NotNow("no member of etcd answers".to_owned())
 }
 
 /// What came of a call that changes something.

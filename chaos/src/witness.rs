@@ -3,12 +3,12 @@
 //! and it never forgets: a line is one write in append mode, so lines of concurrent runs do not mix and a killed run leaves its
 //! start behind. A run that has a lock acts on a resource named after it, which refuses a fence lower than one that it has seen.
 
-#[allow(dead_code, reason = "the run that uses it comes next")]
 pub(crate) mod http;
 pub(crate) mod notes;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -29,7 +29,7 @@ pub(crate) struct Run {
     pub(crate) fence: i64,
 }
 
-/// What a run says of itself. Times are microseconds since 1970, from the clock of the one machine all runs are on.
+/// What a run says of itself. Times are microseconds of the monotonic clock of the one machine all runs are on, which nobody sets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Note {
@@ -69,7 +69,16 @@ pub(crate) struct Options {
     argv: Vec<String>,
 }
 
-pub(crate) fn now_us() -> u64 {
+/// The machine's monotonic clock in microseconds: the same for all processes, and as it is also where a wall clock was set wrong.
+pub(crate) fn monotonic_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (secs, nanos) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+    secs.expect("it counts from the start") * 1_000_000
+        + nanos.expect("it is below a second") / 1_000
+}
+
+/// The wall clock in microseconds since 1970.
+pub(crate) fn wall_us() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("the clock is past 1970");
@@ -99,7 +108,7 @@ fn witnessed(options: &Options) -> anyhow::Result<u8> {
         &Note::Started {
             run: run.clone(),
             parent,
-            at_us: now_us(),
+            at_us: monotonic_us(),
         },
     )?;
     if options.poison {
@@ -118,7 +127,7 @@ fn witnessed(options: &Options) -> anyhow::Result<u8> {
         &Note::Ended {
             run,
             exit,
-            at_us: now_us(),
+            at_us: monotonic_us(),
         },
     )?;
     Ok(exit)
@@ -164,7 +173,7 @@ fn acted(run: &Run, gate: Option<&str>, done: bool) -> Note {
         run: run.clone(),
         gate: gate.map(str::to_owned),
         done,
-        at_us: now_us(),
+        at_us: monotonic_us(),
     }
 }
 
@@ -279,6 +288,21 @@ impl Log {
             self.take(note);
         }
         self.read_to += u64::try_from(whole).expect("a read is shorter than 64 bits");
+        Ok(())
+    }
+
+    /// The same when nobody writes any more.
+    ///
+    /// # Errors
+    /// A line is no note, or the last has no end: what it told is not all that there was.
+    pub(crate) fn ends(&mut self) -> anyhow::Result<()> {
+        self.catch_up()?;
+        let written = self.file.metadata()?.len();
+        let torn = written.saturating_sub(self.read_to);
+        anyhow::ensure!(
+            torn == 0,
+            "the last {torn} bytes of the witness are half a note"
+        );
         Ok(())
     }
 

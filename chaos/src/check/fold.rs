@@ -63,6 +63,8 @@ pub(super) fn steps(root: &str, history: &History) -> (Vec<Step>, Option<String>
             fold.missed(format!(
                 "the recorder missed what followed revision {after}"
             ));
+        } else if let Entry::Marker(Marker::Spoilt { why }) = &record.entry {
+            fold.missed(why.clone());
         } else if let Entry::Marker(Marker::Sealed { revision }) = &record.entry {
             fold.sealed = Some(*revision);
         } else if let Entry::Marker(Marker::Baseline { revision }) = &record.entry {

@@ -3,6 +3,7 @@
 use super::READY;
 use crate::process::Process;
 use anyhow::Context as _;
+use rustix::mount::{UnmountFlags, unmount};
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -31,13 +32,26 @@ pub(crate) fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// A directory of ours, made anew and empty; its whole path.
+/// A directory of ours, made anew and empty; its whole path. What a program that was killed left mounted there is taken off first.
 pub(crate) fn emptied(dir: &Path) -> anyhow::Result<PathBuf> {
     if dir.exists() {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for mount in mounted_below(&mounts, &dir.canonicalize()?) {
+            let _stays = unmount(mount, UnmountFlags::DETACH);
+        }
         std::fs::remove_dir_all(dir).with_context(|| dir.display().to_string())?;
     }
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     Ok(dir.canonicalize()?)
+}
+
+/// What is mounted below a directory, by the kernel's list: a line each, whose second word is where.
+fn mounted_below<'m>(mounts: &'m str, dir: &Path) -> Vec<&'m str> {
+    let places = mounts
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    let below = places.filter(|place| Path::new(place).starts_with(dir) && Path::new(place) != dir);
+    below.collect()
 }
 
 /// A token that nobody on this machine can guess.
@@ -92,4 +106,16 @@ pub(crate) fn check_binaries(tenure: &Path, etcd: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_below_a_directory_is_found_and_nothing_beside_it() {
+        let mounts = "tmpfs /work/run/e3 tmpfs rw 0 0\nproc /proc proc rw 0 0\n\ntmpfs /work/runs tmpfs rw 0 0\ntmpfs /work/run tmpfs rw 0 0\n";
+        let found = mounted_below(mounts, Path::new("/work/run"));
+        assert_eq!(found, ["/work/run/e3"]);
+    }
 }

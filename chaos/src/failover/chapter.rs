@@ -63,8 +63,7 @@ impl Chapter<'_> {
             .await;
         log.catch_up()?;
         let history = chronicle.close();
-        let epoch_ms = history.setup().map_or(0, |setup| setup.epoch_ms);
-        let history = with_notes(&history, epoch_ms, log.notes(), &processes);
+        let history = with_notes(&history, chronicle.began_us(), log.notes(), &processes);
         history
             .save(&path)
             .with_context(|| path.display().to_string())?;

@@ -248,8 +248,13 @@ impl<'a, T: Hands> Maker<'a, T> {
                 return Ok(Begun::Yes);
             }
         };
-        if let Made::Cannot(why) = made {
-            return self.skips(open, why).await;
+        match made {
+            Made::Yes => {}
+            Made::Cannot(why) => return self.skips(open, why).await,
+            Made::NotNow(_) => {
+                self.takes_back(&mut open).await?;
+                return Ok(Begun::NotNow);
+            }
         }
         say(&format!("{at:>7.1} s  {kind}{on}"))?;
         if !open.told {
@@ -261,17 +266,21 @@ impl<'a, T: Hands> Maker<'a, T> {
         Ok(Begun::Yes)
     }
 
-    /// It cannot be made here: what was made of it before that turned out is taken back.
+    /// It cannot be made here.
     async fn skips(&mut self, mut open: Open, why: String) -> anyhow::Result<Begun> {
         let at = self.began.elapsed().as_secs_f64();
         say(&format!("{at:>7.1} s  {} is skipped: {why}", open.kind))?;
         self.injections += 1;
         self.tell(&open, Stage::Skipped, Some(why.clone()));
-        if !open.undo.is_empty() || !open.faults.is_empty() {
-            self.undo(&mut open).await?;
-            self.faults_over(&open);
-        }
+        self.takes_back(&mut open).await?;
         Ok(Begun::Never(why))
+    }
+
+    /// Takes back what was made of one before it turned out that it cannot be.
+    async fn takes_back(&mut self, open: &mut Open) -> anyhow::Result<()> {
+        self.undo(open).await?;
+        self.faults_over(open);
+        Ok(())
     }
 }
 

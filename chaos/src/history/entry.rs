@@ -296,6 +296,11 @@ pub enum Marker {
         /// The last revision before.
         after: i64,
     },
+    /// Something else than the log is not whole or not right: nothing can be judged.
+    Spoilt {
+        /// What.
+        why: String,
+    },
     /// The recorder has every event up to this revision, and stopped: the end of a whole log.
     Sealed {
         /// The revision.

@@ -6,7 +6,7 @@ use super::sorts::{Keyed, Sorts, Wanted};
 use super::{Counts, Ground, Stop};
 use crate::calls::{self, Caller};
 use crate::http::Heard;
-use crate::witness::now_us;
+use crate::witness::wall_us;
 use crate::workload::SplitMix;
 use anyhow::{Context as _, bail, ensure};
 use reqwest::Method;
@@ -93,7 +93,7 @@ impl Submitter {
         self.submits += 1;
         let key = format!("{}-{}", self.caller.name(), self.submits);
         let key = (wanted.key != Keyed::Not).then_some(key);
-        let run_at_ms = wanted.delay_ms.map(|delay_ms| now_us() / 1_000 + delay_ms);
+        let run_at_ms = wanted.delay_ms.map(|delay_ms| wall_us() / 1_000 + delay_ms);
         let (path, body) = wanted.request(key.as_deref(), run_at_ms)?;
         let op = Op::Submit(wanted.submit(key.as_deref(), run_at_ms));
         self.caller.comes_home();

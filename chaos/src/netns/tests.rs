@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// 30 s for what has to come through; a kernel sends again what was lost, later each time.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -126,4 +126,40 @@ fn too_many_networks_are_refused_before_one_is_made() {
     let error = Networks::with_members(EACH_MAX + 1, 0).err().unwrap();
 
     assert!(error.to_string().contains("too many"), "{error}");
+}
+
+#[test]
+fn only_what_a_program_left_that_is_gone_is_swept() {
+    let listed = "tn12h (id: 1)\ntn12n0 (id: 2)\ntn7m1\nbridge\ntn\ntnx\ntn12\n";
+    let gone = orphans(listed, |process| process == 7);
+    assert_eq!(gone, ["tn12h", "tn12n0"]);
+    assert_eq!(orphans(listed, |_| true), [] as [String; 0]);
+}
+
+#[test]
+fn networks_of_a_program_that_was_killed_go_with_the_next_and_so_does_what_runs_there() {
+    // Above the greatest process id that the kernel gives, 2^22.
+    let left = "tn4194999h";
+    if let Err(error) = ip(&format!("netns add {left}")) {
+        return skipped(&format!("{error:#}"));
+    }
+    let mut inside = Command::new("ip");
+    inside.args(["netns", "exec", left, "sleep", "600"]);
+    let mut inside = inside.spawn().unwrap();
+    let until = Instant::now() + SOON;
+    while !within(left).contains(&inside.id().to_string()) {
+        assert!(Instant::now() < until, "nothing runs there");
+        std::thread::yield_now();
+    }
+
+    let _networks = networks(1, 0).unwrap();
+
+    assert!(!inside.wait().unwrap().success());
+    assert!(!Path::new("/var/run/netns").join(left).exists());
+}
+
+/// What runs in a namespace.
+fn within(name: &str) -> String {
+    let ran = Command::new("ip").args(["netns", "pids", name]).output();
+    String::from_utf8(ran.unwrap().stdout).unwrap()
 }

@@ -234,37 +234,90 @@ fn log_of_two(chronicle: &Chronicle) -> Log {
         last: 9,
         events: 0,
         gap: false,
-        told: vec![9, 4],
+        told: vec![9, 9],
         sums: BTreeMap::new(),
+        forgotten: 9,
     }
+}
+
+/// Which revisions of it are on record as told differently.
+fn differing(chronicle: &Chronicle) -> Vec<i64> {
+    let history = chronicle.close();
+    let found = history.records().iter().filter_map(|record| {
+        if let Entry::Marker(Marker::Differs { revision, .. }) = &record.entry {
+            return Some(*revision);
+        }
+        None
+    });
+    let found: Vec<i64> = found.collect();
+    let gap = judge(&history).gap.unwrap_or_default();
+    assert_eq!(gap.contains("something else"), !found.is_empty());
+    found
+}
+
+/// An answer of a source: what it had told before, and the revisions that it brings with their sums; all up to `to` was sent.
+fn tells(log: &mut Log, nth: usize, sums: &[(i64, u64)], to: i64) {
+    let (from, before) = (log.told[nth], log.last);
+    log.told[nth] = to;
+    log.last = log.last.max(sums.last().map_or(0, |last| last.0));
+    log.compare(nth, from, &sums.iter().copied().collect(), before);
 }
 
 #[test]
 fn sources_that_tell_different_things_of_a_revision_are_on_record() {
-    for (second, differs) in [(7, false), (8, true)] {
+    for (second, expected) in [(7, &[][..]), (8, &[12][..])] {
         let chronicle = chronicle();
         let mut log = log_of_two(&chronicle);
-        log.compare(0, 9, 7, 8);
-        log.compare(1, 9, second, 9);
-        let history = chronicle.close();
-        let found = history.records().iter().any(|record| {
-            matches!(
-                &record.entry,
-                Entry::Marker(Marker::Differs { revision: 9, .. })
-            )
-        });
-        assert_eq!(found, differs);
-        assert_eq!(
-            judge(&history).gap.unwrap().contains("something else"),
-            differs
-        );
+        tells(&mut log, 0, &[(12, 7)], 12);
+        tells(&mut log, 1, &[(12, second)], 12);
+        assert_eq!(differing(&chronicle), expected);
     }
+}
+
+#[test]
+fn a_revision_that_one_source_tells_and_another_passes_over_is_on_record() {
+    // The first that tells of it, and the second.
+    for skips in [0, 1] {
+        let chronicle = chronicle();
+        let mut log = log_of_two(&chronicle);
+        for nth in [0, 1] {
+            let all = [(10, 1), (11, 2), (12, 3)];
+            let told = all.iter().filter(|one| one.0 != 11 || nth != skips);
+            let told: Vec<(i64, u64)> = told.copied().collect();
+            tells(&mut log, nth, &told, 12);
+        }
+        assert_eq!(differing(&chronicle), [11]);
+    }
+}
+
+#[test]
+fn a_source_that_says_it_sent_all_and_did_not_is_on_record() {
+    let chronicle = chronicle();
+    let mut log = log_of_two(&chronicle);
+    tells(&mut log, 0, &[(10, 1), (11, 2)], 11);
+    tells(&mut log, 1, &[], 9);
+    tells(&mut log, 1, &[], 10);
+    tells(&mut log, 1, &[(11, 2)], 11);
+    assert_eq!(differing(&chronicle), [10]);
+}
+
+#[test]
+fn what_is_not_kept_any_more_is_not_compared() {
+    let chronicle = chronicle();
+    let mut log = log_of_two(&chronicle);
+    let many: Vec<(i64, u64)> = (10..).map(|at| (at, 1)).take(COMPARED_MAX + 5).collect();
+    let last = many.last().unwrap().0;
+    tells(&mut log, 0, &many, last);
+    assert_eq!((log.forgotten, log.sums.len()), (14, COMPARED_MAX));
+    tells(&mut log, 1, &[(12, 9), (14, 9), (15, 1)], 15);
+    assert_eq!(differing(&chronicle), [] as [i64; 0]);
 }
 
 #[test]
 fn a_source_that_a_compaction_overtook_goes_on_where_another_told_what_it_missed() {
     let chronicle = chronicle();
     let mut log = log_of_two(&chronicle);
+    log.told[1] = 4;
     assert!(matches!(log.cancelled(1, 10), Ended::Broken));
     assert_eq!(log.told, [9, 9]);
     assert!(matches!(log.cancelled(1, 11), Ended::Gap));

@@ -10,10 +10,10 @@ use crate::load::{Ground, Load, Means};
 use crate::progress::say;
 use crate::recorder::{Recorder, Seen};
 use crate::scenario::Scenario;
-use crate::stage::DRAINED_WITHIN;
-use crate::store_acts::Operator;
+use crate::store_acts::{Hash, Operator};
 use crate::target::Hands;
 use crate::witness::Log;
+use crate::witness::http::Server;
 use crate::witness::notes::{Processes, with_notes};
 use crate::workload::SplitMix;
 use anyhow::Context as _;
@@ -30,6 +30,8 @@ use tokio::time::{sleep, timeout};
 const STOPPED_WITHIN: Duration = Duration::from_secs(100);
 /// 10 s for etcd's members to say what they have.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// 10 ms by which a clock that is only steered may go astray in a chapter; clusters of one machine are held to no less.
+const CLOCK_SET_MS_MAX: u64 = 10;
 /// 100 ms before they are asked again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -53,13 +55,19 @@ pub(super) struct Ways<'a> {
     /// Whether it was there before, so that its log begins in the middle.
     pub(super) was_there: bool,
     pub(super) means: Means,
+    /// The server that runs are witnessed by; it ends before its notes are read.
+    pub(super) witness: Option<Server>,
     /// Makes clients; the number says at which node each is at home.
     pub(super) maker: &'a (dyn Fn(usize) -> anyhow::Result<Client> + Send + Sync),
 }
 
 impl Chapter<'_> {
-    /// Its history, saved also where it broke off.
-    pub(super) async fn run<T: Hands>(&self, hands: &mut T, ways: Ways<'_>) -> anyhow::Result<()> {
+    /// Its history, saved also where it broke off; what makes it doubtful is in it.
+    pub(super) async fn run<T: Hands>(
+        &self,
+        hands: &mut T,
+        mut ways: Ways<'_>,
+    ) -> anyhow::Result<()> {
         let chronicle = Chronicle::begin_at(
             self.path,
             Terms {
@@ -72,13 +80,28 @@ impl Chapter<'_> {
         let mut log = Log::follow(&self.log)?;
         let mut processes = Processes::new();
         let ran = self.drive(hands, &ways, &chronicle, &mut processes).await;
+        if let Err(error) = &ran {
+            spoilt(&chronicle, format!("it broke off: {error:#}"));
+        }
+        if let Some(witness) = ways.witness.take()
+            && let Err(error) = witness.ends().await
+        {
+            spoilt(&chronicle, format!("{error:#}"));
+        }
+        if let Err(error) = log.ends() {
+            spoilt(&chronicle, format!("{error:#}"));
+        }
+        let set_by_ms = chronicle.clock_set_by_ms();
+        if set_by_ms > CLOCK_SET_MS_MAX {
+            let why = format!("this machine's clock was set by {set_by_ms} ms meanwhile");
+            spoilt(&chronicle, why);
+        }
+        let began_us = chronicle.began_us();
         chronicle
             .finish()
             .with_context(|| self.path.display().to_string())?;
-        log.catch_up()?;
         let history = History::load(self.path).with_context(|| self.path.display().to_string())?;
-        let epoch_ms = history.setup().map_or(0, |setup| setup.epoch_ms);
-        let history = with_notes(&history, epoch_ms, log.notes(), &processes);
+        let history = with_notes(&history, began_us, log.notes(), &processes);
         history
             .save(self.path)
             .with_context(|| self.path.display().to_string())?;
@@ -136,7 +159,7 @@ impl Chapter<'_> {
         ))?;
         ground.clear_away().await?;
         load.ends(STOPPED_WITHIN).await?;
-        drained(recorder.seen()).await?;
+        drained(recorder.seen(), self.limits.drain_ms).await?;
         beside.shutdown().await;
         let revision = recorder.seen().borrow().revision;
         hashed(&operator, revision, chronicle).await?;
@@ -161,45 +184,57 @@ fn beside<T: Hands>(
         chronicle.clone(),
     ));
     let mut nodes = Vec::new();
+    // Of a cluster that was there not all may be known.
     for node in hands.nodes() {
-        let address = hands.address(&node)?;
-        nodes.push((node, address));
+        if let Ok(address) = hands.address(&node) {
+            nodes.push((node, address));
+        }
     }
     beside.spawn(meters::read(Arc::clone(client), nodes, chronicle.clone()));
     Ok(beside)
 }
 
 /// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.
-async fn drained(mut seen: watch::Receiver<Seen>) -> anyhow::Result<()> {
+async fn drained(mut seen: watch::Receiver<Seen>, within_ms: u64) -> anyhow::Result<()> {
+    let within = Duration::from_millis(within_ms);
     let empty = seen.wait_for(|seen| seen.open <= 0);
-    if let Ok(empty) = timeout(DRAINED_WITHIN, empty).await {
+    if let Ok(empty) = timeout(within, empty).await {
         empty.context("the recorder has ended")?;
     }
     Ok(())
 }
 
-/// What each member has at one revision, of those that have compacted as much as the first.
+/// What each member has at one revision, once all have compacted as much: they do so one after another.
 async fn hashed(operator: &Operator, revision: i64, chronicle: &Chronicle) -> anyhow::Result<()> {
     let hashes = async {
         // A member may be a little behind the one that told of this revision first.
         loop {
             match operator.hashes(revision).await {
-                Ok(hashes) => return hashes,
-                Err(_) => sleep(AGAIN).await,
+                Ok(hashes) if alike(hashes.values()) => return hashes,
+                Ok(_) | Err(_) => sleep(AGAIN).await,
             }
         }
     };
     let hashes = timeout(HASHED_WITHIN, hashes).await;
     let hashes = hashes.context("etcd's members do not say what they have")?;
-    let compacted = hashes.values().next().map(|first| first.compacted);
     for (member, found) in hashes {
-        if Some(found.compacted) == compacted {
-            chronicle.saw(Marker::Hash {
-                member,
-                revision,
-                hash: found.hash,
-            });
-        }
+        let hash = found.hash;
+        chronicle.saw(Marker::Hash {
+            member,
+            revision,
+            hash,
+        });
     }
     Ok(())
+}
+
+/// Whether all have compacted as much.
+fn alike<'h>(mut hashes: impl Iterator<Item = &'h Hash>) -> bool {
+    let first = hashes.next().map(|first| first.compacted);
+    hashes.all(|one| Some(one.compacted) == first)
+}
+
+/// Nothing can be said by this history any more.
+fn spoilt(chronicle: &Chronicle, why: String) {
+    chronicle.saw(Marker::Spoilt { why });
 }

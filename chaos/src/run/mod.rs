@@ -31,6 +31,10 @@ const CHAPTER_MIN: Duration = Duration::from_secs(10);
 /// 1 s for which a run whose node is alive and cut off may be seen beside its successor: it is killed before its lease can be given
 /// away, and what it wrote last may come a little later.
 const ZOMBIE_MS: u64 = 1_000;
+/// 100 years: longer than any run, and little enough to be added to.
+const FOR_EVER_MS: u64 = 100 * 365 * 86_400_000;
+/// The file of a chapter's history.
+const HISTORY: &str = "history.jsonl";
 /// 10,000 chapters at most.
 const CHAPTERS_MAX: u64 = 10_000;
 
@@ -60,7 +64,7 @@ async fn run(options: &Options) -> anyhow::Result<Summary> {
     let dir = begin(options)?;
     let plan = Plan {
         options,
-        limits: limits(&scenario, &kinds),
+        limits: limits(&scenario, &kinds, options.target)?,
         kinds,
         dir: dir.clone(),
         scenario,
@@ -88,17 +92,47 @@ async fn run(options: &Options) -> anyhow::Result<Summary> {
         let length = left.min(plan.scenario.chapter.duration());
         facts.chapters = number;
         record.told(&facts)?;
-        let path = Box::pin(plan.chapter(number, length)).await?;
+        let path = plan.dir_of(number).join(HISTORY);
+        let ran = Box::pin(plan.chapter(number, length, &path)).await;
+        // One that broke off counts as well: what it saw is in its history, and that it did.
+        if ran.is_err() && !path.exists() {
+            return broke_off(&dir, &facts, &record, ran);
+        }
         let (chapter, lasted_ms) = judged(&path)?;
         record.append(&chapter, &path, lasted_ms)?;
         chapters.push(chapter);
         faults_ms += lasted_ms;
         number += 1;
+        if ran.is_err() {
+            return broke_off(&dir, &facts, &record, ran);
+        }
         tell(&dir, &facts, &chapters, &record.histories()?)?;
+        if Duration::from_millis(lasted_ms) < length.min(CHAPTER_MIN) {
+            say("nothing more of what is asked for can be made here: the run ends")?;
+            break;
+        }
     }
     let summary = tell(&dir, &facts, &chapters, &record.histories()?)?;
     say(summary::text(&summary).trim_end())?;
     Ok(summary)
+}
+
+/// A run that cannot go on: a promise that was broken before is its verdict, else why it could not.
+fn broke_off(
+    dir: &Path,
+    facts: &Facts,
+    record: &Record,
+    ran: anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
+    let summary = tell(dir, facts, &record.chapters()?, &record.histories()?)?;
+    match ran {
+        Err(error) if summary.overall == Overall::Fail => {
+            say(summary::text(&summary).trim_end())?;
+            say(&format!("it broke off: {error:#}"))?;
+            Ok(summary)
+        }
+        ran => ran.map(|()| summary),
+    }
 }
 
 /// Makes all reports anew from what is in a run's directory.
@@ -197,38 +231,48 @@ fn begin(options: &Options) -> anyhow::Result<PathBuf> {
     cluster::emptied(&dir)
 }
 
-/// The bounds that a history is held to: what the scenario says, else those of one machine, whose clocks jump where that is asked for.
-fn limits(scenario: &Scenario, kinds: &[Kind]) -> Limits {
-    if let Some(limits) = &scenario.limits {
-        return limits.clone();
-    }
+/// The bounds that a history is held to: those of one machine, whose clocks jump where that is asked for, and over them what the
+/// scenario says.
+fn limits(scenario: &Scenario, kinds: &[Kind], target: TargetKind) -> anyhow::Result<Limits> {
     let jumps = kinds
         .iter()
         .any(|kind| matches!(kind.what, What::Clock(..)));
     let jump_ms = if jumps { CLOCK_JUMP_MS } else { 0 };
-    Limits {
+    let (retention_ms, collect_ms) = match target {
+        TargetKind::Processes | TargetKind::Compose => {
+            (options::RETENTION_MS, Limits::default().collect_ms)
+        }
+        // How long somebody's cluster keeps what has ended is not known here.
+        TargetKind::Existing => (0, FOR_EVER_MS),
+    };
+    let usual = Limits {
         drain_ms: u64::try_from(DRAINED_WITHIN.as_millis()).expect("some seconds fit"),
         // Two clocks, one of which is ahead and one behind.
         skew_ms: 2 * jump_ms,
         ahead_ms: 10 + jump_ms,
-        retention_ms: options::RETENTION_MS,
+        retention_ms,
+        collect_ms,
         zombie_ms: Some(ZOMBIE_MS),
         ..Limits::default()
-    }
+    };
+    scenario.limits_over(&usual)
 }
 
 impl Plan<'_> {
-    /// One cluster, from its start to its end; where its history is.
-    async fn chapter(&self, number: u64, length: Duration) -> anyhow::Result<PathBuf> {
-        let dir = cluster::emptied(&self.dir.join(format!("chapter-{number:03}")))?;
-        let path = dir.join("history.jsonl");
+    fn dir_of(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("chapter-{number:03}"))
+    }
+
+    /// One cluster, from its start to its end; its history is at `path` then.
+    async fn chapter(&self, number: u64, length: Duration, path: &Path) -> anyhow::Result<()> {
+        let dir = cluster::emptied(&self.dir_of(number))?;
         let chapter = Chapter {
             scenario: &self.scenario,
             kinds: &self.kinds,
             limits: &self.limits,
             seed: self.options.seed.wrapping_add(number - 1),
             length,
-            path: &path,
+            path,
             log: dir.join("witness.jsonl"),
         };
         match self.options.target {
@@ -236,7 +280,6 @@ impl Plan<'_> {
             TargetKind::Compose => Box::pin(self.on_compose(chapter, &dir)).await,
             TargetKind::Existing => Box::pin(self.on_existing(chapter, &dir)).await,
         }
-        .with_context(|| format!("chapter {number}; its files are in {}", dir.display()))?;
-        Ok(path)
+        .with_context(|| format!("chapter {number}; its files are in {}", dir.display()))
     }
 }

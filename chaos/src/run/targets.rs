@@ -65,6 +65,7 @@ impl Plan<'_> {
             root: Cluster::root(),
             was_there: false,
             means,
+            witness: Some(witness),
             maker: &maker,
         };
         Box::pin(chapter.run(&mut target, ways)).await
@@ -93,6 +94,7 @@ impl Plan<'_> {
             root: Compose::root(),
             was_there: false,
             means,
+            witness: Some(witness),
             maker: &maker,
         };
         let ran = Box::pin(chapter.run(&mut target, ways)).await;
@@ -125,6 +127,7 @@ impl Plan<'_> {
             root: target.root(),
             was_there: true,
             means,
+            witness: None,
             maker: &maker,
         };
         let ran = crate::stage::until_signal(Box::pin(chapter.run(&mut target, ways))).await;
@@ -143,11 +146,9 @@ fn clients<T: Hands>(
     token: &str,
 ) -> anyhow::Result<impl Fn(usize) -> anyhow::Result<Client> + Send + Sync + 'static> {
     let nodes = target.nodes();
-    let bases: Vec<String> = nodes
-        .iter()
-        .map(|node| target.address(node))
-        .collect::<Result<_, _>>()?;
-    anyhow::ensure!(!bases.is_empty(), "the cluster has no nodes");
+    let bases = nodes.iter().filter_map(|node| target.address(node).ok());
+    let bases: Vec<String> = bases.collect();
+    anyhow::ensure!(!bases.is_empty(), "the cluster has no nodes that are known");
     let token = token.to_owned();
     Ok(move |number: usize| {
         let mut bases = bases.clone();

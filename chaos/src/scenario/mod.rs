@@ -54,9 +54,9 @@ pub(crate) struct Scenario {
     pub(crate) work: Work,
     #[serde(default)]
     pub(crate) expects: Expects,
-    /// The bounds that it is held to, in milliseconds; those of one machine unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limits: Option<Limits>,
+    /// The bounds that it is held to, by the names of [`Limits`], most of them in milliseconds; those of one machine unless said.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub(crate) limits: toml::Table,
 }
 
 /// Which faults, how many at a time, and how far apart.
@@ -274,6 +274,16 @@ impl Scenario {
         Self::parse(&text).with_context(|| word.to_owned())
     }
 
+    /// The bounds that it is held to: these, and over them what it says itself.
+    ///
+    /// # Errors
+    /// It says one that there is not, or not as a number.
+    pub(crate) fn limits_over(&self, usual: &Limits) -> anyhow::Result<Limits> {
+        let mut all = toml::Table::try_from(usual)?;
+        all.extend(self.limits.clone());
+        all.try_into().context("limits")
+    }
+
     /// What stands for the scenario of histories of which nothing else is known.
     pub(crate) fn of_histories() -> Self {
         Self {
@@ -300,7 +310,7 @@ impl Scenario {
                 reads_ms: 0,
             },
             expects: Expects::default(),
-            limits: None,
+            limits: toml::Table::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Scenario, Task, Witness, Work};
 use anyhow::bail;
+use tenure_chaos::check::Limits;
 
 /// 100 runs of one kind, in percent.
 const PERCENT_MAX: u8 = 100;
@@ -29,6 +30,7 @@ impl Scenario {
         if self.faults.kinds.is_empty() {
             bail!("faults.kinds: it is empty; say names of faults, or \"all\"");
         }
+        self.limits_over(&Limits::default())?;
         self.work.validate()
     }
 }

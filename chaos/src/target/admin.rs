@@ -62,7 +62,7 @@ pub(crate) async fn resign(client: &Client) -> anyhow::Result<(Made, Option<Ende
         Twice::Never,
     );
     match asked.await? {
-        Answer::No(why) => Ok((Made::Cannot(why), None)),
+        Answer::No(why) => Ok((Made::NotNow(why), None)),
         Answer::Done(told) => {
             let node = told["node"].as_str().context("a resignation of nobody")?;
             let term = told["term"].as_i64().context("a resignation of no term")?;
@@ -118,7 +118,7 @@ fn known(one: &Value) -> anyhow::Result<(String, Known)> {
 fn made(answer: Answer) -> Made {
     match answer {
         Answer::Done(_) => Made::Yes,
-        Answer::No(why) => Made::Cannot(why),
+        Answer::No(why) => Made::NotNow(why),
     }
 }
 
@@ -253,7 +253,7 @@ pub(super) mod tests {
 
         let made = undrain(&stub.client(), "n9").await.unwrap();
 
-        assert_eq!(made, Made::Cannot("404 no_such_node".to_owned()));
+        assert_eq!(made, Made::NotNow("404 no_such_node".to_owned()));
     }
 
     #[tokio::test]
@@ -265,7 +265,7 @@ pub(super) mod tests {
 
         assert_eq!(
             (made, ended),
-            (Made::Cannot("503 no_leader".to_owned()), None)
+            (Made::NotNow("503 no_leader".to_owned()), None)
         );
         assert_eq!(stub.asked().len(), 10);
     }

@@ -145,7 +145,7 @@ impl Compose {
     async fn revive(&mut self, name: &str) -> anyhow::Result<Made> {
         let one = self.project.look_at(name).await?;
         if one.lives() {
-            return Ok(Made::Cannot(format!("{name} runs already")));
+            return Ok(Made::NotNow(format!("{name} runs already")));
         }
         docker(&["start", &one.id]).await?;
         self.has_started(name).await
@@ -239,7 +239,7 @@ impl Hands for Compose {
         let one = self.project.look_at(node).await?;
         match one.stand {
             Stand::Ended { .. } => return Ok(does_not_run(node)),
-            Stand::Paused => return Ok(Made::Cannot(format!("{node} stands still"))),
+            Stand::Paused => return Ok(Made::NotNow(format!("{node} stands still"))),
             Stand::Runs { .. } => {}
         }
         self.ended.insert(node.to_owned());
@@ -259,7 +259,7 @@ impl Hands for Compose {
             return self.revive(node).await;
         }
         if self.project.look_at(node).await?.lives() {
-            return Ok(Made::Cannot(format!("{node} runs already")));
+            return Ok(Made::NotNow(format!("{node} runs already")));
         }
         let build = if previous {
             self.previous.insert(node.to_owned());
@@ -335,7 +335,7 @@ impl Hands for Compose {
 }
 
 fn does_not_run(name: &str) -> Made {
-    Made::Cannot(format!("{name} does not run"))
+    Made::NotNow(format!("{name} does not run"))
 }
 
 fn cannot(why: &str) -> Made {

@@ -104,10 +104,10 @@ impl Existing {
     async fn take_out(&mut self, node: &str) -> anyhow::Result<Made> {
         let nodes = admin::nodes(&self.client).await?;
         let Some(known) = nodes.get(node) else {
-            return Ok(Made::Cannot(format!("there is no node {node} now")));
+            return Ok(Made::NotNow(format!("there is no node {node} now")));
         };
         if known.drained && !self.drained.contains(node) {
-            return Ok(Made::Cannot(format!("{node} was drained by someone else")));
+            return Ok(Made::NotNow(format!("{node} was drained by someone else")));
         }
         // Before the answer, which may never come.
         self.drained.insert(node.to_owned());
@@ -168,7 +168,7 @@ impl Existing {
         for node in std::mem::take(&mut self.drained) {
             match admin::undrain(&self.client, &node).await {
                 Ok(Made::Yes) => {}
-                Ok(Made::Cannot(why)) => left.push(format!("{node}: {why}")),
+                Ok(Made::Cannot(why) | Made::NotNow(why)) => left.push(format!("{node}: {why}")),
                 Err(error) => left.push(format!("{node}: {error:#}")),
             }
         }

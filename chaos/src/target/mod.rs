@@ -16,6 +16,8 @@ pub(crate) enum Made {
     Yes,
     /// It cannot be done to this cluster, or from here; nothing was changed. Why.
     Cannot(String),
+    /// It cannot be done as things stand, and may be later; nothing was changed. Why.
+    NotNow(String),
 }
 
 /// One end of a way.

@@ -8,6 +8,7 @@ use crate::cluster::{Cluster, Layout, Ways};
 use crate::netns::Networks;
 use crate::nets::Barrier;
 use crate::progress::say;
+use crate::store_acts::Operator;
 use crate::tools::Got;
 use crate::tools::clock::Clock;
 use crate::tools::full_disk::FullDisk;
@@ -23,6 +24,8 @@ use tokio::time::sleep;
 
 /// 256 MiB: the disk of the member that has one of its own. etcd keeps two files of 64 MB for its log, and its database.
 const DISK_BYTES: u64 = 256 << 20;
+/// 512 KiB, a third of what etcd takes at once: written again and again until a database has to grow.
+const BALLAST_BYTES: usize = 512 << 10;
 /// 5 s for a member whose disk is full to find out, which it does when it next needs a page.
 const FULL_WITHIN: Duration = Duration::from_secs(5);
 /// 20 ms between looks.
@@ -35,6 +38,8 @@ type Had<T> = Result<T, String>;
 pub(crate) struct Processes {
     slowed: BTreeMap<String, SlowDisk>,
     barriers: BTreeMap<Cut, Barrier>,
+    /// How many barriers were made so far: names of what is there never come twice.
+    made: u64,
     clocks: BTreeMap<String, Had<Clock>>,
     previous: Option<PathBuf>,
     // Before its disk: what uses that has to be gone first.
@@ -78,6 +83,7 @@ impl Processes {
         Ok(Self {
             slowed: BTreeMap::new(),
             barriers: BTreeMap::new(),
+            made: 0,
             clocks,
             previous,
             cluster,
@@ -242,11 +248,14 @@ impl Hands for Processes {
         }
         disk.fill()?;
         let until = Instant::now() + FULL_WITHIN;
+        let operator = Operator::new(self.endpoints(), Cluster::root());
         while !self.cluster.members().has_ended(nth)? {
             if Instant::now() > until {
                 // It found room in what it had: then it goes on, as it should, and is killed to be started again on what it has.
                 self.cluster.members().kill(nth)?;
             }
+            // A database that has to grow needs pages.
+            operator.writes(BALLAST_BYTES).await;
             sleep(LOOK_EVERY).await;
         }
         Ok((Made::Yes, name))

@@ -5,7 +5,7 @@
 //! `POST /run?ms=N&fails=0|1[&gate=NAME]`, with the headers `tenure-task-id`, `tenure-attempt` and `tenure-fence` and no body, is
 //! answered after N milliseconds: 200, or 500 where it is to fail. A run whose connection goes before that has ended, and not well.
 
-use super::{Note, Run, acted, append, now_us};
+use super::{Note, Run, acted, append, monotonic_us};
 use anyhow::{Context as _, bail};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -74,17 +74,13 @@ impl Server {
         })
     }
 
-    /// Where runs ask it, as `http://host:port`; of use to nodes that reach the address it listens on.
-    pub(crate) fn base(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The same for nodes that know this machine by another name.
+    /// Where runs ask it, as `http://host:port`, on nodes that know this machine by this name.
     pub(crate) fn base_at(&self, host: &str) -> String {
         format!("http://{host}:{}", self.address.port())
     }
 
     /// How many notes it has written so far.
+    #[cfg(test)]
     pub(crate) fn written(&self) -> watch::Receiver<u64> {
         self.room.written.subscribe()
     }
@@ -293,7 +289,7 @@ impl Running {
             run: run.clone(),
             // Nobody here knows the process: its node is the one that its claim was made for.
             parent: 0,
-            at_us: now_us(),
+            at_us: monotonic_us(),
         };
         room.note(&started).then_some(Self {
             room,
@@ -336,7 +332,7 @@ impl Running {
         self.room.note(&Note::Ended {
             run: self.run.clone(),
             exit,
-            at_us: now_us(),
+            at_us: monotonic_us(),
         })
     }
 }

@@ -10,10 +10,10 @@ use tenure_chaos::history::{Effect, Entry, History, NodeEvent, Record, Run};
 /// Whose process had which id: a node's name, and its how manieth.
 pub(crate) type Processes = BTreeMap<u32, (String, u64)>;
 
-/// The history with the notes in it.
+/// The history with the notes in it, that began at this instant of the clock that notes have.
 pub(crate) fn with_notes(
     history: &History,
-    epoch_ms: u64,
+    began_us: u64,
     notes: &[Note],
     processes: &Processes,
 ) -> History {
@@ -26,7 +26,7 @@ pub(crate) fn with_notes(
             | Note::Ended { run, at_us, .. }
             | Note::Acted { run, at_us, .. } => (run, *at_us),
         };
-        let at_ms = (written_us / 1_000).saturating_sub(epoch_ms);
+        let at_ms = written_us.saturating_sub(began_us) / 1_000;
         if let Note::Started { parent, .. } = note {
             named.insert(of, owners.run(of, *parent, at_ms));
         }
@@ -180,7 +180,7 @@ mod tests {
         ];
         let processes = Processes::from([(78, ("n1".to_owned(), 2))]);
 
-        let merged = with_notes(&history, 1_000, &notes, &processes);
+        let merged = with_notes(&history, 1_000_000, &notes, &processes);
 
         let at: Vec<u64> = merged.records().iter().map(|record| record.at_ms).collect();
         assert_eq!(at, [0, 1, 5, 10, 12, 20, 30]);
@@ -225,7 +225,7 @@ mod tests {
         ];
         let processes = Processes::from([(78, ("n1".to_owned(), 2))]);
 
-        let merged = with_notes(&history, 1_000, &notes, &processes);
+        let merged = with_notes(&history, 1_000_000, &notes, &processes);
 
         let mut runs = Vec::new();
         for record in merged.records() {

@@ -35,7 +35,7 @@ impl<T: Hands> Maker<'_, T> {
     pub(super) async fn operates(&self, what: &Store) -> anyhow::Result<Made> {
         match self.hands.owns_store() {
             Made::Yes => self.operator.does(what).await,
-            cannot @ Made::Cannot(_) => Ok(cannot),
+            not => Ok(not),
         }
     }
 
@@ -88,8 +88,9 @@ impl<T: Hands> Maker<'_, T> {
         open: &mut Open,
         nodes: Vec<String>,
     ) -> anyhow::Result<Made> {
-        if let Made::Cannot(why) = self.hands.has_previous() {
-            return Ok(Made::Cannot(why));
+        let there = self.hands.has_previous();
+        if there != Made::Yes {
+            return Ok(there);
         }
         for node in nodes {
             let made = self.end(open, &node).await?;

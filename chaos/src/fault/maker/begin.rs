@@ -76,7 +76,7 @@ impl<T: Hands> Maker<'_, T> {
             self.begins(open, FaultKind::Crash, Hit::Node(&node));
             match self.hands.kill_node(&node).await? {
                 Made::Yes => self.crashed(&node),
-                cannot @ Made::Cannot(_) => return Ok(cannot),
+                not => return Ok(not),
             }
             open.undo.push(Undo::Start(node));
         }

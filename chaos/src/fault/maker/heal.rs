@@ -140,7 +140,8 @@ impl<T: Hands> Maker<'_, T> {
     async fn is_ready(&self, node: &str) -> bool {
         match self.hands.address(node) {
             Ok(address) => self.client.says_yes(&format!("{address}/readyz")).await,
-            Err(_) => false,
+            // Of a cluster that was there not all may be known: who is not is not asked.
+            Err(_) => true,
         }
     }
 
@@ -185,6 +186,6 @@ impl<T: Hands> Maker<'_, T> {
 fn surely(made: Made) -> anyhow::Result<()> {
     match made {
         Made::Yes => Ok(()),
-        Made::Cannot(why) => anyhow::bail!("{why}"),
+        Made::Cannot(why) | Made::NotNow(why) => anyhow::bail!("{why}"),
     }
 }

@@ -124,11 +124,12 @@ impl Processes {
         Ok(made)
     }
 
-    fn barrier(&self, cut: &Cut) -> anyhow::Result<Option<Barrier>> {
+    fn barrier(&mut self, cut: &Cut) -> anyhow::Result<Option<Barrier>> {
         if self.cluster.networks().is_none() {
             return Ok(None);
         }
-        let name = format!("b{}", self.barriers.len() + 1);
+        self.made += 1;
+        let name = format!("b{}", self.made);
         if let (Side::Node(node), How::Lossy(_)) = (&cut.from, cut.how) {
             return self.loss(name, node, cut).map(Some);
         }
