@@ -287,3 +287,6 @@ impl<'a, T: Hands> Maker<'a, T> {
 fn wait_of(next: Option<&Planned>) -> Duration {
     next.map_or(Duration::ZERO, |one| Duration::from_millis(one.after_ms))
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,25 @@ fn counts(text: &str) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::fake::{Fake, Told};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn they_are_asked_for_with_the_token_and_a_refusal_is_no_count() {
+        let api = Fake::start(|asked, _| match asked.token.as_deref() {
+            Some("t") => Told::Says(200, json!("all of them")),
+            _ => Told::Says(401, json!("a token is needed")),
+        });
+        let api = api.await;
+        let address = format!("{}/metrics", api.base);
+        let knows = Client::new(vec![api.base.clone()], "t").unwrap();
+        let does_not = Client::new(vec![api.base.clone()], "u").unwrap();
+
+        let told = knows.text(&address).await;
+
+        assert!(told.unwrap().contains("all of them"));
+        assert_eq!(does_not.text(&address).await, None);
+    }
 
     #[test]
     fn reports_and_the_rest_are_counted_apart_and_a_new_process_from_nothing() {

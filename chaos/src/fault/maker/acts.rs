@@ -159,7 +159,11 @@ impl<T: Hands> Maker<'_, T> {
 
     pub(super) async fn drains(&mut self, open: &mut Open, node: String) -> anyhow::Result<Made> {
         self.begins(open, FaultKind::Leave, Hit::Node(&node));
-        open.undo.push(Undo::Undrain(node.clone()));
-        self.hands.drain(&self.client, &node, true).await
+        let made = self.hands.drain(&self.client, &node, true).await;
+        // Also where nobody knows whether it was.
+        if !matches!(made, Ok(Made::Cannot(_) | Made::NotNow(_))) {
+            open.undo.push(Undo::Undrain(node));
+        }
+        made
     }
 }
