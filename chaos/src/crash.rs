@@ -110,12 +110,9 @@ impl Machine {
     }
 }
 
-/// Runs it; an interrupt ends it and what it started.
+/// Runs it, until it is told to end.
 pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Ending> {
-    tokio::select! {
-        ending = run(options) => ending,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-    }
+    crate::stage::until_signal(run(options)).await
 }
 
 async fn run(options: &Options) -> anyhow::Result<Ending> {

@@ -51,14 +51,9 @@ pub(crate) struct Options {
     work: PathBuf,
 }
 
-/// Runs the demo; an interrupt or a TERM ends it and everything it started.
+/// Runs the demo, until it is told to end.
 pub(crate) async fn run_until_signal(options: &Options) -> anyhow::Result<Ending> {
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        ending = run(options) => ending,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        _ = term.recv() => anyhow::bail!("terminated"),
-    }
+    crate::stage::until_signal(run(options)).await
 }
 
 async fn run(options: &Options) -> anyhow::Result<Ending> {

@@ -1,7 +1,11 @@
 //! The admin API as the demo needs it. A call goes to whichever node answers, since any of them may have been killed;
 //! a submit repeats with one idempotency key, so a lost answer adds nothing.
 
+mod heard;
+
 use anyhow::{Context as _, bail};
+use heard::heard;
+pub(crate) use heard::{Heard, Refusal, Refused};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +18,8 @@ const CALL: Duration = Duration::from_secs(20);
 const WAIT: &str = "10s";
 /// How long a call is tried over and over, through any failover.
 const PATIENCE: Duration = Duration::from_mins(1);
-
+/// 50 ms before a call is made again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// 1 s for a node to say whether it is ready.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -118,17 +123,6 @@ struct Page {
 #[derive(Serialize)]
 struct Batch<'a> {
     tasks: &'a [Value],
-}
-
-/// What came of a call that was made once.
-#[derive(Debug)]
-pub(crate) enum Heard {
-    /// It was done; this was answered.
-    Done(Value),
-    /// It was certainly not done.
-    Refused(String),
-    /// Nobody knows whether it was done.
-    Nothing(String),
 }
 
 /// Knows every node of the cluster and which of them answered last.
@@ -301,6 +295,39 @@ impl Client {
         heard
     }
 
+    /// Asks until it is done, which may come to more than once. What is not there need not be taken away.
+    ///
+    /// # Errors
+    /// It is refused for what it says, or is not done in a minute.
+    pub(crate) async fn until_done(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let why = match self.once(method.clone(), path, body).await {
+                Heard::Done(_) => return Ok(()),
+                Heard::Refused(refused) => {
+                    if method == reqwest::Method::DELETE && refused.status == Some(404) {
+                        return Ok(());
+                    }
+                    if refused.refusal() == Refusal::Ever {
+                        bail!("{method} {path} is refused: {}", refused.why);
+                    }
+                    refused.why
+                }
+                Heard::Nothing(why) => why,
+            };
+            if Instant::now() > until {
+                let secs = PATIENCE.as_secs();
+                bail!("{method} {path} is not done in {secs} s, the last answer was {why}");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         self.repeat(path, |base| self.request(base, reqwest::Method::GET, path))
             .await
@@ -316,8 +343,8 @@ impl Client {
             .bearer_auth(&self.token)
     }
 
-    /// Goes round the nodes until one gives a definite answer. 404 is `None`, another 4xx an error; anything else may
-    /// pass with the failover that is under way.
+    /// Goes round the nodes until one gives a definite answer. 404 is `None`, another refusal that stays an error; anything
+    /// else may pass with the failover that is under way.
     async fn repeat<T, B>(&self, path: &str, build: B) -> anyhow::Result<Option<T>>
     where
         T: DeserializeOwned,
@@ -333,18 +360,15 @@ impl Client {
                     return Ok(Some(parsed));
                 }
                 Ok(answer) if answer.status() == reqwest::StatusCode::NOT_FOUND => return Ok(None),
-                Ok(answer) if answer.status().is_client_error() => {
-                    bail!(
-                        "{path} answered {}: {}",
-                        answer.status(),
-                        answer.text().await.unwrap_or_default()
-                    )
+                Ok(answer) => {
+                    let status = answer.status();
+                    let text = answer.text().await.unwrap_or_default();
+                    let body = serde_json::from_str(&text).unwrap_or_default();
+                    if Refused::of(status.as_u16(), &body).refusal() != Refusal::Again {
+                        bail!("{path} answered {status}: {text}")
+                    }
+                    format!("{status}: {text}")
                 }
-                Ok(answer) => format!(
-                    "{}: {}",
-                    answer.status(),
-                    answer.text().await.unwrap_or_default()
-                ),
                 Err(error) => error.to_string(),
             };
             self.last_good.fetch_add(1, Ordering::Relaxed);
@@ -354,40 +378,7 @@ impl Client {
                     PATIENCE.as_secs()
                 );
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(AGAIN).await;
         }
     }
-}
-
-/// An answer in words of a history. 504 is the API's own word for "nobody knows"; 500 says nothing either.
-async fn heard(answer: reqwest::Result<reqwest::Response>) -> Heard {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) if error.is_connect() => return Heard::Refused(error.to_string()),
-        Err(error) => return Heard::Nothing(error.to_string()),
-    };
-    let status = answer.status();
-    let body: Value = match answer.json().await {
-        Ok(body) => body,
-        Err(error) => return Heard::Nothing(error.to_string()),
-    };
-    if status.is_success() {
-        return Heard::Done(body);
-    }
-    let mut why = format!(
-        "{} {}",
-        status.as_u16(),
-        body["code"].as_str().unwrap_or_default()
-    );
-    if [400, 413, 422].contains(&status.as_u16()) {
-        // What the request itself is refused for: people have to see which field.
-        let first = &body["errors"][0];
-        let field = first["field"].as_str().unwrap_or_default();
-        let detail = first["detail"].as_str().or(body["detail"].as_str());
-        why = format!("{why}: {field} {}", detail.unwrap_or_default());
-    }
-    if [504, 500].contains(&status.as_u16()) {
-        return Heard::Nothing(why);
-    }
-    Heard::Refused(why)
 }

@@ -9,7 +9,7 @@ mod scene;
 use crate::calls::Caller;
 use crate::chronicle::{Chronicle, Terms};
 use crate::cluster::{Cluster, Layout};
-use crate::http::{Client, Heard};
+use crate::http::Client;
 use crate::progress::say;
 use crate::recorder::Recorder;
 use crate::stage::{self, DRAINED_WITHIN, NODES};
@@ -33,10 +33,6 @@ use tokio::task::JoinSet;
 const HOLDERS: usize = 3;
 /// 20 s for whoever was asked to stop.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
-/// 30 s for a limit to be set.
-const RULED_WITHIN: Duration = Duration::from_secs(30);
-/// 100 ms before a call is made again.
-const AGAIN: Duration = Duration::from_millis(100);
 /// What this puts to the test; the other checks judge what they find.
 const EXPECTS: [Property; 13] = [
     Property::AcceptedNeverLost,
@@ -196,16 +192,7 @@ fn limits() -> Limits {
 /// Sets all limits before there is work.
 async fn rule(client: &Client) -> anyhow::Result<()> {
     for (path, body) in scene::rules() {
-        let until = Instant::now() + RULED_WITHIN;
-        loop {
-            match client.once(Method::PUT, &path, Some(&body)).await {
-                Heard::Done(_) => break,
-                Heard::Refused(why) | Heard::Nothing(why) if Instant::now() > until => {
-                    anyhow::bail!("{path} cannot be set: {why}")
-                }
-                Heard::Refused(_) | Heard::Nothing(_) => tokio::time::sleep(AGAIN).await,
-            }
-        }
+        client.until_done(Method::PUT, &path, Some(&body)).await?;
     }
     Ok(())
 }

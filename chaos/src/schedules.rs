@@ -6,7 +6,7 @@ mod scene;
 
 use crate::chronicle::{Chronicle, Terms};
 use crate::cluster::{Cluster, Layout};
-use crate::http::{Client, Heard};
+use crate::http::Client;
 use crate::progress::say;
 use crate::reaper::Reaper;
 use crate::recorder::Recorder;
@@ -17,7 +17,6 @@ use anyhow::Context as _;
 use clap::{Args, value_parser};
 use report::Report;
 use reqwest::Method;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,10 +33,6 @@ const BEFORE: Duration = Duration::from_secs(6);
 const AFTER: Duration = Duration::from_secs(15);
 /// 8 requests at a time.
 const CALLERS: usize = 8;
-/// 60 s for a schedule to be declared or deleted, through any change of leader.
-const DECLARED_WITHIN: Duration = Duration::from_mins(1);
-/// 100 ms before a call is made again.
-const AGAIN: Duration = Duration::from_millis(100);
 /// What this puts to the test; the other checks judge what they find.
 const EXPECTS: [Property; 7] = [
     Property::OneTerminalState,
@@ -244,7 +239,8 @@ async fn each(client: &Arc<Client>, all: &[scene::Schedule], method: Method) -> 
         callers.spawn(async move {
             for (name, body) in &part {
                 let body = (method == Method::PUT).then_some(body);
-                surely(&client, &method, &format!("/v1/schedules/{name}"), body).await?;
+                let path = format!("/v1/schedules/{name}");
+                client.until_done(method.clone(), &path, body).await?;
             }
             anyhow::Ok(())
         });
@@ -253,25 +249,4 @@ async fn each(client: &Arc<Client>, all: &[scene::Schedule], method: Method) -> 
         done??;
     }
     Ok(())
-}
-
-async fn surely(
-    client: &Client,
-    method: &Method,
-    path: &str,
-    body: Option<&Value>,
-) -> anyhow::Result<()> {
-    let until = Instant::now() + DECLARED_WITHIN;
-    loop {
-        let why = match client.once(method.clone(), path, body).await {
-            Heard::Done(_) => return Ok(()),
-            // What is to be gone is gone: an earlier request, whose answer was lost, was done.
-            Heard::Refused(why) if *method == Method::DELETE && why.starts_with("404") => {
-                return Ok(());
-            }
-            Heard::Refused(why) | Heard::Nothing(why) => why,
-        };
-        anyhow::ensure!(Instant::now() < until, "{method} {path}: {why}");
-        tokio::time::sleep(AGAIN).await;
-    }
 }

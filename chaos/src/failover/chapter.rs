@@ -4,7 +4,6 @@ use super::acts::Acts;
 use super::load::{Load, Paper, SEMAPHORE, Submitter};
 use crate::chronicle::{Chronicle, Terms};
 use crate::cluster::{self, Cluster, Layout, Ways};
-use crate::http::{Client, Heard};
 use crate::netns::Networks;
 use crate::progress::say;
 use crate::reaper::Reaper;
@@ -18,17 +17,13 @@ use reqwest::Method;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tenure_chaos::check::{Limits, Property};
 use tenure_chaos::history::{Entry, History, Show};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// 30 s for the semaphore to be set.
-const RULED_WITHIN: Duration = Duration::from_secs(30);
 /// 100 s for clients to have their last answers.
 const STOPPED_WITHIN: Duration = Duration::from_secs(100);
-/// 100 ms before a call is made again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is to be done.
 pub(super) struct Chapter<'a> {
@@ -89,7 +84,10 @@ impl Chapter<'_> {
         };
         let mut cluster = Cluster::start_in(layout, ways).await?;
         let recorder = Recorder::of_each(cluster.endpoints(), &Cluster::root(), chronicle);
-        rule(cluster.client()).await?;
+        let (name, limit) = SEMAPHORE;
+        let (path, body) = (format!("/v1/semaphores/{name}"), json!({ "limit": limit }));
+        let client = cluster.client();
+        client.until_done(Method::PUT, &path, Some(&body)).await?;
         let load = Load::start(&cluster, chronicle, paper, &mut dice)?;
         let submitter = Submitter::new(&cluster, chronicle, 0, "extra")?;
         let mut acts = Acts {
@@ -131,21 +129,6 @@ fn limits() -> Limits {
         skew_ms: 0,
         ahead_ms: 10,
         ..Limits::default()
-    }
-}
-
-async fn rule(client: &Client) -> anyhow::Result<()> {
-    let (name, limit) = SEMAPHORE;
-    let (path, body) = (format!("/v1/semaphores/{name}"), json!({ "limit": limit }));
-    let until = Instant::now() + RULED_WITHIN;
-    loop {
-        match client.once(Method::PUT, &path, Some(&body)).await {
-            Heard::Done(_) => return Ok(()),
-            Heard::Refused(why) | Heard::Nothing(why) => {
-                anyhow::ensure!(Instant::now() < until, "{path} cannot be set: {why}");
-            }
-        }
-        sleep(AGAIN).await;
     }
 }
 

@@ -292,9 +292,9 @@ impl Submitter {
                     self.caller.unknown(call, why.clone());
                     why
                 }
-                Heard::Refused(why) => {
-                    self.caller.failed(call, why.clone());
-                    why
+                Heard::Refused(refused) => {
+                    self.caller.failed(call, refused.why.clone());
+                    refused.why
                 }
             };
             anyhow::ensure!(Instant::now() < until, "a submit to {}: {why}", batch.queue);

@@ -2,7 +2,7 @@
 
 use super::scene::{self, Batch, SEMAPHORES};
 use crate::calls::{self, Caller};
-use crate::http::Heard;
+use crate::http::{Heard, Refusal};
 use crate::workload::SplitMix;
 use anyhow::bail;
 use reqwest::Method;
@@ -65,10 +65,10 @@ async fn acknowledged(caller: &mut Caller, key: &str, batch: &Batch) -> anyhow::
             }
             Heard::Nothing(why) => caller.unknown(call, why),
             // Room comes again, other refusals are for good.
-            Heard::Refused(why) if why.starts_with('4') && !why.starts_with("429") => {
-                bail!("a batch of {} was refused: {why}", batch.queue)
+            Heard::Refused(refused) if refused.refusal() != Refusal::Again => {
+                bail!("a batch of {} was refused: {}", batch.queue, refused.why)
             }
-            Heard::Refused(why) => caller.failed(call, why),
+            Heard::Refused(refused) => caller.failed(call, refused.why),
         }
         sleep(AGAIN).await;
     }
@@ -193,8 +193,8 @@ async fn acquire(caller: &mut Caller, wanted: Wanted) -> Option<Held> {
                     });
                 }
             }
-            Heard::Refused(why) if id.is_empty() => {
-                caller.failed(call, why);
+            Heard::Refused(refused) if id.is_empty() => {
+                caller.failed(call, refused.why);
                 return None;
             }
             Heard::Refused(_) | Heard::Nothing(_) if !id.is_empty() => sleep(AGAIN).await,
@@ -235,7 +235,9 @@ async fn release(caller: &mut Caller, held: Held) {
                 );
             }
             // It is over, as it was to be: an answer was lost, or its time ran out.
-            Heard::Refused(why) if why.starts_with('4') => return caller.failed(call, why),
+            Heard::Refused(refused) if refused.refusal() != Refusal::Again => {
+                return caller.failed(call, refused.why);
+            }
             Heard::Refused(_) | Heard::Nothing(_) => sleep(AGAIN).await,
         }
     }

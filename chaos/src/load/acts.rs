@@ -1,7 +1,7 @@
-//! What is asked of tasks and of the cluster, each until it is answered, a few times at most; and what a refusal means.
+//! What is asked of tasks and of the cluster, each until it is answered, a few times at most.
 
 use crate::calls::Caller;
-use crate::http::Heard;
+use crate::http::{Heard, Refusal};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -12,32 +12,6 @@ use tokio::time::sleep;
 const TRIES_MAX: usize = 3;
 /// 100 ms before a call is made again.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
-
-/// What a refusal says of the same request, made again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It may be done another time.
-    Again,
-    /// It is refused for how things stand, and the next request may be done.
-    Passed,
-    /// It is refused for what it says, and always will be.
-    Ever,
-}
-
-/// What it says; `why` is as [`Heard::Refused`] has it.
-pub(super) fn refusal(why: &str) -> Refusal {
-    let mut words = why.split([' ', ':']);
-    let status = words.next().and_then(|word| word.parse::<u16>().ok());
-    match (status, words.next()) {
-        // Nobody was reached, or who was reached cannot do it now.
-        (None | Some(408 | 425 | 429 | 500..), _) => Refusal::Again,
-        // A key that its own request is refused for is no matter of what was asked: checks are to find it.
-        (Some(422), Some("idempotency_key_reused")) | (Some(404 | 409 | 410 | 412), _) => {
-            Refusal::Passed
-        }
-        (Some(_), _) => Refusal::Ever,
-    }
-}
 
 /// One who acts on tasks.
 impl Caller {
@@ -58,9 +32,9 @@ impl Caller {
                     self.done(call, answer.clone());
                     return Some(answer);
                 }
-                Heard::Refused(why) => {
-                    let refusal = refusal(&why);
-                    self.failed(call, why);
+                Heard::Refused(refused) => {
+                    let refusal = refused.refusal();
+                    self.failed(call, refused.why);
                     if refusal != Refusal::Again {
                         return None;
                     }
@@ -104,28 +78,5 @@ pub(super) fn revision(said: &Value) -> Answer {
     Answer {
         revision: said["revision"].as_i64(),
         ..Answer::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_a_request_itself_says_is_refused_for_ever() {
-        let cases = [
-            ("error sending request for url", Refusal::Again),
-            ("429 busy", Refusal::Again),
-            ("503 no_leader", Refusal::Again),
-            ("409 wrong_state", Refusal::Passed),
-            ("404 no_such_task", Refusal::Passed),
-            ("422 idempotency_key_reused: other", Refusal::Passed),
-            ("422 invalid_request: /priority", Refusal::Ever),
-            ("400 malformed", Refusal::Ever),
-            ("403 forbidden", Refusal::Ever),
-        ];
-        for (why, expected) in cases {
-            assert_eq!(refusal(why), expected, "{why}");
-        }
     }
 }

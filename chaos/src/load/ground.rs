@@ -1,21 +1,20 @@
 //! What is there before the first client and after the last: limits, rules of queues, schedules.
 
-use super::acts::{AGAIN, Refusal, refusal};
+use super::acts::AGAIN;
 use super::limits::set;
 use super::sorts::filled;
 use super::{Ground, check};
 use crate::calls::Caller;
-use crate::http::Heard;
 use crate::scenario::Schedule;
 use crate::workload::SplitMix;
-use anyhow::bail;
+use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// 60 s for each thing that is set or taken away, through any failover.
+/// 60 s for each limit to be set, through any failover.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Ground<'_> {
@@ -25,7 +24,9 @@ impl Ground<'_> {
     /// Names the scenario's field: it is refused, or was not acknowledged in a minute.
     pub(crate) async fn lay_out(&self) -> anyhow::Result<()> {
         check(self.work, self.means)?;
-        let mut caller = self.caller("lays-out")?;
+        let client = Arc::new((self.maker)(0)?);
+        let name = format!("{}-lays-out", self.name);
+        let mut caller = Caller::new(name, &client, self.chronicle);
         for (nth, one) in self.work.semaphore.iter().enumerate() {
             let field = format!("work.semaphore[{nth}].limits");
             let until = Instant::now() + PATIENCE;
@@ -39,16 +40,16 @@ impl Ground<'_> {
             let path = format!("/v1/queues/{}/rules", one.name);
             let body = plain(&one.rules);
             let field = format!("work.queue[{nth}].rules");
-            until_done(&caller, &field, Method::PUT, &path, Some(&body)).await?;
+            let ruled = client.until_done(Method::PUT, &path, Some(&body));
+            ruled.await.context(field)?;
         }
         for (nth, one) in self.work.schedule.iter().enumerate() {
-            let (field, body) = (
-                format!("work.schedule[{nth}].schedule"),
-                plain(&one.schedule),
-            );
+            let body = plain(&one.schedule);
             for name in names(one) {
                 let path = format!("/v1/schedules/{name}");
-                until_done(&caller, &field, Method::PUT, &path, Some(&body)).await?;
+                let declared = client.until_done(Method::PUT, &path, Some(&body));
+                let field = || format!("work.schedule[{nth}].schedule");
+                declared.await.with_context(field)?;
             }
         }
         Ok(())
@@ -59,21 +60,16 @@ impl Ground<'_> {
     /// # Errors
     /// Names the scenario's field that was not acknowledged in a minute.
     pub(crate) async fn clear_away(&self) -> anyhow::Result<()> {
-        let caller = self.caller("clears-away")?;
+        let client = (self.maker)(0)?;
         for (nth, one) in self.work.schedule.iter().enumerate() {
-            let field = format!("work.schedule[{nth}].name");
             for name in names(one) {
                 let path = format!("/v1/schedules/{name}");
-                until_done(&caller, &field, Method::DELETE, &path, None).await?;
+                let deleted = client.until_done(Method::DELETE, &path, None);
+                let field = || format!("work.schedule[{nth}].name");
+                deleted.await.with_context(field)?;
             }
         }
         Ok(())
-    }
-
-    fn caller(&self, name: &str) -> anyhow::Result<Caller> {
-        let client = Arc::new((self.maker)(0)?);
-        let name = format!("{}-{name}", self.name);
-        Ok(Caller::new(name, &client, self.chronicle))
     }
 }
 
@@ -94,33 +90,4 @@ fn plain(table: &toml::Table) -> Value {
         // A date has no JSON of its own: its text has.
         filled(&toml::Value::Table(table.clone()), &mut SplitMix(0))
     })
-}
-
-/// Asks until it is done; it may be repeated. What is not there need not be taken away.
-async fn until_done(
-    caller: &Caller,
-    field: &str,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> anyhow::Result<()> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let why = match caller.ask(method.clone(), path, body).await {
-            Heard::Done(_) => return Ok(()),
-            Heard::Refused(why) if method == Method::DELETE && why.starts_with("404") => {
-                return Ok(());
-            }
-            Heard::Refused(why) if refusal(&why) == Refusal::Ever => {
-                bail!("{field} is refused: {why}");
-            }
-            Heard::Refused(why) | Heard::Nothing(why) => why,
-        };
-        let secs = PATIENCE.as_secs();
-        anyhow::ensure!(
-            Instant::now() < until,
-            "{field} was not acknowledged in {secs} s: {why}"
-        );
-        sleep(AGAIN).await;
-    }
 }

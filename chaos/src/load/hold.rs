@@ -1,10 +1,10 @@
 //! Those outside who acquire permits and locks, renew them and give them back, or forget to. They believe an answer only where there is one.
 
-use super::acts::{AGAIN, Refusal, refusal};
+use super::acts::AGAIN;
 use super::sorts::lowest;
 use super::{Ground, Stop};
 use crate::calls::Caller;
-use crate::http::Heard;
+use crate::http::{Heard, Refusal};
 use crate::scenario::{self, Hold};
 use crate::workload::SplitMix;
 use anyhow::bail;
@@ -147,10 +147,11 @@ impl Holder {
                         }));
                     }
                 }
-                Heard::Refused(why) if id.is_empty() => {
-                    caller.failed(call, why.clone());
-                    if refusal(&why) == Refusal::Ever && !(self.narrow && why.starts_with("422")) {
-                        bail!("{} is refused: {why}", self.field);
+                Heard::Refused(refused) if id.is_empty() => {
+                    caller.failed(call, refused.why.clone());
+                    let is_narrow = self.narrow && refused.status == Some(422);
+                    if refused.refusal() == Refusal::Ever && !is_narrow {
+                        bail!("{} is refused: {}", self.field, refused.why);
                     }
                     return Ok(None);
                 }
@@ -198,11 +199,13 @@ impl Holder {
             match caller.ask(Method::DELETE, &path, None).await {
                 Heard::Done(said) => return caller.done(call, at(said["revision"].as_i64())),
                 Heard::Nothing(_) => may_be_done = true,
-                Heard::Refused(why) if refusal(&why) == Refusal::Again => {}
+                Heard::Refused(refused) if refused.refusal() == Refusal::Again => {}
                 // It is over: by an answer that was lost,
-                Heard::Refused(why) if may_be_done => return caller.unknown(call, why),
+                Heard::Refused(refused) if may_be_done => {
+                    return caller.unknown(call, refused.why);
+                }
                 // or for its time ran out, or somebody took it.
-                Heard::Refused(why) => return caller.failed(call, why),
+                Heard::Refused(refused) => return caller.failed(call, refused.why),
             }
             sleep(AGAIN).await;
         }

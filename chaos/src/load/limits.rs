@@ -1,10 +1,10 @@
 //! Limits that are changed meanwhile: one client for each semaphore that has several, which sets one after another, and the highest
 //! at the end, so that whatever waits can run.
 
-use super::acts::{AGAIN, Refusal, refusal, revision};
+use super::acts::{AGAIN, revision};
 use super::{Ground, Stop};
 use crate::calls::Caller;
-use crate::http::Heard;
+use crate::http::{Heard, Refusal};
 use crate::scenario::Semaphore;
 use anyhow::bail;
 use reqwest::Method;
@@ -88,10 +88,10 @@ pub(super) async fn set(
             return Ok(true);
         }
         Heard::Nothing(why) => caller.unknown(call, why),
-        Heard::Refused(why) => {
-            caller.failed(call, why.clone());
-            if refusal(&why) == Refusal::Ever {
-                bail!("{field}: {limit} is refused: {why}");
+        Heard::Refused(refused) => {
+            caller.failed(call, refused.why.clone());
+            if refused.refusal() == Refusal::Ever {
+                bail!("{field}: {limit} is refused: {}", refused.why);
             }
         }
     }

@@ -85,7 +85,7 @@ async fn look(caller: &mut Caller, sight: &Sight) {
     let call = caller.invoke(op);
     match caller.ask(Method::GET, &path, None).await {
         Heard::Done(said) => caller.done(call, stands(sight, &said)),
-        Heard::Refused(why) => caller.failed(call, why),
+        Heard::Refused(refused) => caller.failed(call, refused.why),
         Heard::Nothing(why) => caller.unknown(call, why),
     }
 }

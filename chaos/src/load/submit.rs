@@ -1,11 +1,11 @@
 //! One who submits, and then cancels, reads and revives some of it. Submits go to its own node first, reads to another's, so that what
 //! one node acknowledged is asked of another.
 
-use super::acts::{AGAIN, Refusal, refusal};
+use super::acts::AGAIN;
 use super::sorts::{Keyed, Sorts, Wanted};
 use super::{Counts, Ground, Stop};
 use crate::calls::{self, Caller};
-use crate::http::Heard;
+use crate::http::{Heard, Refusal};
 use crate::witness::wall_us;
 use crate::workload::SplitMix;
 use anyhow::{Context as _, bail, ensure};
@@ -118,17 +118,18 @@ impl Submitter {
                     self.caller.unknown(call, why);
                     self.count(|counts| &counts.unknown, 1);
                 }
-                Heard::Refused(why) => {
+                Heard::Refused(refused) => {
                     self.count(|counts| &counts.refused, 1);
-                    let refusal = refusal(&why);
-                    self.caller.failed(call, why.clone());
-                    match refusal {
+                    self.caller.failed(call, refused.why.clone());
+                    match refused.refusal() {
                         Refusal::Again => {}
                         Refusal::Passed => return Ok(acknowledged),
-                        Refusal::Ever if wanted.narrow && why.starts_with("422") => {
+                        Refusal::Ever if wanted.narrow && refused.status == Some(422) => {
                             return Ok(acknowledged);
                         }
-                        Refusal::Ever => bail!("{}.task is refused: {why}", wanted.field),
+                        Refusal::Ever => {
+                            bail!("{}.task is refused: {}", wanted.field, refused.why)
+                        }
                     }
                 }
             }

@@ -11,6 +11,10 @@ use std::process::Command;
 /// 60 s: how long what has ended is kept by clusters that are started for a run, the least there is, so that it is seen to be collected.
 pub(super) const RETENTION_MS: u64 = 60_000;
 
+/// Where docker-compose.yml is, and what a cluster is called, unless said.
+const PROJECT: &str = ".";
+const CLUSTER: &str = "default";
+
 /// What is run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TargetKind {
@@ -32,7 +36,7 @@ impl fmt::Display for TargetKind {
     }
 }
 
-#[derive(Args)]
+#[derive(Args, PartialEq)]
 pub(crate) struct Options {
     /// What to run on
     #[arg(long, value_enum, default_value_t = TargetKind::Processes)]
@@ -80,7 +84,7 @@ pub(crate) struct Options {
     #[arg(long, value_parser = pair)]
     pub(super) node_env: Vec<(String, String)>,
     /// The directory of docker-compose.yml, for `--target compose`
-    #[arg(long, default_value = ".")]
+    #[arg(long, default_value = PROJECT)]
     pub(super) project: PathBuf,
     /// Addresses of nodes' APIs, for `--target existing`
     #[arg(long, value_delimiter = ',')]
@@ -92,7 +96,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',')]
     pub(super) etcd_endpoints: Vec<String>,
     /// The cluster's name, for `--target existing`
-    #[arg(long, default_value = "default")]
+    #[arg(long, default_value = CLUSTER)]
     pub(super) cluster: String,
 }
 
@@ -156,50 +160,67 @@ impl Options {
 
     /// The command that runs it again.
     pub(super) fn command(&self, scenario: &Scenario) -> String {
-        let mut words = vec![
-            "tenure-chaos run".to_owned(),
-            format!("--target {}", self.target),
-            format!("--scenario {}", self.scenario),
-            format!("--seed {}", self.seed),
-            format!(
-                "--duration {}",
-                scenario.duration.to_string().replace(' ', "")
-            ),
+        let tight = |length: Length| length.to_string().replace(' ', "");
+        let mut said = vec![
+            ("target", self.target.to_string()),
+            ("scenario", self.scenario.clone()),
+            ("seed", self.seed.to_string()),
+            ("duration", tight(scenario.duration)),
         ];
-        let mut option = |name: &str, value: Option<String>| {
-            words.extend(value.map(|value| format!("--{name} {value}")));
-        };
+        let mut option =
+            |name, value: Option<String>| said.extend(value.map(|value| (name, value)));
         option("nodes", self.nodes.map(|nodes| nodes.to_string()));
         option(
             "etcd-members",
             self.etcd_members.map(|members| members.to_string()),
         );
-        option(
-            "chapter",
-            self.chapter
-                .map(|chapter| chapter.to_string().replace(' ', "")),
-        );
+        option("chapter", self.chapter.map(tight));
         option("slots", self.slots.map(|slots| slots.to_string()));
-        option(
-            "faults",
-            (!self.faults.is_empty()).then(|| self.faults.join(",")),
-        );
-        let path = |path: &PathBuf| path.display().to_string();
-        option("tenure", self.tenure.as_ref().map(path));
-        option("previous", self.previous.as_ref().map(path));
-        option("etcd", self.etcd.as_ref().map(path));
-        option(
-            "server",
-            (!self.server.is_empty()).then(|| self.server.join(",")),
-        );
-        let etcd = &self.etcd_endpoints;
-        option("etcd-endpoints", (!etcd.is_empty()).then(|| etcd.join(",")));
-        for (name, value) in &self.node_env {
-            option("node-env", Some(format!("{name}={value}")));
-        }
-        option("work", Some(path(&self.work)));
-        words.join(" ")
+        option("faults", listed(&self.faults));
+        said.extend(self.place());
+        said.push(("work", self.work.display().to_string()));
+        let words = said
+            .iter()
+            .map(|(name, value)| format!("--{name} {}", quoted(value)));
+        format!("tenure-chaos run {}", words.collect::<Vec<_>>().join(" "))
     }
+
+    /// What says on which cluster it runs, and of what that is made; a run that is gone on with has the same.
+    pub(super) fn place(&self) -> Vec<(&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let unlike = |usual: &str, said: String| (said != usual).then_some(said);
+        let said = [
+            ("tenure", path(&self.tenure)),
+            ("previous", path(&self.previous)),
+            ("etcd", path(&self.etcd)),
+            (
+                "project",
+                unlike(PROJECT, self.project.display().to_string()),
+            ),
+            ("server", listed(&self.server)),
+            ("etcd-endpoints", listed(&self.etcd_endpoints)),
+            ("cluster", unlike(CLUSTER, self.cluster.clone())),
+        ];
+        let said = said
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let env = self.node_env.iter();
+        let env = env.map(|(name, value)| ("node-env", format!("{name}={value}")));
+        said.chain(env).collect()
+    }
+}
+
+fn listed(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(","))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+.,:/@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -230,4 +251,53 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|dir| dir.join(name))
         .find(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn read(words: &[&str]) -> Options {
+        let words = ["run"].iter().chain(words);
+        Line::try_parse_from(words).unwrap().options
+    }
+
+    #[test]
+    fn the_command_that_runs_it_again_says_all_that_was_said() {
+        for said in [
+            "--duration 90s",
+            "--target compose --project /srv/tenure --seed 7 --duration 1h30m --chapter 5m --faults all,-loss",
+            "--target existing --server http://a:1,http://b:1 --etcd-endpoints http://e:2 --cluster blue --duration 2m",
+            "--tenure bin/tenure --previous bin/before --etcd bin --nodes 5 --etcd-members 1 --slots 2 --duration 90s \
+             --work w --scenario long --node-env A=b --node-env C=d=e",
+        ] {
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let options = read(&words);
+            let scenario = options.scenario().unwrap();
+
+            let command = options.command(&scenario);
+
+            let again: Vec<&str> = command.split_whitespace().skip(2).collect();
+            assert!(read(&again) == options, "{said}\n{command}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        let options = read(&["--node-env", "A=it's b", "--duration", "90s"]);
+
+        let command = options.command(&options.scenario().unwrap());
+
+        assert!(
+            command.contains(r"--node-env 'A=it'\''s b' --work"),
+            "{command}"
+        );
+    }
 }

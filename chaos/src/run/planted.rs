@@ -2,6 +2,7 @@
 
 use super::Options;
 use crate::progress::say;
+use anyhow::ensure;
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use tenure_chaos::check::{Overall, Property};
@@ -153,10 +154,7 @@ pub(crate) async fn run_until_signal(planted: &Planted) -> anyhow::Result<Overal
 async fn all(planted: &Planted) -> anyhow::Result<Overall> {
     let mut lines = Vec::new();
     let mut missed = 0;
-    for row in ROWS {
-        if !planted.only.is_empty() && !planted.only.iter().any(|name| name == row.bug) {
-            continue;
-        }
+    for row in chosen(&planted.only)? {
         let found = Box::pin(look(planted, row)).await?;
         missed += usize::from(found.is_none());
         let line = told(row, found.as_ref());
@@ -171,6 +169,22 @@ async fn all(planted: &Planted) -> anyhow::Result<Overall> {
     } else {
         Overall::Fail
     })
+}
+
+/// The rows of these bugs, in their own order; all for none.
+fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Row>> {
+    for name in only {
+        ensure!(
+            ROWS.iter().any(|row| row.bug == name),
+            "{name:?} is no bug that runs are known to find; there are {}",
+            ROWS.iter()
+                .map(|row| row.bug)
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    let named = |row: &&Row| only.is_empty() || only.iter().any(|name| name == row.bug);
+    Ok(ROWS.iter().filter(named).collect())
 }
 
 /// A row of the table for people.
@@ -236,4 +250,29 @@ async fn look(planted: &Planted, row: &Row) -> anyhow::Result<Option<(u64, Vec<P
         ))?;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bugs(only: &[&str]) -> anyhow::Result<Vec<&'static str>> {
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+        Ok(chosen(&only)?.iter().map(|row| row.bug).collect())
+    }
+
+    #[test]
+    fn a_name_that_no_bug_has_is_refused_with_those_there_are() {
+        let told = bugs(&["permits-kept", "typo"]).unwrap_err().to_string();
+
+        assert!(told.contains("\"typo\" is no bug"), "{told}");
+        assert!(told.contains("due-forgotten, lowest-first"), "{told}");
+    }
+
+    #[test]
+    fn only_bugs_that_are_named_are_looked_for_and_all_where_none_is() {
+        let some = ["permits-kept", "due-forgotten"];
+        assert_eq!(bugs(&["due-forgotten", "permits-kept"]).unwrap(), some);
+        assert_eq!(bugs(&[]).unwrap().len(), ROWS.len());
+    }
 }

@@ -15,6 +15,9 @@ pub(super) struct Facts {
     pub(super) scenario: Scenario,
     pub(super) seed: u64,
     pub(super) target: String,
+    /// What else was said of the cluster, by the names of options; none where it was not written down.
+    #[serde(default)]
+    pub(super) place: Option<Vec<(String, String)>>,
     #[serde(default)]
     pub(super) version: String,
     pub(super) started: String,
@@ -34,12 +37,32 @@ impl Facts {
             scenario: Scenario::of_histories(),
             seed: 0,
             target: "histories that were saved".to_owned(),
+            place: None,
             version: String::new(),
             started: String::new(),
             command: format!("tenure-chaos report {}", names.join(" ")),
             chapters: 0,
         }
     }
+
+    /// The first option by which these differ from what was said of the cluster before.
+    fn unlike(&self, options: &Options) -> Option<String> {
+        if self.target != options.target.to_string() {
+            return Some("target".to_owned());
+        }
+        let (before, now) = (self.place.as_ref()?, place(options));
+        let only = |of: &[(String, String)], other: &[(String, String)]| {
+            of.iter().find(|said| !other.contains(said)).cloned()
+        };
+        let (name, _) = only(&now, before).or_else(|| only(before, &now))?;
+        Some(name)
+    }
+}
+
+/// What is said of the cluster.
+fn place(options: &Options) -> Vec<(String, String)> {
+    let said = options.place().into_iter();
+    said.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// One line to a chapter.
@@ -62,13 +85,14 @@ impl Record {
         }
     }
 
-    /// A new one, or the one that is gone on with, which has to be of the same scenario and seed.
+    /// A new one, or the one that is gone on with, which has to be of the same scenario and seed, on the same cluster.
     pub(super) fn begin(&self, scenario: &Scenario, options: &Options) -> anyhow::Result<Facts> {
         if !self.file("run.json").exists() {
             let facts = Facts {
                 scenario: scenario.clone(),
                 seed: options.seed,
                 target: options.target.to_string(),
+                place: Some(place(options)),
                 version: options.version(),
                 started: jiff::Timestamp::now()
                     .strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -88,6 +112,12 @@ impl Record {
             "{} has a run of another scenario or seed: say the same, or leave out --resume",
             self.dir.display()
         );
+        if let Some(name) = facts.unlike(options) {
+            anyhow::bail!(
+                "{} has a run with another --{name}: say the same, or leave out --resume",
+                self.dir.display()
+            );
+        }
         Ok(Facts {
             scenario: scenario.clone(),
             ..facts
@@ -152,5 +182,71 @@ impl Record {
 
     fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn begin(record: &Record, words: &[&str]) -> anyhow::Result<Facts> {
+        let words = ["run", "--tenure", "/none"].iter().chain(words);
+        let options = Line::try_parse_from(words)?.options;
+        record.begin(&options.scenario()?, &options)
+    }
+
+    #[test]
+    fn a_run_is_gone_on_with_on_the_cluster_that_it_was_begun_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = Record::at(dir.path());
+        let env = ["--node-env", "A=b"];
+        begin(&record, &env).unwrap();
+
+        let refused = |words: &[&str]| begin(&record, words).unwrap_err().to_string();
+
+        begin(&record, &env).unwrap();
+        begin(&record, &["--node-env", "A=b", "--duration", "5m"]).unwrap();
+        for (words, name) in [
+            (&["--target", "compose"][..], "another --target:"),
+            (
+                &["--node-env", "A=b", "--previous", "x"],
+                "another --previous:",
+            ),
+            (&["--node-env", "A=c"], "another --node-env:"),
+            (&[], "another --node-env:"),
+        ] {
+            assert!(
+                refused(words).contains(name),
+                "{words:?}: {}",
+                refused(words)
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_of_which_less_was_written_down_is_told_by_its_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = Record::at(dir.path());
+        let facts = begin(&record, &["--node-env", "A=b"]).unwrap();
+        record
+            .told(&Facts {
+                place: None,
+                ..facts
+            })
+            .unwrap();
+
+        begin(&record, &[]).unwrap();
+        let refused = begin(&record, &["--target", "compose"]).unwrap_err();
+        assert!(
+            refused.to_string().contains("another --target:"),
+            "{refused}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! may take is for the client to say: only so does its next call go to another node than the one that stands still.
 
 use super::Made;
-use crate::http::{Client, Heard};
+use crate::http::{Client, Heard, Refusal, Refused};
 use anyhow::{Context as _, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -133,9 +133,11 @@ async fn ask(
     for _ in 0..TRIES_MAX {
         last = match client.once(method.clone(), path, body).await {
             Heard::Done(told) => return Ok(Answer::Done(told)),
-            Heard::Refused(why) if is_final(&why) => return Ok(Answer::No(why)),
+            Heard::Refused(refused) if refused.refusal() != Refusal::Again => {
+                return Ok(Answer::No(refused.why));
+            }
             Heard::Nothing(why) if twice == Twice::Never => bail!("{path}: {why}"),
-            Heard::Refused(why) | Heard::Nothing(why) => why,
+            Heard::Refused(Refused { why, .. }) | Heard::Nothing(why) => why,
         };
         sleep(AGAIN).await;
     }
@@ -144,11 +146,6 @@ async fn ask(
         return Ok(Answer::No(last));
     }
     bail!("{path}: {last}, {TRIES_MAX} times")
-}
-
-/// Statuses of the API that another node would answer too. 429 and 5xx pass, and no connection is a matter of one node.
-fn is_final(why: &str) -> bool {
-    why.starts_with('4') && !why.starts_with("429")
 }
 
 #[cfg(test)]
@@ -245,6 +242,17 @@ pub(super) mod tests {
         assert_eq!(made, Made::Yes);
         let line = r#"POST /v1/nodes/n1/drain HTTP/1.1 {"reason":"chaos"}"#;
         assert_eq!(stub.asked(), [line, line]);
+    }
+
+    #[tokio::test]
+    async fn what_was_too_early_or_took_too_long_is_asked_again() {
+        let done = json!({ "node": "n2", "term": 41, "revision": 50 });
+        let stub = Stub::with(&[(425, json!({})), (408, json!({})), (200, done)]).await;
+
+        let (made, _) = resign(&stub.client()).await.unwrap();
+
+        assert_eq!(made, Made::Yes);
+        assert_eq!(stub.asked().len(), 3);
     }
 
     #[tokio::test]

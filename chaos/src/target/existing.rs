@@ -3,7 +3,7 @@
 
 use super::admin;
 use super::{Cut, Hands, Made};
-use crate::http::{Client, Heard};
+use crate::http::{Client, Heard, Refused};
 use crate::proxy::Proxy;
 use anyhow::{Context as _, bail};
 use reqwest::{Method, Url};
@@ -205,7 +205,7 @@ async fn site(server: &str, token: &str) -> anyhow::Result<(String, Site)> {
             };
             Ok((name.to_owned(), site))
         }
-        Heard::Refused(why) | Heard::Nothing(why) => bail!(why),
+        Heard::Refused(Refused { why, .. }) | Heard::Nothing(why) => bail!(why),
     }
 }
 

@@ -210,9 +210,9 @@ async fn rules_that_are_refused_are_refused_by_their_field() {
 
     let refused = scene.with(async |ground| ground.lay_out().await).await;
 
-    let said = refused.unwrap_err().to_string();
+    let said = format!("{:#}", refused.unwrap_err());
     assert!(
-        said.starts_with("work.queue[0].rules is refused: 422"),
+        said.starts_with("work.queue[0].rules: PUT /v1/queues/q/rules is refused: 422"),
         "{said}"
     );
 }
