@@ -15,7 +15,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::{Answer, Op};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::AnswersTrue);
+    let mut case = facts.case(Property::AnswersTrue);
     let mut semaphores = Vec::new();
     for asked in &facts.calls {
         let End::Ok(answer) = asked.end else { continue };

@@ -12,7 +12,7 @@ use super::tasks::{Life, Place};
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::ConcurrentRuns);
+    let mut case = facts.case(Property::ConcurrentRuns);
     let mut by_task: BTreeMap<TaskId, Vec<&Ran<'_>>> = BTreeMap::new();
     for ran in &facts.runs {
         case.add("runs", 1);

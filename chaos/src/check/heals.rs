@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::Facts;
 use super::gates::Gates;
 use super::tasks::{Place, Spot};
-use super::verdict::{Case, Property, Verdict};
+use super::verdict::{Property, Verdict};
 use crate::history::{Entry, NodeEvent};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::Heals);
+    let mut case = facts.case(Property::Heals);
     for record in facts.history.records() {
         if let Entry::Node(NodeEvent::NotReady { node, after_ms }) = &record.entry {
             let what = format!("a node is not ready {after_ms} ms after its fault");

@@ -16,7 +16,7 @@ struct Holder {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::Idempotency);
+    let mut case = facts.case(Property::Idempotency);
     let holders = holders(&mut case, &facts.steps);
     let mut uses: HashMap<&str, u64> = HashMap::new();
     for (submit, _) in facts.submits() {

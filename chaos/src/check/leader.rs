@@ -10,7 +10,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::Refusal;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::OneActingLeader);
+    let mut case = facts.case(Property::OneActingLeader);
     let first = facts.reigns.first().map(|reign| reign.term);
     for step in &facts.steps {
         let leader = leader_before(&facts.reigns, step.revision);

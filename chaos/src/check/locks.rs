@@ -13,7 +13,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::Op;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::LocksExclude);
+    let mut case = facts.case(Property::LocksExclude);
     let (mut holds, mut tokens) = (Holds::default(), HashMap::new());
     for step in &facts.steps {
         for grant in holds.apply(step) {

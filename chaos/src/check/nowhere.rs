@@ -13,7 +13,7 @@ use super::tasks::Place;
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::NothingFromNowhere);
+    let mut case = facts.case(Property::NothingFromNowhere);
     unreadable(&mut case, facts);
     unasked(&mut case, facts);
     for ran in &facts.runs {

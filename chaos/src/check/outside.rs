@@ -11,7 +11,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::{Entry, Op};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::OutsideHolds);
+    let mut case = facts.case(Property::OutsideHolds);
     let asked = Asked::of(facts);
     for step in &facts.steps {
         for change in &step.changes {

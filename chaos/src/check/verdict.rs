@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::baseline::Since;
 
 /// 50 violations of one property are kept with their evidence; all are counted.
 const KEPT_MAX: usize = 50;
@@ -195,12 +198,15 @@ pub(super) struct Case {
     count: u64,
     evidence: Vec<Violation>,
     measured: BTreeMap<String, u64>,
+    since: Option<Arc<Since>>,
 }
 
 impl Case {
-    pub(super) fn new(property: Property) -> Self {
+    /// Of a recorder that began here, where it did not begin with the store itself.
+    pub(super) fn new(property: Property, since: Option<Arc<Since>>) -> Self {
         Self {
             property,
+            since,
             exercised: 0,
             count: 0,
             evidence: Vec::new(),
@@ -224,19 +230,25 @@ impl Case {
         *most = value.max(*most);
     }
 
-    /// Notes a violation.
+    /// Notes a violation, but where it names what was there before the recorder began.
     pub(super) fn violated<I: ToString>(
         &mut self,
         what: impl Into<String>,
         revisions: &[i64],
         ids: &[I],
     ) {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let since = self.since.as_ref();
+        if since.is_some_and(|since| !since.counts(revisions, &ids)) {
+            self.add("of before the recorder", 1);
+            return;
+        }
         self.count += 1;
         if self.evidence.len() < KEPT_MAX {
             self.evidence.push(Violation {
                 what: what.into(),
                 revisions: revisions.to_vec(),
-                ids: ids.iter().map(ToString::to_string).collect(),
+                ids,
             });
         }
     }
