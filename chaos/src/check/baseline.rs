@@ -15,6 +15,8 @@ pub(super) struct Since {
     revision: i64,
     /// Packs that were stored since, and those that the store does not know and a client was told of.
     made: HashSet<PackId>,
+    /// Packs that a client was told of: the others are somebody else's, who uses the cluster too.
+    told: HashSet<PackId>,
 }
 
 impl Since {
@@ -30,15 +32,25 @@ impl Since {
         let revision = begun.max().filter(|revision| *revision > 0)?;
         let later = lives.packs.iter();
         let later = later.filter(|(_, life)| life.created.0 > revision);
-        let told = told(calls).filter(|pack| !lives.packs.contains_key(pack));
-        let made = later.map(|(pack, _)| *pack).chain(told).collect();
-        Some(Self { revision, made })
+        let told: HashSet<PackId> = told(calls).collect();
+        let unknown = told.iter().filter(|pack| !lives.packs.contains_key(pack));
+        let made = later.map(|(pack, _)| pack).chain(unknown);
+        Some(Self {
+            revision,
+            made: made.copied().collect(),
+            told,
+        })
     }
 
     /// Whether all that a violation names was made since. Ids and keys that name nothing of a pack say nothing.
     pub(super) fn counts(&self, revisions: &[i64], ids: &[String]) -> bool {
         let later = revisions.iter().all(|revision| *revision > self.revision);
         later && ids.iter().all(|id| !self.was_there(id))
+    }
+
+    /// Whether a task is nothing that a client was told of.
+    pub(super) fn of_others(&self, task: TaskId) -> bool {
+        !self.told.contains(&task.pack())
     }
 
     fn was_there(&self, id: &str) -> bool {

@@ -153,6 +153,12 @@ impl<'h> Facts<'h> {
         verdict::Case::new(property, self.since.clone())
     }
 
+    /// Whether a task belongs to others who use the cluster too; nobody does where the log begins with the store itself.
+    fn of_others(&self, task: ids::TaskId) -> bool {
+        let since = self.since.as_ref();
+        since.is_some_and(|since| since.of_others(task))
+    }
+
     /// Submits, with how they ended.
     fn submits(&self) -> impl Iterator<Item = (&'h Submit, calls::End<'h>)> {
         self.calls.iter().filter_map(|asked| {

@@ -302,9 +302,13 @@ pub fn value(key: &Key, bytes: &[u8]) -> Value {
         Key::Schedule(_) => json(bytes).map(Value::Schedule),
         Key::Progress(_) => json(bytes).map(Value::Progress),
         Key::Page { .. } => json(bytes).map(Value::Page),
-        Key::Mark(_) | Key::Horizon | Key::Rules | Key::Tick { .. } | Key::Plain | Key::Unknown => {
-            Ok(Value::Plain)
-        }
+        Key::Mark(_)
+        | Key::Released { .. }
+        | Key::Horizon
+        | Key::Rules
+        | Key::Tick { .. }
+        | Key::Plain
+        | Key::Unknown => Ok(Value::Plain),
     };
     read.unwrap_or_else(Value::Unreadable)
 }

@@ -175,7 +175,7 @@ fn sealed(story: &Story) -> History {
 }
 
 /// The same as a recorder has it that began after this revision: of each key its last value, then what came.
-fn begun_after(history: &History, revision: i64) -> History {
+pub(super) fn begun_after(history: &History, revision: i64) -> History {
     let mut last: BTreeMap<String, Record> = BTreeMap::new();
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for record in history.records() {

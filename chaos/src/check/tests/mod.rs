@@ -10,6 +10,7 @@ mod locks;
 mod log;
 mod missed;
 mod nodes;
+mod others;
 mod reads;
 mod scarce;
 mod scheduled;
