@@ -4,13 +4,11 @@
 
 use std::collections::HashMap;
 
-use super::Facts;
-use super::calls::End;
 use super::fold::Step;
 use super::holds::{Grant, Holds, Scarce, tasks};
 use super::keyspace::{Key, Value};
 use super::verdict::{Case, Property, Verdict};
-use crate::history::Op;
+use super::{Facts, tokens};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
     let mut case = facts.case(Property::LocksExclude);
@@ -32,7 +30,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             }
         }
     }
-    told(&mut case, facts);
+    tokens::told(&mut case, facts, "l.");
     case.add("locks", u64::try_from(tokens.len()).unwrap_or(u64::MAX));
     case.close()
 }
@@ -62,29 +60,5 @@ fn alone(case: &mut Case, step: &Step, holds: &Holds, name: &str, grant: &Grant)
     if all.len() > 1 {
         let what = format!("{} hold lock {name}", all.len());
         case.violated(what, &[step.revision], &all);
-    }
-}
-
-/// What holders outside were told: their token is the create revision of a hold that was made for them.
-fn told(case: &mut Case, facts: &Facts<'_>) {
-    for asked in &facts.calls {
-        let (Op::Acquire { gate, .. }, End::Ok(answer)) = (asked.op, asked.end) else {
-            continue;
-        };
-        let Some(token) = answer.revision.filter(|_| gate.starts_with("l.")) else {
-            continue;
-        };
-        let at = facts.steps.partition_point(|step| step.revision < token);
-        let made = facts.steps.get(at).filter(|step| step.revision == token);
-        let made = made.is_some_and(|step| {
-            step.changes.iter().any(|change| {
-                let new = change.was.is_none() && change.is.is_some();
-                matches!(&change.key, Key::Hold { gate: of, .. } if new && of.to_string() == *gate)
-            })
-        });
-        if !made {
-            let what = format!("told token {token} of {gate}, which no hold of it has");
-            case.violated(what, &[token], &[gate]);
-        }
     }
 }

@@ -49,6 +49,7 @@ mod schedules;
 mod stale;
 mod tasks;
 mod terminal;
+mod tokens;
 mod verdict;
 
 #[cfg(test)]

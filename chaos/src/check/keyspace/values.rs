@@ -282,6 +282,9 @@ pub struct Outside {
     /// How much; a lock is held whole.
     #[serde(default = "one")]
     pub weight: u64,
+    /// Who, in its own words, where it says.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 /// What a key of this sort holds.

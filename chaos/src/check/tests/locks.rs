@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::build::Story;
+use super::build::{Ops, Story};
 use super::scarce::held;
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::Op;
+use crate::history::{Marker, Op};
 
 fn lock() -> Json {
     json!({"locks": ["x"]})
@@ -56,6 +56,7 @@ fn a_lock_has_one_holder_and_its_tokens_rise() {
     let call = told.call(Op::Acquire {
         gate: "l.x".to_owned(),
         weight: 1,
+        ttl_ms: None,
     });
     told.answered(call, token + 1, &[]);
     rejects(property, &told, "which no hold of it has");
@@ -116,4 +117,88 @@ fn nobody_releases_what_another_holds() {
     story.call(release("l.x", first));
     story.drops("l.x", "two");
     rejects(property, &story, "its holder did not ask for that");
+}
+
+/// Somebody is told that it holds this; the call, whose hold lives for 5 s, was made 1 s before the hold that it is told of.
+fn told(gate: &str, token: impl FnOnce(&mut Story) -> i64) -> Story {
+    let mut story = Story::led();
+    let call = story.call(Op::Acquire {
+        gate: gate.to_owned(),
+        weight: 1,
+        ttl_ms: Some(5_000),
+    });
+    story.wait(1_000);
+    story.wants_as(gate, "h", 1, 7);
+    let token = token(&mut story);
+    story.answered(call, token, &[]);
+    story
+}
+
+#[test]
+fn who_is_told_of_permits_has_them() {
+    let property = Property::OutsideHolds;
+    accepts(
+        property,
+        &told("s.db", |story| story.grants("s.db", "h", 1, 7)),
+    );
+
+    let never = told("s.db", |story| {
+        story.grants("s.db", "h", 1, 7);
+        3
+    });
+    rejects(
+        property,
+        &never,
+        "told token 3 of s.db, which no hold of it has",
+    );
+
+    let anothers = told("s.db", |story| {
+        let value = json!({"weight": 1, "holder": "somebody else"});
+        story.txn(vec![("live/hold/s.db/h".to_owned(), Some(value))])
+    });
+    rejects(property, &anothers, "of s.db, which no hold of it has");
+}
+
+#[test]
+fn a_hold_is_its_holder_s_for_its_time_to_live() {
+    let property = Property::OutsideHolds;
+    for gate in ["l.x", "s.db"] {
+        let key = format!("live/hold/{gate}/h");
+        let (mut token, gone) = (0, vec![(key, None)]);
+        let story = told(gate, |story| {
+            token = story.grants(gate, "h", 1, 7);
+            token
+        });
+        let ended = |after_ms: u64, before: &dyn Fn(&mut Story), more: Ops| {
+            let mut story = story.clone();
+            story.wait(after_ms);
+            before(&mut story);
+            story.txn([gone.clone(), more].concat());
+            story
+        };
+        let nobody = |_: &mut Story| {};
+        let early = ended(3_900, &nobody, Vec::new());
+        rejects(property, &early, "nobody asked for that");
+        // Its lease ran out.
+        accepts(property, &ended(4_000, &nobody, Vec::new()));
+
+        let released = |story: &mut Story| drop(story.call(release(gate, token)));
+        accepts(property, &ended(10, &released, Vec::new()));
+        let another = |story: &mut Story| drop(story.call(release(gate, token + 1)));
+        rejects(property, &ended(10, &another, Vec::new()), "nobody asked");
+        let late = |story: &mut Story| {
+            story.txn(gone.clone());
+            story.wait(1).call(release(gate, token));
+        };
+        rejects(property, &ended(10, &late, Vec::new()), "nobody asked");
+
+        let record = |fence: i64| {
+            let key = format!("released/{fence:020}/{gate}/h");
+            vec![(key, Some(json!({})))]
+        };
+        accepts(property, &ended(10, &nobody, record(token)));
+        rejects(property, &ended(10, &nobody, record(3)), "nobody asked");
+        let revoked = |story: &mut Story| story.saw(Marker::LeaseRevoked { lease: 7 });
+        accepts(property, &ended(10, &revoked, Vec::new()));
+    }
 }
