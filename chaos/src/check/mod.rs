@@ -16,6 +16,7 @@ pub mod keyspace;
 pub mod shows;
 
 mod accepted;
+mod acts;
 mod answers;
 mod attempts;
 mod baseline;

@@ -11,7 +11,7 @@ use super::verdict::Case;
 use crate::history::{Entry, Marker, Op};
 
 /// A hold of somebody outside.
-struct Hold<'h> {
+pub(super) struct Hold<'h> {
     /// Who, in its own words, where it says.
     holder: Option<&'h str>,
     lease: i64,
@@ -19,16 +19,16 @@ struct Hold<'h> {
 }
 
 /// Its end.
-struct Gone {
-    revision: i64,
+pub(super) struct Gone {
+    pub(super) revision: i64,
     /// When it was seen, in milliseconds.
-    at_ms: u64,
+    pub(super) at_ms: u64,
     /// An admin took it, on record.
     forced: bool,
 }
 
 /// All of them, by gate and token: what was granted in one transaction has one token.
-struct Holds<'h>(HashMap<(String, i64), Vec<Hold<'h>>>);
+pub(super) struct Holds<'h>(HashMap<(String, i64), Vec<Hold<'h>>>);
 
 /// An acquire that was done.
 struct Told<'h> {
@@ -122,7 +122,8 @@ fn released<'h>(facts: &Facts<'h>) -> HashMap<(&'h str, i64, &'h str), u64> {
 }
 
 impl<'h> Holds<'h> {
-    fn of(steps: &'h [Step]) -> Self {
+    /// Of these steps.
+    pub(super) fn of(steps: &'h [Step]) -> Self {
         let mut holds: HashMap<(String, i64), Vec<Hold<'h>>> = HashMap::new();
         // Where each is among those of its token.
         let mut open: HashMap<&str, usize> = HashMap::new();
@@ -152,6 +153,12 @@ impl<'h> Holds<'h> {
             }
         }
         Self(holds)
+    }
+
+    /// The ends of those that have this token.
+    pub(super) fn ends(&self, gate: &str, token: i64) -> impl Iterator<Item = &Gone> {
+        let all = self.0.get(&(gate.to_owned(), token)).into_iter().flatten();
+        all.filter_map(|hold| hold.gone.as_ref())
     }
 
     fn of_client(&self, gate: &str, token: i64, client: &str) -> Option<&Hold<'h>> {

@@ -1,6 +1,7 @@
 //! Each check accepts a history in which its property held, names what is wrong in ones where it did not, and counts
 //! nothing where nothing put it to the test.
 
+mod acts;
 mod build;
 mod clients;
 mod figures;
