@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::build::{Ops, Story};
+use super::build::{Claim, Ops, Story, born, pack, packed, ready, record};
 use super::scarce::held;
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::{Marker, Op};
+use crate::history::{Fault, FaultKind, Marker, Op};
 
 fn lock() -> Json {
     json!({"locks": ["x"]})
@@ -201,4 +201,74 @@ fn a_hold_is_its_holder_s_for_its_time_to_live() {
         let revoked = |story: &mut Story| story.saw(Marker::LeaseRevoked { lease: 7 });
         accepts(property, &ended(10, &revoked, Vec::new()));
     }
+}
+
+/// Two tasks, one after the other, have the lock `x`, by claims that do not overlap; the older one's run goes on acting for so many
+/// milliseconds beside the younger one's, and is refused by then.
+fn beside(kind: &str, fault: Option<FaultKind>, both_ms: u64) -> Story {
+    let mut story = Story::led();
+    let mut claims = Vec::new();
+    for (n, node) in [(1, "b"), (2, "a")] {
+        let mut packed = packed(5, &[0]);
+        packed["routing"]["kind"] = json!(kind);
+        let mut record = record(5, "0", [0; 3]);
+        record["routing"]["kind"] = json!(kind);
+        story.txn(vec![
+            (format!("pack/{}", pack(n)), Some(packed)),
+            (ready(5, &born(n)), Some(record)),
+        ]);
+        let claim = story.claim(n, node);
+        story.acts(&claim, Some("x"), true);
+        if let (1, Some(kind)) = (n, fault) {
+            story.saw(Fault {
+                id: 1,
+                kind,
+                target: Some("b".to_owned()),
+                from: None,
+                to: None,
+            });
+        }
+        if n == 1 {
+            story.ends(&claim, "lost", None);
+        }
+        claims.push(claim);
+    }
+    story.wait(both_ms - 1).acts(&claims[0], Some("x"), false);
+    story.takes(3, "0", &lock());
+    story.gives_back(3);
+    story.takes(4, "0", &lock());
+    story
+}
+
+#[test]
+fn two_runs_do_not_act_under_one_lock_at_a_time() {
+    let property = Property::LocksExclude;
+    accepts(property, &beside("k", None, 100));
+    rejects(
+        property,
+        &beside("k", None, 101),
+        "two had x at once for 101 ms",
+    );
+    // Its process stood still, or died; a request whose node is cut off is not heard of any more.
+    for fault in [FaultKind::Pause, FaultKind::Crash] {
+        accepts(property, &beside("k", Some(fault), 900));
+    }
+    let cut = Some(FaultKind::Partition);
+    rejects(property, &beside("k", cut, 900), "two had x at once");
+    accepts(property, &beside("http", cut, 900));
+
+    let mut passed = beside("k", None, 10);
+    let first = Claim {
+        node: "b".to_owned(),
+        id: "4-1".to_owned(),
+        pack: 1,
+        fence: 3,
+        tally: [0; 3],
+    };
+    passed.acts(&first, Some("x"), true);
+    rejects(
+        property,
+        &passed,
+        "x took an act under fence 3 after one under",
+    );
 }
