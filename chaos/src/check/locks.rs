@@ -70,12 +70,12 @@ fn alone(case: &mut Case, step: &Step, holds: &Holds, name: &str, grant: &Grant)
 
 /// What runs did under locks, as the resources saw it.
 fn guarded(case: &mut Case, facts: &Facts<'_>) {
-    let fenced = fenced(facts.history);
-    for passed in &fenced.passed {
+    let seen = fenced(facts.history);
+    for passed in &seen.passed {
         let fences = [passed.highest, passed.fence];
         case.violated(passed.to_string(), &fences, &[passed.task]);
     }
-    for two in &fenced.together {
+    for two in &seen.together {
         let (older, both_ms) = (two.older, two.both_ms());
         case.add("acts_overlaps", 1);
         case.most("acts_overlap_ms", both_ms);

@@ -184,8 +184,8 @@ impl Gone {
 }
 
 fn holder(value: &Value) -> Option<&str> {
-    match value {
-        Value::Outside(outside) => outside.holder.as_deref(),
-        _ => None,
+    if let Value::Outside(outside) = value {
+        return outside.holder.as_deref();
     }
+    None
 }
