@@ -21,7 +21,7 @@ mod tasks;
 
 use build::Story;
 
-use super::{Finding, Property, check};
+use super::{Finding, Limits, Property, check};
 
 /// The property held in this story, and was put to the test.
 #[track_caller]
@@ -39,6 +39,14 @@ fn rejects(property: Property, story: &Story, words: &str) {
     };
     let found = evidence.iter().any(|one| one.to_string().contains(words));
     assert!(found, "`{words}` is not in {evidence:#?}");
+}
+
+#[test]
+fn a_bound_that_is_none_is_refused_by_its_name() {
+    let read = |text| serde_json::from_str::<Limits>(text).map_err(|problem| problem.to_string());
+    assert_eq!(read(r#"{"drain_ms": 7}"#).unwrap().drain_ms, 7);
+    let problem = read(r#"{"drain_m": 7}"#).unwrap_err();
+    assert!(problem.contains("`drain_m`"), "{problem}");
 }
 
 #[test]
