@@ -49,6 +49,16 @@ fn a_bound_that_is_none_is_refused_by_its_name() {
     assert!(problem.contains("`drain_m`"), "{problem}");
 }
 
+/// A sentence is said to people by the method, and to who reads the code by the comment.
+#[test]
+fn what_a_property_says_is_what_it_is_documented_to_be() {
+    let code = include_str!("../verdict.rs");
+    for property in Property::ALL {
+        let documented = format!("    /// {}\n    {property:?},\n", property.sentence());
+        assert!(code.contains(&documented), "{property}");
+    }
+}
+
 #[test]
 fn a_cluster_that_does_nothing_exercises_nothing() {
     let mut story = Story::led();
