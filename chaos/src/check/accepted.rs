@@ -10,7 +10,7 @@ use super::tasks::{Life, PackLife};
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::AcceptedNeverLost);
+    let mut case = facts.case(Property::AcceptedNeverLost);
     let packs: BTreeMap<TaskId, &PackLife> = facts.lives.accepted().collect();
     for (submit, answer) in facts.acknowledged() {
         if u64::try_from(answer.tasks.len()) != Ok(submit.count) {

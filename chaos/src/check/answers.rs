@@ -1,9 +1,8 @@
 //! Answers are true: what the API says of a task, of who leads, and of a semaphore is what the store holds at the revision that the
-//! answer names. Exercised by each such answer.
+//! answer names; and what it says was done was done by then ([`acts`]). Exercised by each such answer.
 
 use std::collections::HashMap;
 
-use super::Facts;
 use super::calls::End;
 use super::fold::Step;
 use super::holds::{Holds, Scarce};
@@ -12,10 +11,11 @@ use super::keyspace::{Key, Outcome, Value};
 use super::lives::leader_before;
 use super::tasks::{Life, Place};
 use super::verdict::{Case, Property, Verdict};
+use super::{Facts, acts};
 use crate::history::{Answer, Op};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::AnswersTrue);
+    let mut case = facts.case(Property::AnswersTrue);
     let mut semaphores = Vec::new();
     for asked in &facts.calls {
         let End::Ok(answer) = asked.end else { continue };
@@ -36,6 +36,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
     }
     semaphores.sort_by_key(|one| one.0);
     of_semaphores(&mut case, facts, &semaphores);
+    acts::check(&mut case, facts);
     case.close()
 }
 

@@ -28,7 +28,7 @@ struct Budget {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::AttemptsBounded);
+    let mut case = facts.case(Property::AttemptsBounded);
     for (task, life) in &facts.lives.tasks {
         let Some(pack) = facts.lives.packs.get(&task.pack()) else {
             continue;

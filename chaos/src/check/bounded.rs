@@ -10,7 +10,7 @@ use super::tasks::PackLife;
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::Bounded);
+    let mut case = facts.case(Property::Bounded);
     let calm =
         Calm::of(facts.history, &facts.reigns, facts.end_ms).while_led(&facts.reigns, facts.end_ms);
     for (id, pack) in &facts.lives.packs {

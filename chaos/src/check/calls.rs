@@ -7,8 +7,12 @@ use crate::history::{Answer, Entry, History, Op};
 /// One call.
 #[derive(Debug)]
 pub(super) struct Asked<'h> {
+    /// Who asked.
+    pub(super) client: &'h str,
     /// What was asked for.
     pub(super) op: &'h Op,
+    /// When it was made, in milliseconds.
+    pub(super) made_ms: u64,
     /// How it ended.
     pub(super) end: End<'h>,
     /// When it did, in milliseconds; when it was made, where no end was recorded.
@@ -37,7 +41,9 @@ pub(super) fn calls(history: &History) -> Vec<Asked<'_>> {
             Entry::Invoke { call, op } => {
                 open.insert(call, calls.len());
                 calls.push(Asked {
+                    client: &call.client,
                     op,
+                    made_ms: record.at_ms,
                     end: End::Unknown,
                     end_ms: record.at_ms,
                     records: (place, place),

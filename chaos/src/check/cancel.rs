@@ -12,7 +12,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::Op;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::CancelHolds);
+    let mut case = facts.case(Property::CancelHolds);
     let marked = marked(facts);
     for asked in &facts.calls {
         let (Op::Cancel { task }, End::Ok(answer)) = (asked.op, asked.end) else {

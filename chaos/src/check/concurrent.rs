@@ -12,7 +12,7 @@ use super::tasks::{Life, Place};
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::ConcurrentRuns);
+    let mut case = facts.case(Property::ConcurrentRuns);
     let mut by_task: BTreeMap<TaskId, Vec<&Ran<'_>>> = BTreeMap::new();
     for ran in &facts.runs {
         case.add("runs", 1);
@@ -60,15 +60,19 @@ fn two(case: &mut Case, facts: &Facts<'_>, task: TaskId, older: &Ran<'_>, younge
     case.add("overlaps", 1);
     case.most("overlap_ms", overlap_ms);
     let node = &older.run.node;
-    let excused =
-        stood_still(facts.history, node, older.from_ms, older_end_ms) || comes_by_wire(facts, task);
     if let Some(limit) = facts.setup.limits.zombie_ms
         && overlap_ms > limit
-        && !excused
+        && !excused(facts, task, node, (older.from_ms, older_end_ms))
     {
         let what = format!("a run went on for {overlap_ms} ms beside its successor");
         case.violated(what, &fences, &[task.to_string(), node.clone()]);
     }
+}
+
+/// Whether a run on this node, from one of these instants to the other, may go on beside its successor for as long as it does.
+pub(super) fn excused(facts: &Facts<'_>, task: TaskId, node: &str, during_ms: (u64, u64)) -> bool {
+    let (from_ms, to_ms) = during_ms;
+    stood_still(facts.history, node, from_ms, to_ms) || comes_by_wire(facts, task)
 }
 
 /// Whether runs of a task are requests: where their node is cut off, whoever answers does not learn that nobody listens any more.

@@ -11,7 +11,7 @@ use super::verdict::{Case, Property, Verdict};
 const RENEWED_MS: u64 = 1_000;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::FailoverBounded);
+    let mut case = facts.case(Property::FailoverBounded);
     let lease_ms = facts.setup.limits.lease_ms;
     let calm = Calm::of(facts.history, &facts.reigns, facts.end_ms).while_fit(
         facts.history,

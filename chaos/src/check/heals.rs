@@ -1,18 +1,19 @@
 //! It heals: within the bound after the last fault, all work that was there has ended, is dead, waits for a later time or
 //! for what nobody gives: a node that runs its kind and has its labels, a limit that it fits in, a permit or lock that somebody
 //! outside holds, a queue that is paused. Those outside have what they wait for where it is free; and one term leads. Judged
-//! only where the history goes on that long. Exercised by each task that was open, and each want, when the faults ended.
+//! only where the history goes on that long, and not of tasks of others who use the cluster too. Exercised by each task that was open,
+//! and each want, when the faults ended.
 
 use std::sync::Arc;
 
 use super::Facts;
 use super::gates::Gates;
 use super::tasks::{Place, Spot};
-use super::verdict::{Case, Property, Verdict};
+use super::verdict::{Property, Verdict};
 use crate::history::{Entry, NodeEvent};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::Heals);
+    let mut case = facts.case(Property::Heals);
     for record in facts.history.records() {
         if let Entry::Node(NodeEvent::NotReady { node, after_ms }) = &record.entry {
             let what = format!("a node is not ready {after_ms} ms after its fault");
@@ -68,7 +69,10 @@ fn tasks(facts: &Facts<'_>, gates: &Gates, healed_ms: u64, at_ms: u64) -> (u64, 
                 .find(|spot| runnable(&spot.place, gates, now_ms))
                 .map(|spot| Arc::clone(&spot.key))
         };
-        if pack.created.1 > healed_ms || waits(life.spots_by(healed_ms)).is_none() {
+        if facts.of_others(task)
+            || pack.created.1 > healed_ms
+            || waits(life.spots_by(healed_ms)).is_none()
+        {
             continue;
         }
         open += 1;

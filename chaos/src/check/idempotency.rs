@@ -1,13 +1,19 @@
 //! Idempotency: a key is held by one submit from its acceptance until its packs are collected, and whoever asks with it is
-//! given that submit's tasks. Exercised by each answer to a submit whose key was used by another call too.
+//! given that submit's tasks; whoever asks for the same again is never told that the key is another request's. Exercised by each answer to a
+//! submit whose key was used by another call too, and by each such refusal.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Facts;
+use super::calls::End;
 use super::fold::Step;
 use super::ids::TaskId;
 use super::keyspace::{Key, Value};
 use super::verdict::{Case, Property, Verdict};
+use crate::history::Submit;
+
+/// What the API says first where a key is another request's.
+const REUSED: &str = "422 idempotency_key_reused";
 
 /// One holder of a key.
 struct Holder {
@@ -16,17 +22,18 @@ struct Holder {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::Idempotency);
+    let mut case = facts.case(Property::Idempotency);
     let holders = holders(&mut case, &facts.steps);
-    let mut uses: HashMap<&str, u64> = HashMap::new();
+    let mut uses: HashMap<&str, Vec<&Submit>> = HashMap::new();
     for (submit, _) in facts.submits() {
         if let Some(key) = &submit.key {
-            *uses.entry(key).or_default() += 1;
+            uses.entry(key).or_default().push(submit);
         }
     }
+    refused(&mut case, facts, &uses, &holders);
     for (submit, answer) in facts.acknowledged() {
         let Some(key) = &submit.key else { continue };
-        case.exercised(u64::from(uses[key.as_str()] > 1));
+        case.exercised(u64::from(uses[key.as_str()].len() > 1));
         let before = |holder: &&Holder| {
             answer
                 .revision
@@ -48,6 +55,29 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         }
     }
     case.close()
+}
+
+/// A key all of whose calls ask for the same is another request's for none of them.
+fn refused(
+    case: &mut Case,
+    facts: &Facts<'_>,
+    uses: &HashMap<&str, Vec<&Submit>>,
+    holders: &BTreeMap<String, Vec<Holder>>,
+) {
+    for (submit, end) in facts.submits() {
+        let (Some(key), End::Fail(why)) = (&submit.key, end) else {
+            continue;
+        };
+        if !why.starts_with(REUSED) {
+            continue;
+        }
+        case.exercised(1);
+        if uses[key.as_str()].iter().all(|other| *other == submit) {
+            let own = holders.get(key).map_or(&[][..], Vec::as_slice);
+            let from: Vec<i64> = own.iter().map(|holder| holder.from).collect();
+            case.violated("the same request is refused as another one", &from, &[key]);
+        }
+    }
 }
 
 fn holders(case: &mut Case, steps: &[Step]) -> BTreeMap<String, Vec<Holder>> {

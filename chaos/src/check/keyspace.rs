@@ -73,6 +73,15 @@ pub enum Key {
         /// The holder's own name for it.
         id: String,
     },
+    /// On record that an admin took a hold from somebody outside.
+    Released {
+        /// The hold's create revision.
+        fence: i64,
+        /// Of what it was.
+        gate: Gate,
+        /// The holder's own name for it.
+        id: String,
+    },
     /// A pack.
     Pack(PackId),
     /// Outcomes of a pack's tasks.
@@ -219,6 +228,14 @@ fn within(rest: &str) -> Option<Key> {
             Key::Page {
                 schedule: schedule.to_owned(),
                 number: number.parse().ok()?,
+            }
+        }
+        "released" => {
+            let mut parts = rest.splitn(3, '/');
+            Key::Released {
+                fence: parts.next()?.parse().ok()?,
+                gate: outside(parts.next()?)?,
+                id: parts.next()?.to_owned(),
             }
         }
         "gc" => Key::Mark(rest.split_once('/')?.1.parse().ok()?),

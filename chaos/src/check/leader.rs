@@ -1,6 +1,6 @@
 //! One acting leader: what only a leader writes is written while its candidate is the oldest there, judged by the state
-//! just before. A claim names its term; of the rest the writer is judged where the recorder knows who wrote. Exercised by
-//! each such write under a term that is not the first.
+//! just before. A claim names its term; of the rest the writer is judged where the recorder knows who wrote, and where it does not, only that
+//! somebody led: those are counted apart. Exercised by each write under a term that is not the first whose term or writer was compared.
 
 use super::Facts;
 use super::fold::{Change, Step};
@@ -10,7 +10,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::Refusal;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::OneActingLeader);
+    let mut case = facts.case(Property::OneActingLeader);
     let first = facts.reigns.first().map(|reign| reign.term);
     for step in &facts.steps {
         let leader = leader_before(&facts.reigns, step.revision);
@@ -20,7 +20,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             };
             case.add("writes", 1);
             let later = leader.is_some_and(|leader| Some(leader.term) != first);
-            case.exercised(u64::from(later));
+            if act.is_compared(change) {
+                case.exercised(u64::from(later));
+            } else {
+                case.add("writes of nobody known", 1);
+            }
             judge(&mut case, step.revision, change, &act, leader);
         }
     }
@@ -39,6 +43,13 @@ struct Act {
     terms: Vec<i64>,
     /// Whether its sender has to be the leader's node.
     own: bool,
+}
+
+impl Act {
+    /// Whether more can be said of it than that somebody led.
+    fn is_compared(&self, change: &Change) -> bool {
+        !self.terms.is_empty() || (self.own && change.by.is_some())
+    }
 }
 
 fn judge(case: &mut Case, revision: i64, change: &Change, act: &Act, leader: Option<&Reign>) {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is promised in numbers. Times are milliseconds of the history's clock, and count only while nothing stands in the way.
+/// What is promised in numbers. Times are milliseconds of the history's clock, and count only while nothing stands in the way. A field that is
+/// not one of these is refused: what it was to bound would be held to the usual.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// From the end of a session to the end of its last claim. 1,500: the benefit of the doubt, a plan, and many commits.
     pub reclaim_ms: u64,

@@ -1,19 +1,21 @@
 //! Locks exclude: at most one holds a lock at any revision, a claim or somebody outside; each holder's token, its create
 //! revision, is greater than those of all before it; a claim with a lock has one task; and who was told that it holds one was
-//! told its token. Exercised by each hold of a lock that was held before.
+//! told its token. By the witness, nothing that a lock guards takes an act under a token that was passed, and two runs act on it at one time
+//! only where the older one has lost its claim, for as long as a run may go on beside its successor. Exercised by each hold of a lock that was
+//! held before.
 
 use std::collections::HashMap;
 
-use super::Facts;
-use super::calls::End;
+use super::concurrent::excused;
+use super::effects::fenced;
 use super::fold::Step;
 use super::holds::{Grant, Holds, Scarce, tasks};
 use super::keyspace::{Key, Value};
 use super::verdict::{Case, Property, Verdict};
-use crate::history::Op;
+use super::{Facts, tokens};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::LocksExclude);
+    let mut case = facts.case(Property::LocksExclude);
     let (mut holds, mut tokens) = (Holds::default(), HashMap::new());
     for step in &facts.steps {
         for grant in holds.apply(step) {
@@ -32,7 +34,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             }
         }
     }
-    told(&mut case, facts);
+    tokens::told(&mut case, facts, "l.");
+    guarded(&mut case, facts);
     case.add("locks", u64::try_from(tokens.len()).unwrap_or(u64::MAX));
     case.close()
 }
@@ -65,26 +68,24 @@ fn alone(case: &mut Case, step: &Step, holds: &Holds, name: &str, grant: &Grant)
     }
 }
 
-/// What holders outside were told: their token is the create revision of a hold that was made for them.
-fn told(case: &mut Case, facts: &Facts<'_>) {
-    for asked in &facts.calls {
-        let (Op::Acquire { gate, .. }, End::Ok(answer)) = (asked.op, asked.end) else {
-            continue;
-        };
-        let Some(token) = answer.revision.filter(|_| gate.starts_with("l.")) else {
-            continue;
-        };
-        let at = facts.steps.partition_point(|step| step.revision < token);
-        let made = facts.steps.get(at).filter(|step| step.revision == token);
-        let made = made.is_some_and(|step| {
-            step.changes.iter().any(|change| {
-                let new = change.was.is_none() && change.is.is_some();
-                matches!(&change.key, Key::Hold { gate: of, .. } if new && of.to_string() == *gate)
-            })
-        });
-        if !made {
-            let what = format!("told token {token} of {gate}, which no hold of it has");
-            case.violated(what, &[token], &[gate]);
+/// What runs did under locks, as the resources saw it.
+fn guarded(case: &mut Case, facts: &Facts<'_>) {
+    let seen = fenced(facts.history);
+    for passed in &seen.passed {
+        let fences = [passed.highest, passed.fence];
+        case.violated(passed.to_string(), &fences, &[passed.task]);
+    }
+    for two in &seen.together {
+        let (older, both_ms) = (two.older, two.both_ms());
+        case.add("acts_overlaps", 1);
+        case.most("acts_overlap_ms", both_ms);
+        let during_ms = (older.began_ms, older.last_ms);
+        let task = older.task.parse().ok();
+        let excused = task.is_some_and(|task| excused(facts, task, older.node, during_ms));
+        let limit_ms = facts.setup.limits.zombie_ms;
+        if limit_ms.is_some_and(|limit_ms| both_ms > limit_ms) && !excused {
+            let fences = [older.fence, two.younger.fence];
+            case.violated(two.to_string(), &fences, &[older.task, two.younger.task]);
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod keyspace;
 pub mod shows;
 
 mod accepted;
+mod acts;
 mod answers;
 mod attempts;
 mod baseline;
@@ -49,12 +50,14 @@ mod schedules;
 mod stale;
 mod tasks;
 mod terminal;
+mod tokens;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::history::{Answer, History, Op, Refusal, Setup, Submit};
 
@@ -75,8 +78,8 @@ struct Facts<'h> {
     runs: Vec<runs::Ran<'h>>,
     /// When the last thing was seen, in milliseconds.
     end_ms: u64,
-    /// Up to which revision the store's events say what was there, and not how it came.
-    baseline: i64,
+    /// What counts, where the store's events say up to some revision what was there, and not how it came.
+    since: Option<Arc<baseline::Since>>,
 }
 
 /// Judges a whole history by all properties.
@@ -97,14 +100,6 @@ pub fn check(history: &History, property: Property) -> Option<Verdict> {
 }
 
 fn one(property: Property, facts: &Facts<'_>) -> Verdict {
-    let verdict = by(property, facts);
-    if facts.baseline > 0 {
-        return baseline::since(facts, verdict);
-    }
-    verdict
-}
-
-fn by(property: Property, facts: &Facts<'_>) -> Verdict {
     match property {
         Property::AcceptedNeverLost => accepted::check(facts),
         Property::OneTerminalState => terminal::check(facts),
@@ -134,13 +129,15 @@ fn by(property: Property, facts: &Facts<'_>) -> Verdict {
 impl<'h> Facts<'h> {
     fn of(history: &'h History, setup: &'h Setup) -> (Self, Option<String>) {
         let (steps, gap) = fold::steps(&setup.root, history);
+        let (lives, calls) = (tasks::Lives::of(&steps), calls::calls(history));
         let facts = Self {
             history,
             setup,
-            lives: tasks::Lives::of(&steps),
+            since: baseline::Since::of(history, &lives, &calls).map(Arc::new),
+            lives,
             sessions: lives::sessions(&steps),
             reigns: lives::reigns(&steps),
-            calls: calls::calls(history),
+            calls,
             runs: runs::runs(history),
             end_ms: history
                 .records()
@@ -148,10 +145,20 @@ impl<'h> Facts<'h> {
                 .map(|one| one.at_ms)
                 .max()
                 .unwrap_or(0),
-            baseline: baseline::of(history),
             steps,
         };
         (facts, gap)
+    }
+
+    /// A verdict in the making.
+    fn case(&self, property: Property) -> verdict::Case {
+        verdict::Case::new(property, self.since.clone())
+    }
+
+    /// Whether a task belongs to others who use the cluster too; nobody does where the log begins with the store itself.
+    fn of_others(&self, task: ids::TaskId) -> bool {
+        let since = self.since.as_ref();
+        since.is_some_and(|since| since.of_others(task))
     }
 
     /// Submits, with how they ended.

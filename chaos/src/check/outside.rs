@@ -1,17 +1,18 @@
 //! Holds of those outside are held by lease and granted on request: each is made with a lease, in one transaction with the end
 //! of its want, which had the same lease and weight; it is never rewritten; and, where the log knows who wrote, it is deleted
-//! by its own holder's release only, or with its lease. Exercised by each such hold.
+//! by its own holder's release only, or with its lease. Who was told that it holds permits was told its token, and keeps what it holds for its
+//! time to live at least, unless it asked for the end of it, or that was forced, on record. Exercised by each such hold.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Facts;
 use super::fold::{Change, Step};
 use super::keyspace::{Gate, Key, Value};
 use super::verdict::{Case, Property, Verdict};
+use super::{Facts, tokens};
 use crate::history::{Entry, Op};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::OutsideHolds);
+    let mut case = facts.case(Property::OutsideHolds);
     let asked = Asked::of(facts);
     for step in &facts.steps {
         for change in &step.changes {
@@ -32,6 +33,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             }
         }
     }
+    tokens::told(&mut case, facts, "s.");
+    tokens::kept(&mut case, facts);
     case.close()
 }
 

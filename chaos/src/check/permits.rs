@@ -13,7 +13,7 @@ use super::verdict::{Case, Property, Verdict};
 use crate::history::Entry;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::SemaphoreLimits);
+    let mut case = facts.case(Property::SemaphoreLimits);
     let (mut holds, mut limits) = (Holds::default(), HashMap::new());
     let by_ms = drained_ms(facts);
     let mut later = facts.steps.iter().peekable();

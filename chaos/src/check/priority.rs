@@ -47,7 +47,7 @@ struct Fold<'a> {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::PriorityOrder);
+    let mut case = facts.case(Property::PriorityOrder);
     let mut fold = Fold {
         facts,
         calm: Calm::without_faults(facts.history, facts.end_ms),

@@ -12,7 +12,7 @@ use super::permits::ruled;
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::QueueLimits);
+    let mut case = facts.case(Property::QueueLimits);
     let (mut holds, mut queues) = (Holds::default(), HashMap::new());
     for step in &facts.steps {
         let before = changed(&mut case, &mut queues, step);

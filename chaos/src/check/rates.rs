@@ -21,7 +21,7 @@ struct Bucket {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::RateLimits);
+    let mut case = facts.case(Property::RateLimits);
     let calm = Calm::without_faults(facts.history, facts.end_ms);
     let late_ms = facts.setup.limits.rate_ms;
     let mut buckets: HashMap<String, Bucket> = HashMap::new();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::Facts;
 use super::calls::{Asked, End};
-use super::verdict::{Case, Property, Verdict};
+use super::verdict::{Property, Verdict};
 use crate::history::Op;
 
 /// What the API says first where it knows of no such task.
@@ -16,7 +16,7 @@ const NONE: &str = "404";
 type Known<'h> = HashMap<&'h str, Vec<(usize, i64)>>;
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::ReadYourWrites);
+    let mut case = facts.case(Property::ReadYourWrites);
     let known = known(&facts.calls);
     for asked in &facts.calls {
         let Op::Get { task } = asked.op else { continue };

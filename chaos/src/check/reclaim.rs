@@ -19,7 +19,7 @@ struct Held {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::ReclaimBounded);
+    let mut case = facts.case(Property::ReclaimBounded);
     let mut claims: BTreeMap<Arc<str>, Held> = BTreeMap::new();
     for step in &facts.steps {
         for change in &step.changes {

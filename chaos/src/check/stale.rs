@@ -18,7 +18,7 @@ struct Held {
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::StaleReportRefused);
+    let mut case = facts.case(Property::StaleReportRefused);
     let mut claims: HashMap<Claim, Held> = HashMap::new();
     for step in &facts.steps {
         for change in &step.changes {

@@ -10,7 +10,7 @@ use super::tasks::{Life, Move, Place};
 use super::verdict::{Case, Property, Verdict};
 
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
-    let mut case = Case::new(Property::OneTerminalState);
+    let mut case = facts.case(Property::OneTerminalState);
     for (task, life) in &facts.lives.tasks {
         if let Some((_, told)) = life.end() {
             case.exercised(1);

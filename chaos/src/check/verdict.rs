@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::baseline::Since;
 
 /// 50 violations of one property are kept with their evidence; all are counted.
 const KEPT_MAX: usize = 50;
@@ -159,6 +162,52 @@ impl Property {
             Self::Bounded => "bounded",
         }
     }
+
+    /// What a property says, in one sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AcceptedNeverLost => {
+                "An acknowledged task exists, and is in one place at every revision until it ends."
+            }
+            Self::OneTerminalState => "A task moves as the state machine says and ends once.",
+            Self::OneActingLeader => "A leader writes only while it leads.",
+            Self::StaleReportRefused => "A report is taken only from a claim that is there.",
+            Self::AttemptsBounded => {
+                "Failures and deaths stay within their budgets; numbers and fences grow."
+            }
+            Self::ConcurrentRuns => {
+                "Two runs of a task overlap only where the older one had lost its claim."
+            }
+            Self::ReclaimBounded => "What a dead session held is taken from it in time.",
+            Self::FailoverBounded => "Somebody leads again in time.",
+            Self::CancelHolds => "What was cancelled is not run any more.",
+            Self::Idempotency => "One idempotency key, the same tasks.",
+            Self::ReadYourWrites => "What was acknowledged is seen by whoever asks after it.",
+            Self::AnswersTrue => "What the API answers is true at the revision that it names.",
+            Self::NothingFromNowhere => "Nothing is or runs that nobody asked for.",
+            Self::PriorityOrder => "Higher priorities of a lane go first.",
+            Self::SemaphoreLimits => {
+                "No grant makes the weight held on a semaphore exceed its limit."
+            }
+            Self::LocksExclude => "One holds a lock at a time, and tokens rise.",
+            Self::OutsideHolds => {
+                "Those outside hold by lease what they were granted, until they release it."
+            }
+            Self::QueueLimits => {
+                "No claim makes the tasks of a queue, or of a concurrency key in it, exceed their limit."
+            }
+            Self::RateLimits => {
+                "No more tasks of a queue are claimed than its rate and burst give."
+            }
+            Self::SchedulesFireOnce => {
+                "Each due time of a schedule is fired once, or on record as skipped for a reason that is true."
+            }
+            Self::Heals => "When faults stop, work drains and one leads.",
+            Self::Bounded => {
+                "What has ended is collected after its retention, and nothing earlier."
+            }
+        }
+    }
 }
 
 impl fmt::Display for Property {
@@ -195,12 +244,15 @@ pub(super) struct Case {
     count: u64,
     evidence: Vec<Violation>,
     measured: BTreeMap<String, u64>,
+    since: Option<Arc<Since>>,
 }
 
 impl Case {
-    pub(super) fn new(property: Property) -> Self {
+    /// Of a recorder that began here, where it did not begin with the store itself.
+    pub(super) fn new(property: Property, since: Option<Arc<Since>>) -> Self {
         Self {
             property,
+            since,
             exercised: 0,
             count: 0,
             evidence: Vec::new(),
@@ -224,19 +276,25 @@ impl Case {
         *most = value.max(*most);
     }
 
-    /// Notes a violation.
+    /// Notes a violation, but where it names what was there before the recorder began.
     pub(super) fn violated<I: ToString>(
         &mut self,
         what: impl Into<String>,
         revisions: &[i64],
         ids: &[I],
     ) {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let since = self.since.as_ref();
+        if since.is_some_and(|since| !since.counts(revisions, &ids)) {
+            self.add("of before the recorder", 1);
+            return;
+        }
         self.count += 1;
         if self.evidence.len() < KEPT_MAX {
             self.evidence.push(Violation {
                 what: what.into(),
                 revisions: revisions.to_vec(),
-                ids: ids.iter().map(ToString::to_string).collect(),
+                ids,
             });
         }
     }

@@ -133,6 +133,9 @@ pub enum Op {
         gate: String,
         /// How much.
         weight: u64,
+        /// How long a hold is to live without a renewal, in milliseconds, where that is on record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl_ms: Option<u64>,
     },
     /// The end of a hold, asked for by its holder or forced by an operator.
     Release {

@@ -162,6 +162,7 @@ async fn acquire(caller: &mut Caller, wanted: Wanted) -> Option<Held> {
     let call = caller.invoke(Op::Acquire {
         gate: gate.clone(),
         weight,
+        ttl_ms: Some(ttl_ms),
     });
     let mut body = json!({ "holder": caller.name(), "ttl_ms": ttl_ms, "wait_ms": 5_000 });
     if gate.starts_with("s.") {

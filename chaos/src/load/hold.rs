@@ -121,12 +121,13 @@ impl Holder {
     /// Asks, and waits for its turn; none where it is not to be had, or nobody says whether it is.
     async fn acquires(&mut self, wanted: Wanted) -> anyhow::Result<Option<Held>> {
         let Wanted { gate, path, weight } = wanted;
+        let ttl_ms = self.hold.ttl_ms;
         let caller = &mut self.caller;
         let call = caller.invoke(Op::Acquire {
             gate: gate.clone(),
             weight: weight.unwrap_or(1),
+            ttl_ms: Some(ttl_ms),
         });
-        let ttl_ms = self.hold.ttl_ms;
         let mut body = json!({ "holder": caller.name(), "ttl_ms": ttl_ms, "wait_ms": WAIT_MS });
         if let Some(weight) = weight {
             body["weight"] = json!(weight);

@@ -77,7 +77,7 @@ pub(super) fn first(history: &History, judgement: &Judgement, start_ms: u64) -> 
         chapter: 1,
         property,
         promise: promise.name.to_owned(),
-        promised: promises::sentence(property).to_owned(),
+        promised: property.sentence().to_owned(),
         seen: violation.what.clone(),
         times: times(judgement, property),
         revisions: violation

@@ -99,54 +99,6 @@ pub(super) const PROMISES: [Promise; 10] = [
     },
 ];
 
-/// What a property says, in one sentence.
-pub(super) fn sentence(property: Property) -> &'static str {
-    match property {
-        Property::AcceptedNeverLost => {
-            "An acknowledged task exists, and is in one place at every revision until it ends."
-        }
-        Property::OneTerminalState => "A task moves as the state machine says and ends once.",
-        Property::OneActingLeader => "A leader writes only while it leads.",
-        Property::StaleReportRefused => "A report is taken only from a claim that is there.",
-        Property::AttemptsBounded => {
-            "Failures and deaths stay within their budgets; numbers and fences grow."
-        }
-        Property::ConcurrentRuns => {
-            "Two runs of a task overlap only where the older one had lost its claim."
-        }
-        Property::ReclaimBounded => "What a dead session held is taken from it in time.",
-        Property::FailoverBounded => "Somebody leads again in time.",
-        Property::CancelHolds => "What was cancelled is not run any more.",
-        Property::Idempotency => "One idempotency key, the same tasks.",
-        Property::ReadYourWrites => {
-            "What was acknowledged is seen by whoever asks after it, at any node."
-        }
-        Property::AnswersTrue => "What the API answers is true at the revision that it names.",
-        Property::NothingFromNowhere => "Nothing is or runs that nobody asked for.",
-        Property::PriorityOrder => "Higher priorities of a lane go first.",
-        Property::SemaphoreLimits => {
-            "No grant makes the weight held on a semaphore exceed its limit."
-        }
-        Property::LocksExclude => "One holds a lock at a time, and tokens rise.",
-        Property::OutsideHolds => {
-            "Those outside hold by lease what they were granted, until they release it."
-        }
-        Property::QueueLimits => {
-            "No claim makes the tasks of a queue, or of a concurrency key in it, exceed their limit."
-        }
-        Property::RateLimits => {
-            "No more tasks of a queue are claimed than its rate and burst give."
-        }
-        Property::SchedulesFireOnce => {
-            "Each due time of a schedule is fired once, or on record as skipped for a reason that is true."
-        }
-        Property::Heals => "When faults stop, work drains and one leads.",
-        Property::Bounded => {
-            "What has ended is collected after its retention, and nothing earlier."
-        }
-    }
-}
-
 /// The first promise that a property judges.
 pub(super) fn promise_of(property: Property) -> Option<&'static Promise> {
     let mut promises = PROMISES.iter();
@@ -179,7 +131,7 @@ mod tests {
     fn each_property_judges_a_promise() {
         for property in Property::ALL {
             assert!(promise_of(property).is_some(), "{property}");
-            assert!(sentence(property).ends_with('.'), "{property}");
+            assert!(property.sentence().ends_with('.'), "{property}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::promises::{self, PROMISES, Promise};
+use super::promises::{PROMISES, Promise};
 use super::{Chapter, Expected};
 use crate::check::{Finding, Overall, Property, Violation};
 
@@ -105,7 +105,7 @@ fn one(promise: &Promise, chapters: &[Chapter], missing: &[Property]) -> Promise
 fn judged(property: Property, chapters: &[Chapter]) -> Judged {
     let mut judged = Judged {
         property,
-        sentence: promises::sentence(property).to_owned(),
+        sentence: property.sentence().to_owned(),
         ruling: Ruling::NotExercised,
         exercised: 0,
         violated: 0,

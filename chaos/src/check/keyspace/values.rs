@@ -282,6 +282,9 @@ pub struct Outside {
     /// How much; a lock is held whole.
     #[serde(default = "one")]
     pub weight: u64,
+    /// Who, in its own words, where it says.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 /// What a key of this sort holds.
@@ -302,9 +305,13 @@ pub fn value(key: &Key, bytes: &[u8]) -> Value {
         Key::Schedule(_) => json(bytes).map(Value::Schedule),
         Key::Progress(_) => json(bytes).map(Value::Progress),
         Key::Page { .. } => json(bytes).map(Value::Page),
-        Key::Mark(_) | Key::Horizon | Key::Rules | Key::Tick { .. } | Key::Plain | Key::Unknown => {
-            Ok(Value::Plain)
-        }
+        Key::Mark(_)
+        | Key::Released { .. }
+        | Key::Horizon
+        | Key::Rules
+        | Key::Tick { .. }
+        | Key::Plain
+        | Key::Unknown => Ok(Value::Plain),
     };
     read.unwrap_or_else(Value::Unreadable)
 }

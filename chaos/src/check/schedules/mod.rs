@@ -61,7 +61,7 @@ fn judged(facts: &Facts<'_>) -> (Case, Pace) {
     let calm = Calm::of(facts.history, &facts.reigns, facts.end_ms);
     let mut bench = Bench {
         facts,
-        case: Case::new(Property::SchedulesFireOnce),
+        case: facts.case(Property::SchedulesFireOnce),
         calm: calm.while_led(&facts.reigns, facts.end_ms),
         pace: Pace::default(),
     };

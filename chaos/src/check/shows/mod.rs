@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Facts;
 use super::calm::{faults, instants};
-use super::effects::{Fenced, fenced};
+use super::effects::fenced;
 use super::lives::Reign;
 use crate::history::{Entry, FaultKind, History, Show, Trial};
 
@@ -70,14 +70,18 @@ impl Show {
 /// What all trials of a history show, in order; none where it does not begin with its setup.
 pub fn shown(history: &History) -> Option<Vec<Shown>> {
     let (facts, _) = Facts::of(history, history.setup()?);
-    let fenced = fenced(&facts);
+    let fenced = fenced(history);
+    let failures = fenced.failures(&facts);
     let windows = windows(&facts);
-    Some(
-        windows
-            .iter()
-            .map(|window| one(&facts, window, &fenced))
-            .collect(),
-    )
+    let mut all = Vec::new();
+    for window in &windows {
+        let mut shown = one(&facts, window, &fenced.refused);
+        let own = failures.iter().filter(|(at_ms, _)| window.has(*at_ms));
+        shown.failures.extend(own.map(|(_, what)| what.clone()));
+        shown.closes(window);
+        all.push(shown);
+    }
+    Some(all)
 }
 
 /// A trial's time.
@@ -140,7 +144,7 @@ fn windows<'h>(facts: &'h Facts<'h>) -> Vec<Window<'h>> {
     windows
 }
 
-fn one(facts: &Facts<'_>, window: &Window<'_>, fenced: &Fenced) -> Shown {
+fn one(facts: &Facts<'_>, window: &Window<'_>, refused: &[u64]) -> Shown {
     let mut shown = Shown {
         trial: window.trial.clone(),
         at_ms: window.at_ms,
@@ -149,19 +153,8 @@ fn one(facts: &Facts<'_>, window: &Window<'_>, fenced: &Fenced) -> Shown {
         nothing: None,
     };
     measure(&mut shown, facts, window);
-    let refused = fenced.refused.iter().filter(|at_ms| window.has(**at_ms));
+    let refused = refused.iter().filter(|at_ms| window.has(**at_ms));
     shown.figure("stale_acts_refused", count(refused.count()));
-    let own = fenced
-        .failures
-        .iter()
-        .filter(|(at_ms, _)| window.has(*at_ms));
-    shown.failures.extend(own.map(|(_, what)| what.clone()));
-    let measure = window.trial.show.measure().figure;
-    if shown.failures.is_empty() && !shown.figures.contains_key(measure) {
-        shown
-            .nothing
-            .get_or_insert_with(|| format!("{measure} could not be measured"));
-    }
     shown
 }
 
@@ -205,6 +198,15 @@ impl Shown {
 
     fn fails(&mut self, what: String) {
         self.failures.push(what);
+    }
+
+    /// Where no promise was broken, its measure says something, or it shows nothing.
+    fn closes(&mut self, window: &Window<'_>) {
+        let measure = window.trial.show.measure().figure;
+        if self.failures.is_empty() && !self.figures.contains_key(measure) {
+            self.nothing
+                .get_or_insert_with(|| format!("{measure} could not be measured"));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) type Tally = [u32; 3];
 /// A key's bytes, create revision, version and lease.
 type Kept = (Vec<u8>, i64, i64, i64);
 
+#[derive(Clone)]
 pub(super) struct Story {
     pub(super) history: History,
     pub(super) at_ms: u64,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::build::{Claim, Story, pack, task};
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::Op;
+use crate::history::{Entry, Op};
 
 /// A claimed task whose cancel is stored and acknowledged.
 fn stopped() -> (Story, Claim) {
@@ -69,6 +69,17 @@ fn one_key_is_one_submit() {
         &keyed(&task(2, 0)),
         "not those that the key holds",
     );
+
+    // The same request, once more; and another one under that key.
+    let refused = |count| {
+        let mut story = keyed(&task(1, 0));
+        let call = story.call(Story::submit_op(count, Some("once")));
+        let why = "422 idempotency_key_reused: once".to_owned();
+        story.saw(Entry::Fail { call, why });
+        story
+    };
+    rejects(property, &refused(1), "refused as another one");
+    accepts(property, &refused(2));
 
     let mut given = keyed(&task(1, 0));
     given.txn(vec![(

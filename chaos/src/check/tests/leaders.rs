@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::build::{Story, born, ready, record};
 use super::{accepts, rejects};
-use crate::check::Property;
+use crate::check::{Property, check};
 use crate::history::{Fault, FaultKind, Marker, NodeEvent};
 
 /// A led until it was gone; so many milliseconds later b opened its term.
@@ -54,6 +54,18 @@ fn only_the_oldest_candidate_writes_as_a_leader() {
         (ready(5, &born(1)), Some(record(5, "0", [0; 3]))),
     ]);
     rejects(property, &promoted, "a promotion by a while b led");
+
+    // Nothing is said of it where nobody knows who wrote.
+    let mut unknown = Story::led();
+    unknown.gone("a");
+    for by in [None, Some("b".to_owned())] {
+        unknown.by.clone_from(&by);
+        unknown.txn(vec![("horizon".to_owned(), Some(json!("")))]);
+        unknown.txn(vec![("horizon".to_owned(), Some(json!("0")))]);
+        let verdict = check(&unknown.history, property).unwrap();
+        assert_eq!(verdict.exercised, if by.is_some() { 2 } else { 0 });
+        assert_eq!(verdict.measured["writes of nobody known"], 1);
+    }
 
     let mut opened = succession(10);
     opened.opens(4);

@@ -266,6 +266,8 @@ fn the_keys_of_limits_can_be_read() {
         json!({"weight": 1, "rate": {"tasks": 1, "per_ms": 2000, "burst": 1}}),
     ));
     good.txn(vec![("live/lane/q/k/9f/l.x/4".to_owned(), Some(json!("")))]);
+    let taken = format!("released/{:020}/s.db/h", good.revision);
+    good.txn(vec![(taken, Some(json!({})))]);
     let verdict = check(&good.history, property).unwrap();
     assert_eq!(verdict.finding, Finding::NotExercised, "{verdict:#?}");
 
@@ -275,6 +277,7 @@ fn the_keys_of_limits_can_be_read() {
         "live/lane/q/k/-/x.db/4",
         "live/hold/k.tenant/h",
         "live/want/-/h",
+        "released/7/k.tenant/h",
     ] {
         let mut bad = limited(1);
         bad.txn(vec![(key.to_owned(), Some(json!({})))]);

@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::build::Story;
+use super::build::{Claim, Ops, Story, born, pack, packed, ready, record};
 use super::scarce::held;
 use super::{accepts, rejects};
 use crate::check::Property;
-use crate::history::Op;
+use crate::history::{Fault, FaultKind, Marker, Op};
 
 fn lock() -> Json {
     json!({"locks": ["x"]})
@@ -56,6 +56,7 @@ fn a_lock_has_one_holder_and_its_tokens_rise() {
     let call = told.call(Op::Acquire {
         gate: "l.x".to_owned(),
         weight: 1,
+        ttl_ms: None,
     });
     told.answered(call, token + 1, &[]);
     rejects(property, &told, "which no hold of it has");
@@ -116,4 +117,158 @@ fn nobody_releases_what_another_holds() {
     story.call(release("l.x", first));
     story.drops("l.x", "two");
     rejects(property, &story, "its holder did not ask for that");
+}
+
+/// Somebody is told that it holds this; the call, whose hold lives for 5 s, was made 1 s before the hold that it is told of.
+fn told(gate: &str, token: impl FnOnce(&mut Story) -> i64) -> Story {
+    let mut story = Story::led();
+    let call = story.call(Op::Acquire {
+        gate: gate.to_owned(),
+        weight: 1,
+        ttl_ms: Some(5_000),
+    });
+    story.wait(1_000);
+    story.wants_as(gate, "h", 1, 7);
+    let token = token(&mut story);
+    story.answered(call, token, &[]);
+    story
+}
+
+#[test]
+fn who_is_told_of_permits_has_them() {
+    let property = Property::OutsideHolds;
+    accepts(
+        property,
+        &told("s.db", |story| story.grants("s.db", "h", 1, 7)),
+    );
+
+    let never = told("s.db", |story| {
+        story.grants("s.db", "h", 1, 7);
+        3
+    });
+    rejects(
+        property,
+        &never,
+        "told token 3 of s.db, which no hold of it has",
+    );
+
+    let anothers = told("s.db", |story| {
+        let value = json!({"weight": 1, "holder": "somebody else"});
+        story.txn(vec![("live/hold/s.db/h".to_owned(), Some(value))])
+    });
+    rejects(property, &anothers, "of s.db, which no hold of it has");
+}
+
+#[test]
+fn a_hold_is_its_holder_s_for_its_time_to_live() {
+    let property = Property::OutsideHolds;
+    for gate in ["l.x", "s.db"] {
+        let key = format!("live/hold/{gate}/h");
+        let (mut token, gone) = (0, vec![(key, None)]);
+        let story = told(gate, |story| {
+            token = story.grants(gate, "h", 1, 7);
+            token
+        });
+        let ended = |after_ms: u64, before: &dyn Fn(&mut Story), more: Ops| {
+            let mut story = story.clone();
+            story.wait(after_ms);
+            before(&mut story);
+            story.txn([gone.clone(), more].concat());
+            story
+        };
+        let nobody = |_: &mut Story| {};
+        let early = ended(3_900, &nobody, Vec::new());
+        rejects(property, &early, "nobody asked for that");
+        // Its lease ran out.
+        accepts(property, &ended(4_000, &nobody, Vec::new()));
+
+        let released = |story: &mut Story| drop(story.call(release(gate, token)));
+        accepts(property, &ended(10, &released, Vec::new()));
+        let another = |story: &mut Story| drop(story.call(release(gate, token + 1)));
+        rejects(property, &ended(10, &another, Vec::new()), "nobody asked");
+        let late = |story: &mut Story| {
+            story.txn(gone.clone());
+            story.wait(1).call(release(gate, token));
+        };
+        rejects(property, &ended(10, &late, Vec::new()), "nobody asked");
+
+        let record = |fence: i64| {
+            let key = format!("released/{fence:020}/{gate}/h");
+            vec![(key, Some(json!({})))]
+        };
+        accepts(property, &ended(10, &nobody, record(token)));
+        rejects(property, &ended(10, &nobody, record(3)), "nobody asked");
+        let revoked = |story: &mut Story| story.saw(Marker::LeaseRevoked { lease: 7 });
+        accepts(property, &ended(10, &revoked, Vec::new()));
+    }
+}
+
+/// Two tasks, one after the other, have the lock `x`, by claims that do not overlap; the older one's run goes on acting for so many
+/// milliseconds beside the younger one's, and is refused by then.
+fn beside(kind: &str, fault: Option<FaultKind>, both_ms: u64) -> Story {
+    let mut story = Story::led();
+    let mut claims = Vec::new();
+    for (n, node) in [(1, "b"), (2, "a")] {
+        let mut packed = packed(5, &[0]);
+        packed["routing"]["kind"] = json!(kind);
+        let mut record = record(5, "0", [0; 3]);
+        record["routing"]["kind"] = json!(kind);
+        story.txn(vec![
+            (format!("pack/{}", pack(n)), Some(packed)),
+            (ready(5, &born(n)), Some(record)),
+        ]);
+        let claim = story.claim(n, node);
+        story.acts(&claim, Some("x"), true);
+        if let (1, Some(kind)) = (n, fault) {
+            story.saw(Fault {
+                id: 1,
+                kind,
+                target: Some("b".to_owned()),
+                from: None,
+                to: None,
+            });
+        }
+        if n == 1 {
+            story.ends(&claim, "lost", None);
+        }
+        claims.push(claim);
+    }
+    story.wait(both_ms - 1).acts(&claims[0], Some("x"), false);
+    story.takes(3, "0", &lock());
+    story.gives_back(3);
+    story.takes(4, "0", &lock());
+    story
+}
+
+#[test]
+fn two_runs_do_not_act_under_one_lock_at_a_time() {
+    let property = Property::LocksExclude;
+    accepts(property, &beside("k", None, 100));
+    rejects(
+        property,
+        &beside("k", None, 101),
+        "two had x at once for 101 ms",
+    );
+    // Its process stood still, or died; a request whose node is cut off is not heard of any more.
+    for fault in [FaultKind::Pause, FaultKind::Crash] {
+        accepts(property, &beside("k", Some(fault), 900));
+    }
+    let cut = Some(FaultKind::Partition);
+    rejects(property, &beside("k", cut, 900), "two had x at once");
+    accepts(property, &beside("http", cut, 900));
+
+    let mut passed = beside("k", None, 10);
+    let first = Claim {
+        node: "b".to_owned(),
+        id: "4-1".to_owned(),
+        pack: 1,
+        fence: 3,
+        tally: [0; 3],
+    };
+    passed.acts(&first, Some("x"), true);
+    rejects(
+        property,
+        &passed,
+        "x took an act under fence 3 after one under",
+    );
 }

@@ -1,7 +1,7 @@
 //! What is no property: logs with gaps, histories as files, and what verdicts come to.
 
-use super::build::{ROOT, Story, task};
-use crate::check::{Overall, Property, judge};
+use super::build::{ROOT, Story, born, ready, task};
+use crate::check::{Finding, Overall, Property, judge};
 use crate::history::{Entry, History, Marker, Record, StoreEvent, Value};
 use std::collections::BTreeMap;
 
@@ -175,7 +175,7 @@ fn sealed(story: &Story) -> History {
 }
 
 /// The same as a recorder has it that began after this revision: of each key its last value, then what came.
-fn begun_after(history: &History, revision: i64) -> History {
+pub(super) fn begun_after(history: &History, revision: i64) -> History {
     let mut last: BTreeMap<String, Record> = BTreeMap::new();
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for record in history.records() {
@@ -245,4 +245,26 @@ fn a_recorder_that_begins_in_the_middle_holds_nothing_against_what_was_there() {
     let judged = judge(&begun_after(&bad, middle));
     let broken: Vec<Property> = judged.violated().map(|(property, _)| property).collect();
     assert!(broken.contains(&Property::AcceptedNeverLost), "{judged}");
+}
+
+#[test]
+fn however_many_were_there_before_what_comes_afterwards_is_judged() {
+    let mut story = Story::led();
+    for n in 1..=60 {
+        story.submit(n);
+        story.claim(n, "b");
+    }
+    let middle = story.revision;
+    story.submit(100);
+    let good = judge(&begun_after(&sealed(&story), middle));
+    assert_eq!(good.violated().count(), 0, "{good}");
+
+    story.txn(vec![(ready(5, &born(100)), None)]);
+    let bad = judge(&begun_after(&sealed(&story), middle));
+    let verdict = bad.of(Property::AcceptedNeverLost).unwrap();
+    let Finding::Violated { count: 1, evidence } = &verdict.finding else {
+        panic!("{bad}");
+    };
+    assert!(evidence[0].ids[0] == task(100, 0), "{evidence:#?}");
+    assert_eq!(verdict.measured["of before the recorder"], 60);
 }

@@ -1,6 +1,7 @@
 //! Each check accepts a history in which its property held, names what is wrong in ones where it did not, and counts
 //! nothing where nothing put it to the test.
 
+mod acts;
 mod build;
 mod clients;
 mod figures;
@@ -10,6 +11,7 @@ mod locks;
 mod log;
 mod missed;
 mod nodes;
+mod others;
 mod reads;
 mod scarce;
 mod scheduled;
@@ -19,7 +21,7 @@ mod tasks;
 
 use build::Story;
 
-use super::{Finding, Property, check};
+use super::{Finding, Limits, Property, check};
 
 /// The property held in this story, and was put to the test.
 #[track_caller]
@@ -37,6 +39,24 @@ fn rejects(property: Property, story: &Story, words: &str) {
     };
     let found = evidence.iter().any(|one| one.to_string().contains(words));
     assert!(found, "`{words}` is not in {evidence:#?}");
+}
+
+#[test]
+fn a_bound_that_is_none_is_refused_by_its_name() {
+    let read = |text| serde_json::from_str::<Limits>(text).map_err(|problem| problem.to_string());
+    assert_eq!(read(r#"{"drain_ms": 7}"#).unwrap().drain_ms, 7);
+    let problem = read(r#"{"drain_m": 7}"#).unwrap_err();
+    assert!(problem.contains("`drain_m`"), "{problem}");
+}
+
+/// A sentence is said to people by the method, and to who reads the code by the comment.
+#[test]
+fn what_a_property_says_is_what_it_is_documented_to_be() {
+    let code = include_str!("../verdict.rs");
+    for property in Property::ALL {
+        let documented = format!("    /// {}\n    {property:?},\n", property.sentence());
+        assert!(code.contains(&documented), "{property}");
+    }
 }
 
 #[test]

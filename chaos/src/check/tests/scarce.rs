@@ -76,11 +76,17 @@ impl Story {
         let call = self.call(Op::Acquire {
             gate: gate_of,
             weight,
+            ttl_ms: None,
         });
+        self.wants_as(gate, id, weight, lease);
+        call
+    }
+
+    /// The same of a call that was made before.
+    pub(super) fn wants_as(&mut self, gate: &str, id: &str, weight: u64, lease: i64) {
         self.lease = lease;
         self.txn(vec![(format!("live/want/{gate}/{id}"), Some(held(weight)))]);
         self.lease = 0;
-        call
     }
 
     /// The want is granted, with this lease.
@@ -112,5 +118,5 @@ impl Story {
 }
 
 pub(super) fn held(weight: u64) -> Json {
-    json!({"weight": weight, "holder": "me", "since_ms": 0})
+    json!({"weight": weight, "holder": "c", "since_ms": 0})
 }

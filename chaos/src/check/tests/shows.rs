@@ -35,7 +35,7 @@ impl Story {
     }
 
     /// A run shows that it lives, and acts on what its lock guards.
-    fn acts(&mut self, claim: &Claim, gate: Option<&str>, done: bool) {
+    pub(super) fn acts(&mut self, claim: &Claim, gate: Option<&str>, done: bool) {
         let run = Self::run_of(claim);
         let gate = gate.map(str::to_owned);
         self.wait(1).saw(Entry::Effect(Effect { run, gate, done }));

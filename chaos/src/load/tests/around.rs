@@ -26,6 +26,7 @@ async fn holds_are_acquired_renewed_and_released_and_a_lost_release_is_unknown()
     let acquire = Op::Acquire {
         gate: gate.clone(),
         weight: 2,
+        ttl_ms: Some(15_000),
     };
     let at = |revision| {
         End::Ok(Answer {
