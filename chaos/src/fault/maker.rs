@@ -180,13 +180,17 @@ impl<'a, T: Hands> Maker<'a, T> {
                 && self.has_room_for(planned.kind, together)
             {
                 let begun = self.begin(&planned).await?;
-                if let Begun::Never(why) = &begun {
-                    plan.without(planned.kind);
-                    self.tally.skipped.insert(planned.kind.name, why.clone());
+                match &begun {
+                    Begun::Yes => {}
+                    Begun::NotNow => plan.again(planned.kind),
+                    Begun::Never(why) => {
+                        plan.without(planned.kind);
+                        self.tally.skipped.insert(planned.kind.name, why.clone());
+                    }
                 }
                 next = plan.next();
-                // What was not made takes no time.
-                if matches!(begun, Begun::Yes) {
+                // What is never made takes no time.
+                if !matches!(begun, Begun::Never(_)) {
                     next_at = Instant::now() + wait_of(next.as_ref());
                 }
             }

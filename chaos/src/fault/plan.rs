@@ -36,6 +36,11 @@ impl Plan {
         }
     }
 
+    /// Nobody could be hit by this kind as things stood: it comes again in this round.
+    pub(crate) fn again(&mut self, kind: Kind) {
+        self.round.push(kind);
+    }
+
     /// This kind cannot be made here: it is not planned again.
     pub(crate) fn without(&mut self, kind: Kind) {
         self.kinds.retain(|one| *one != kind);
@@ -96,6 +101,19 @@ mod tests {
             let [from, to] = one.kind.lasts_ms;
             assert!((from..=to).contains(&one.lasts_ms));
         }
+    }
+
+    #[test]
+    fn what_could_not_be_made_now_comes_again_in_the_same_round() {
+        let mut plan = plan(3);
+        let first = plan.next().unwrap().kind;
+        plan.again(first);
+        let rest: Vec<&str> = plan
+            .by_ref()
+            .take(ALL.len())
+            .map(|one| one.kind.name)
+            .collect();
+        assert_eq!(rest.iter().filter(|name| **name == first.name).count(), 1);
     }
 
     #[test]

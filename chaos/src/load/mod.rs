@@ -10,6 +10,7 @@ mod look;
 mod means;
 mod sorts;
 mod submit;
+mod triggers;
 
 use crate::chronicle::Chronicle;
 use crate::http::Client;
@@ -120,6 +121,9 @@ impl Load {
         }
         for swing in limits::all(ground)? {
             load.clients.spawn(swing.goes_on(stop.clone()));
+        }
+        for trigger in triggers::all(ground, dice)? {
+            load.clients.spawn(trigger.goes_on(stop.clone()));
         }
         if let Some(reader) = look::Reader::new(ground)? {
             load.clients.spawn(reader.goes_on(stop.clone()));

@@ -98,6 +98,11 @@ const ROWS: &[Row] = &[
         Property::Heals,
     ),
     row("due-forgotten", "all-kill", Property::SchedulesFireOnce),
+    row(
+        "fire-without-progress",
+        "etcd-latency",
+        Property::SchedulesFireOnce,
+    ),
     behind_a_backlog(row("lowest-first", "node-kill", Property::PriorityOrder)),
     row(
         "key-not-compared",

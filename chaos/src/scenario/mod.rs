@@ -215,6 +215,9 @@ pub(crate) struct Schedule {
     pub(crate) name: String,
     #[serde(default = "usual::one")]
     pub(crate) count: u8,
+    /// After how long one of them is fired by hand, again and again, in milliseconds: from, to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) triggered_ms: Option<[u64; 2]>,
     #[expect(clippy::struct_field_names, reason = "a file says it so")]
     /// As `PUT /v1/schedules/{name}` takes it.
     pub(crate) schedule: toml::Table,

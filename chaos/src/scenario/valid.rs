@@ -64,6 +64,11 @@ impl Work {
                 bail!("work.semaphore[{nth}].limits: it is empty");
             }
         }
+        for (nth, schedule) in self.schedule.iter().enumerate() {
+            if let Some(span) = schedule.triggered_ms {
+                range(&format!("work.schedule[{nth}].triggered_ms"), span)?;
+            }
+        }
         Ok(())
     }
 }

@@ -103,6 +103,28 @@ async fn limits_go_round_and_end_at_the_highest_whatever_is_lost() {
 }
 
 #[tokio::test]
+async fn schedules_are_fired_by_hand_in_turn_and_what_is_lost_is_not_asked_again() {
+    let fake = Fake::start(|asked: &Asked, before| {
+        if asked.path.ends_with("/tick-1/trigger") && before == 0 {
+            return Told::Lost;
+        }
+        good(asked)
+    })
+    .await;
+    let schedule =
+        "[[work.schedule]]\nname = \"tick\"\ncount = 2\ntriggered_ms = [1, 1]\nschedule = {}\n";
+    let scene = Scene::new("clients = 0\nreads_ms = 0", schedule, &[&fake.base]);
+
+    let path = "/v1/schedules/tick-";
+    scene.runs(&fake, "POST", path, 4).await.unwrap();
+
+    let asked = fake.asked("POST", path);
+    let paths = asked.iter().map(|one| one.path.as_str());
+    let [one, two] = [1, 2].map(|nth| format!("{path}{nth}/trigger"));
+    assert_eq!(paths.take(4).collect::<Vec<_>>(), [&one, &two, &one, &two]);
+}
+
+#[tokio::test]
 async fn who_looks_sees_who_leads_and_how_semaphores_stand() {
     let fake = Fake::start(|asked: &Asked, before| {
         if asked.path == "/v1/leader" && before == 0 {
