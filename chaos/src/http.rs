@@ -381,3 +381,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

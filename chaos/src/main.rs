@@ -18,6 +18,7 @@ mod load;
 mod members;
 mod netns;
 mod nets;
+mod outside;
 mod process;
 mod progress;
 mod proxy;

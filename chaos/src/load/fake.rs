@@ -19,10 +19,10 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) body: Value,
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) body: Value,
 }
 
 impl Asked {
@@ -32,7 +32,7 @@ impl Asked {
 }
 
 /// What is answered.
-pub(super) enum Told {
+pub(crate) enum Told {
     /// A status and a body.
     Says(u16, Value),
     /// The connection is closed without a word.
@@ -42,15 +42,15 @@ pub(super) enum Told {
 type Script = dyn Fn(&Asked, usize) -> Told + Send + Sync;
 
 /// The API. Dropped, it ends.
-pub(super) struct Fake {
-    pub(super) base: String,
+pub(crate) struct Fake {
+    pub(crate) base: String,
     kept: watch::Receiver<Vec<Asked>>,
     _serving: JoinSet<()>,
 }
 
 impl Fake {
     /// Answers by this script: a request, and how many with its method and path there were before.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         script: impl Fn(&Asked, usize) -> Told + Send + Sync + 'static,
     ) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -74,7 +74,7 @@ impl Fake {
     }
 
     /// All that it was asked with this method and a path that begins so.
-    pub(super) fn asked(&self, method: &str, path: &str) -> Vec<Asked> {
+    pub(crate) fn asked(&self, method: &str, path: &str) -> Vec<Asked> {
         let all = self.kept.borrow();
         all.iter()
             .filter(|one| one.is(method, path))
@@ -83,7 +83,7 @@ impl Fake {
     }
 
     /// Waits until it was asked this so often.
-    pub(super) async fn until(&self, method: &str, path: &str, count: usize) {
+    pub(crate) async fn until(&self, method: &str, path: &str, count: usize) {
         let mut kept = self.kept.clone();
         let enough =
             kept.wait_for(|all| all.iter().filter(|one| one.is(method, path)).count() >= count);
@@ -92,7 +92,7 @@ impl Fake {
 }
 
 /// A port at which nobody listens.
-pub(super) async fn nobody() -> String {
+pub(crate) async fn nobody() -> String {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(listen).await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -136,7 +136,7 @@ async fn read(mut body: Incoming) -> Value {
 }
 
 /// What a good node answers to anything.
-pub(super) fn good(asked: &Asked) -> Told {
+pub(crate) fn good(asked: &Asked) -> Told {
     let done = json!({ "revision": 10 });
     let path = asked.path.as_str();
     let answer = match (asked.method.as_str(), path) {
