@@ -9,16 +9,15 @@
 mod inspect;
 mod nets;
 mod project;
-mod run;
 mod space;
 mod ways;
 
 use super::{Cut, Hands, Made};
+use crate::tools::{done, program};
 use anyhow::Context as _;
 use inspect::Stand;
 use nets::Places;
 use project::{Build, MEMBERS, Project, docker};
-use run::{done, program};
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

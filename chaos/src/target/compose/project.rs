@@ -1,8 +1,8 @@
 //! The containers of one project of compose: made, found, kept in words, and removed. Which faults they meet is not known here.
 
 use super::inspect::{self, Container};
-use super::run::{done, program, run};
 use crate::cluster;
+use crate::tools::{Ran, done, program, run};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -275,10 +275,7 @@ async fn tool() -> anyhow::Result<Vec<&'static str>> {
     for words in [&["docker", "compose"][..], &["docker-compose"]] {
         let mut command = program(words);
         command.arg("version");
-        if run(command, "", DONE_WITHIN)
-            .await
-            .is_ok_and(|said| said.ok)
-        {
+        if let Ok(Ran::Done(_)) = run(command, "", DONE_WITHIN).await {
             return Ok(words.to_vec());
         }
     }
