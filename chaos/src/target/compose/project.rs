@@ -2,6 +2,7 @@
 
 use super::inspect::{self, Container};
 use crate::cluster;
+use crate::target::Made;
 use crate::tools::{Ran, done, program, run};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -52,6 +53,19 @@ pub(crate) struct Options {
     pub(crate) token: String,
     /// An image of the build before this one; none where there is none.
     pub(crate) previous: Option<String>,
+}
+
+impl Options {
+    /// Whether nodes of the build before this one can be started.
+    pub(super) fn has_previous(&self) -> Made {
+        match &self.previous {
+            Some(_) => Made::Yes,
+            None => Made::Cannot(
+                "no image of the build before this one is named, which no option does; --previous is for processes"
+                    .to_owned(),
+            ),
+        }
+    }
 }
 
 /// Which build a node is of.
