@@ -3,7 +3,7 @@
 
 mod verdict;
 
-use crate::cluster::{answers, free_ports, new_token, url};
+use crate::cluster::{answers, emptied, free_ports, new_token, url};
 use crate::http::{Client, Task};
 use crate::process::Process;
 use crate::progress::say;
@@ -119,7 +119,7 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
     let begun = Instant::now();
     let tenure = options.tenure.canonicalize();
     let tenure = tenure.with_context(|| options.tenure.display().to_string())?;
-    let dir = new_dir(&options.work)?;
+    let dir = emptied(&options.work.join("crash"))?;
     let mut machine = Machine::start(tenure, dir).await?;
     let client = Arc::new(Client::new(
         vec![url(Ipv4Addr::LOCALHOST, machine.port)],
@@ -141,15 +141,6 @@ async fn run(options: &Options) -> anyhow::Result<Ending> {
     );
     say(verdict.text(&kills, begun.elapsed()).trim_end())?;
     Ok(verdict.ending())
-}
-
-fn new_dir(work: &Path) -> anyhow::Result<PathBuf> {
-    let dir = work.join("crash");
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    }
-    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    Ok(dir.canonicalize()?)
 }
 
 /// Keeps submitting while the node is killed; the kills, and every id that was acknowledged, under the key it was submitted with.

@@ -110,12 +110,7 @@ fn prepare(options: &Options) -> anyhow::Result<Layout> {
         .canonicalize()
         .with_context(|| options.etcd.display().to_string())?;
     cluster::check_binaries(&tenure, &etcd)?;
-    let dir = options.work.join("cluster");
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    }
-    std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let dir = dir.canonicalize()?;
+    let dir = cluster::emptied(&options.work.join("cluster"))?;
     let token = cluster::new_token()?;
     Ok(Layout {
         tenure,

@@ -382,3 +382,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

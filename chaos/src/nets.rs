@@ -8,7 +8,7 @@ mod plan;
 
 use self::plan::{Means, Step, steps};
 use crate::target::{How, Made};
-use crate::tools::{Ran, run};
+use crate::tools::{Ran, configure};
 use std::net::Ipv4Addr;
 
 /// One end of a way: a network that can be entered from here.
@@ -86,7 +86,7 @@ enum Shaper {
 impl Step {
     async fn set(&self) -> anyhow::Result<Made> {
         match &self.means {
-            Means::Rules { set, .. } => self.told("nft", &["-f", "-"], set).await,
+            Means::Rules { set, .. } => self.told(&["nft", "-f", "-"], set).await,
             Means::Shape { set, .. } => match self.shaped().await? {
                 Err(why) => Ok(Made::Cannot(why)),
                 Ok(Shaper::Us) => Ok(Made::Yes),
@@ -94,7 +94,7 @@ impl Step {
                     "tc: what is sent there is shaped by something else already".to_owned(),
                 )),
                 Ok(Shaper::Nobody) => {
-                    let made = self.told("tc", &["-batch", "-"], set).await;
+                    let made = self.told(&["tc", "-batch", "-"], set).await;
                     if !matches!(made, Ok(Made::Yes)) {
                         // The first lines of it may have been obeyed.
                         self.lift().await?;
@@ -107,11 +107,11 @@ impl Step {
 
     async fn lift(&self) -> anyhow::Result<Made> {
         match &self.means {
-            Means::Rules { lift, .. } => self.told("nft", &["-f", "-"], lift).await,
+            Means::Rules { lift, .. } => self.told(&["nft", "-f", "-"], lift).await,
             Means::Shape { lift, .. } => match self.shaped().await? {
                 Err(why) => Ok(Made::Cannot(why)),
                 Ok(Shaper::Nobody | Shaper::Another) => Ok(Made::Yes),
-                Ok(Shaper::Us) => self.told("tc", &["-batch", "-"], lift).await,
+                Ok(Shaper::Us) => self.told(&["tc", "-batch", "-"], lift).await,
             },
         }
     }
@@ -121,16 +121,16 @@ impl Step {
         let Means::Shape { device, handle, .. } = &self.means else {
             return Ok(Ok(Shaper::Nobody));
         };
-        let words = ["qdisc", "show", "dev", device];
-        Ok(match run(&self.entrance, "tc", &words, "").await? {
+        let words = ["tc", "qdisc", "show", "dev", device];
+        Ok(match configure(&self.entrance, &words, "").await? {
             Ran::Done(said) => Ok(shaped_by(&said, handle)),
             Ran::Cannot(why) => Err(why),
             Ran::Refused(why) => anyhow::bail!(why),
         })
     }
 
-    async fn told(&self, program: &str, words: &[&str], input: &str) -> anyhow::Result<Made> {
-        match run(&self.entrance, program, words, input).await? {
+    async fn told(&self, words: &[&str], input: &str) -> anyhow::Result<Made> {
+        match configure(&self.entrance, words, input).await? {
             Ran::Done(_) => Ok(Made::Yes),
             Ran::Cannot(why) => Ok(Made::Cannot(why)),
             Ran::Refused(why) => anyhow::bail!(why),

@@ -1,8 +1,9 @@
 //! The faults of each show: who is hit, how, until when it is waited for others to go on, and how it is healed. What it cost is
 //! read from the history afterwards, and not here.
 
-use super::load::{self, Paper, Submitter};
+use super::load::{self, Submitter};
 use crate::chronicle::Chronicle;
+use crate::load::Paper;
 use crate::progress::say;
 use crate::reaper::Reaper;
 use crate::recorder::Seen;

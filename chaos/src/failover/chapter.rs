@@ -1,9 +1,10 @@
 //! A chapter: one cluster from its start to its end, under load, with some trials, and its whole history.
 
 use super::acts::Acts;
-use super::load::{Load, Paper, SEMAPHORE, Submitter};
+use super::load::{Load, SEMAPHORE, Submitter};
 use crate::chronicle::{Chronicle, Terms};
 use crate::cluster::{self, Cluster, Layout, Ways};
+use crate::load::Paper;
 use crate::netns::Networks;
 use crate::progress::say;
 use crate::reaper::Reaper;

@@ -5,11 +5,10 @@ use crate::calls::{self, Caller};
 use crate::chronicle::Chronicle;
 use crate::cluster::Cluster;
 use crate::http::{Client, Heard};
+use crate::load::{Length, Paper};
 use crate::workload::SplitMix;
-use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tenure_chaos::check::shows::{LONG, POISON};
@@ -31,71 +30,20 @@ const CALL: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(20);
 /// 11 min to have a submit acknowledged: the longest that etcd may be away, and a minute.
 const PATIENCE: Duration = Duration::from_mins(11);
-/// 10 ms between the signs of life of a run that has a lock, and 50 ms of one that has none.
-const BEAT_LOCKED_MS: u64 = 10;
-const BEAT_MS: u64 = 50;
-
-/// Where runs write what they do.
-#[derive(Clone)]
-pub(super) struct Paper {
-    witness: PathBuf,
-    log: PathBuf,
-    guards: PathBuf,
+/// A command that takes so long, and acts on a resource where it has a lock.
+fn command(paper: &Paper, run_ms: u64, lock: Option<&str>) -> Vec<String> {
+    paper.argv(&Length {
+        run_ms,
+        fails: false,
+        gate: lock,
+    })
 }
 
-impl Paper {
-    /// In this directory, of which it makes what it needs.
-    pub(super) fn lay_out(dir: &Path) -> anyhow::Result<Self> {
-        let guards = dir.join("guards");
-        std::fs::create_dir_all(&guards).with_context(|| guards.display().to_string())?;
-        Ok(Self {
-            witness: std::env::current_exe().context("where this program is")?,
-            log: dir.join("witness.jsonl"),
-            guards,
-        })
-    }
-
-    pub(super) fn log(&self) -> &Path {
-        &self.log
-    }
-
-    /// A command that takes so long, and acts on a resource where it has a lock.
-    fn command(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
-        let beat_ms = if lock.is_some() {
-            BEAT_LOCKED_MS
-        } else {
-            BEAT_MS
-        };
-        let mut words: Vec<String> = vec![
-            self.witness.display().to_string(),
-            "witness-run".to_owned(),
-            "--log".to_owned(),
-            self.log.display().to_string(),
-            "--beat-ms".to_owned(),
-            beat_ms.to_string(),
-        ];
-        if let Some(lock) = lock {
-            let guards = self.guards.display().to_string();
-            words.extend([
-                "--gate".to_owned(),
-                lock.to_owned(),
-                "--guards".to_owned(),
-                guards,
-            ]);
-        }
-        let secs = format!("{}.{:03}", run_ms / 1_000, run_ms % 1_000);
-        words.extend(["--".to_owned(), "sleep".to_owned(), secs]);
-        words
-    }
-
-    /// The same as a grandchild of its node: behind a shell that does not make way for it.
-    fn behind_a_shell(&self, run_ms: u64, lock: Option<&str>) -> Vec<String> {
-        let shell = ["sh", "-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
-        shell
-            .into_iter()
-            .chain(self.command(run_ms, lock))
-            .collect()
-    }
+/// The same as a grandchild of its node: behind a shell that does not make way for it.
+fn behind_a_shell(paper: &Paper, run_ms: u64, lock: Option<&str>) -> Vec<String> {
+    let shell = ["sh", "-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
+    let command = command(paper, run_ms, lock);
+    shell.into_iter().chain(command).collect()
 }
 
 /// Work of one queue and kind.
@@ -137,17 +85,17 @@ fn some(dice: &mut SplitMix, paper: &Paper) -> Batch {
             batch
         }
         8..12 => Batch::of("steps", "sleep", &json!({ "ms": run_ms })),
-        12..15 => Batch::command("steps", &paper.command(run_ms, None)),
+        12..15 => Batch::command("steps", &command(paper, run_ms, None)),
         15..17 => {
             let permits = json!([{ "semaphore": SEMAPHORE.0, "weight": 1 }]);
-            Batch::command("permits", &paper.command(run_ms, None)).needs("permits", &permits)
+            Batch::command("permits", &command(paper, run_ms, None)).needs("permits", &permits)
         }
         found => {
             let lock = format!("door-{}", dice.below(LOCKS));
             let argv = if found == 17 {
-                paper.behind_a_shell(run_ms, Some(&lock))
+                behind_a_shell(paper, run_ms, Some(&lock))
             } else {
-                paper.command(run_ms, Some(&lock))
+                command(paper, run_ms, Some(&lock))
             };
             Batch::command("locks", &argv).needs("locks", &json!([lock]))
         }
@@ -158,7 +106,7 @@ fn some(dice: &mut SplitMix, paper: &Paper) -> Batch {
 pub(super) fn spans(paper: &Paper, outage: Duration) -> Vec<Batch> {
     let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
     let lengths = [1_500, 2_500, outage_ms / 2, outage_ms + 3_000];
-    let one = |run_ms: u64| Batch::command(LONG, &paper.command(run_ms, None));
+    let one = |run_ms: u64| Batch::command(LONG, &command(paper, run_ms, None));
     lengths
         .into_iter()
         .flat_map(|ms| [one(ms), one(ms)])
@@ -171,9 +119,9 @@ pub(super) fn long(dice: &mut SplitMix, paper: &Paper) -> Vec<Batch> {
         let lock = format!("gate-{}", dice.below(LOCKS));
         let lock = number.is_multiple_of(2).then_some(lock);
         let argv = if number.is_multiple_of(3) {
-            paper.behind_a_shell(LONG_MS, lock.as_deref())
+            behind_a_shell(paper, LONG_MS, lock.as_deref())
         } else {
-            paper.command(LONG_MS, lock.as_deref())
+            command(paper, LONG_MS, lock.as_deref())
         };
         let batch = Batch::command(LONG, &argv);
         match lock {
@@ -186,7 +134,7 @@ pub(super) fn long(dice: &mut SplitMix, paper: &Paper) -> Vec<Batch> {
 
 /// A task that kills whoever runs it.
 pub(super) fn poison(paper: &Paper) -> Batch {
-    let mut argv = paper.command(100, None);
+    let mut argv = command(paper, 100, None);
     argv.insert(2, "--poison".to_owned());
     Batch::command(POISON, &argv)
 }

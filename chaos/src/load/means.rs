@@ -42,7 +42,13 @@ impl Paper {
         })
     }
 
-    fn argv(&self, length: &Length<'_>) -> Vec<String> {
+    /// Where they write it.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// A command of such a run.
+    pub(crate) fn argv(&self, length: &Length<'_>) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
         let beat_ms = if length.gate.is_some() {
             BEAT_LOCKED_MS
@@ -69,11 +75,11 @@ impl Paper {
 }
 
 /// What a witnessed run is to do.
-pub(super) struct Length<'a> {
-    pub(super) run_ms: u64,
-    pub(super) fails: bool,
+pub(crate) struct Length<'a> {
+    pub(crate) run_ms: u64,
+    pub(crate) fails: bool,
     /// The resource that it acts on: the one lock that its task has.
-    pub(super) gate: Option<&'a str>,
+    pub(crate) gate: Option<&'a str>,
 }
 
 /// One way of witnessing.

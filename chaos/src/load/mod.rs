@@ -25,8 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-#[allow(unused_imports, reason = "the run that lays it out comes next")]
-pub(crate) use means::{Means, Paper};
+pub(crate) use means::{Length, Means, Paper};
 
 /// Makes clients: the `number`th is at home at the `number`th node, counted round, and goes to the others where that does not answer.
 /// Each of its calls has a deadline of its own; 3 s are good, for no request here asks to wait longer than 2.

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tenure_chaos::history::Op;
 
-/// 11 min to have a submit acknowledged: the longest that etcd may be away, and a minute.
+/// 11 min to have a submit acknowledged: far longer than any fault and its healing, so that only who takes nothing more ends the load.
 const PATIENCE: Duration = Duration::from_mins(11);
 /// It remembers the last 64 tasks that are to end dead, and looks at the oldest after each 8th submit, when there are 2: by then it had
 /// time to.

@@ -1,5 +1,4 @@
-//! What becomes of etcd's members: who leads, whenever that changes, because every lease lives longer then; and in the end whether all
-//! of them have the same.
+//! What becomes of etcd's members: who leads, whenever that changes, because every lease lives longer then.
 
 use crate::chronicle::Chronicle;
 use etcd_client::{Client, ConnectOptions};

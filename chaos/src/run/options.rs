@@ -2,6 +2,7 @@
 
 use crate::cluster;
 use crate::scenario::{Length, Scenario};
+use crate::tools;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use std::fmt;
@@ -134,7 +135,7 @@ impl Options {
         };
         let etcd = match &self.etcd {
             Some(dir) => dir.clone(),
-            None => on_path("etcd")
+            None => tools::found("etcd")
                 .context("etcd is not on PATH; say --etcd DIRECTORY")?
                 .parent()
                 .context("no directory")?
@@ -241,16 +242,9 @@ fn beside(name: &str) -> anyhow::Result<PathBuf> {
         .parent()
         .map(|dir| dir.join(name))
         .filter(|path| path.exists());
-    there.or_else(|| on_path(name)).with_context(|| {
+    there.or_else(|| tools::found(name)).with_context(|| {
         format!("{name} is neither beside this program nor on PATH; say --{name} FILE")
     })
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|path| path.exists())
 }
 
 #[cfg(test)]

@@ -97,12 +97,12 @@ const ROWS: &[Row] = &[
         "compaction,leader-compaction",
         Property::Heals,
     ),
-    row("due-forgotten", "all-kill", Property::SchedulesFireOnce),
     row(
         "fire-without-progress",
         "etcd-latency",
         Property::SchedulesFireOnce,
     ),
+    row("due-forgotten", "all-kill", Property::SchedulesFireOnce),
     behind_a_backlog(row("lowest-first", "node-kill", Property::PriorityOrder)),
     row(
         "key-not-compared",

@@ -1,5 +1,6 @@
 //! A picture as pixels, for where SVG is not shown. Its letters are those of `DejaVu` Sans, which are part of the program: a machine
-//! without fonts draws the same picture. The font is of Bitstream Vera's and `DejaVu`'s authors; its licence permits that.
+//! without fonts draws the same picture. The font is of Bitstream Vera's and `DejaVu`'s authors; its licence, LICENSE-DejaVu, permits
+//! that where it goes with every copy.
 
 use std::fmt;
 use std::sync::Arc;

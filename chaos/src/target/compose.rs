@@ -9,16 +9,15 @@
 mod inspect;
 mod nets;
 mod project;
-mod run;
 mod space;
 mod ways;
 
 use super::{Cut, Hands, Made};
+use crate::tools::{done, program};
 use anyhow::Context as _;
 use inspect::Stand;
 use nets::Places;
 use project::{Build, MEMBERS, Project, docker};
-use run::{done, program};
 #[cfg(test)]
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -227,6 +226,10 @@ impl Hands for Compose {
         ports.map(|port| project::url(*port)).collect()
     }
 
+    fn has_previous(&self) -> Made {
+        self.project.options().has_previous()
+    }
+
     async fn kill_node(&mut self, node: &str) -> anyhow::Result<Made> {
         self.is_node(node)?;
         self.kill(node).await
@@ -252,8 +255,8 @@ impl Hands for Compose {
 
     async fn start_node(&mut self, node: &str, previous: bool) -> anyhow::Result<Made> {
         self.is_node(node)?;
-        if previous && self.project.options().previous.is_none() {
-            return Ok(cannot("no image of the build before this one was named"));
+        if previous && let Made::Cannot(why) = self.has_previous() {
+            return Ok(Made::Cannot(why));
         }
         if previous == self.previous.contains(node) {
             return self.revive(node).await;

@@ -242,6 +242,10 @@ impl Hands for Existing {
         self.etcd.clone()
     }
 
+    fn has_previous(&self) -> Made {
+        not_hurt("no node of it is ours to start")
+    }
+
     async fn kill_node(&mut self, node: &str) -> anyhow::Result<Made> {
         Ok(node_is_not_ours(node))
     }

@@ -97,9 +97,7 @@ pub(crate) trait Hands {
         None
     }
     /// Whether nodes of the build before this one can be started.
-    fn has_previous(&self) -> Made {
-        Made::Cannot("there is no build before this one: say --previous".to_owned())
-    }
+    fn has_previous(&self) -> Made;
     /// Whether etcd is ours to break; whoever asks does it then, through its endpoints.
     fn owns_store(&self) -> Made {
         Made::Yes

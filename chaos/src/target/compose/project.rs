@@ -1,8 +1,9 @@
 //! The containers of one project of compose: made, found, kept in words, and removed. Which faults they meet is not known here.
 
 use super::inspect::{self, Container};
-use super::run::{done, program, run};
 use crate::cluster;
+use crate::target::Made;
+use crate::tools::{Ran, done, program, run};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -52,6 +53,19 @@ pub(crate) struct Options {
     pub(crate) token: String,
     /// An image of the build before this one; none where there is none.
     pub(crate) previous: Option<String>,
+}
+
+impl Options {
+    /// Whether nodes of the build before this one can be started.
+    pub(super) fn has_previous(&self) -> Made {
+        match &self.previous {
+            Some(_) => Made::Yes,
+            None => Made::Cannot(
+                "no image of the build before this one is named, which no option does; --previous is for processes"
+                    .to_owned(),
+            ),
+        }
+    }
 }
 
 /// Which build a node is of.
@@ -275,10 +289,7 @@ async fn tool() -> anyhow::Result<Vec<&'static str>> {
     for words in [&["docker", "compose"][..], &["docker-compose"]] {
         let mut command = program(words);
         command.arg("version");
-        if run(command, "", DONE_WITHIN)
-            .await
-            .is_ok_and(|said| said.ok)
-        {
+        if let Ok(Ran::Done(_)) = run(command, "", DONE_WITHIN).await {
             return Ok(words.to_vec());
         }
     }

@@ -1,15 +1,11 @@
 //! The network of one container, changed from outside with this machine's tools: its image needs none.
 
 use super::nets;
-use super::run::{Said, done, program, run};
+use crate::tools::{Ran, configure};
 use anyhow::Context as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
-
-/// 10 s for a tool to change a network; it takes some milliseconds.
-const CHANGED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The network that a process is in.
 #[derive(Clone, Copy)]
@@ -31,8 +27,8 @@ impl Space {
     pub(super) async fn refusal(self) -> Option<String> {
         for tool in [["nft", "list", "tables"], ["tc", "qdisc", "show"]] {
             let why = match self.run(&tool, "").await {
-                Ok(said) if said.ok => continue,
-                Ok(said) => said.why(),
+                Ok(Ran::Done(_)) => continue,
+                Ok(Ran::Cannot(why) | Ran::Refused(why)) => why,
                 Err(error) => format!("{error:#}"),
             };
             let tool = tool[0];
@@ -81,17 +77,12 @@ impl Space {
             .with_context(|| format!("no device has {own}"))
     }
 
-    async fn run(self, words: &[&str], input: &str) -> anyhow::Result<Said> {
-        run(self.program(words), input, CHANGED_WITHIN).await
+    async fn run(self, words: &[&str], input: &str) -> anyhow::Result<Ran> {
+        let entrance = ["nsenter", "-t", &self.pid.to_string(), "-n"].map(str::to_owned);
+        configure(&entrance, words, input).await
     }
 
     async fn done(self, words: &[&str], input: &str) -> anyhow::Result<String> {
-        done(self.program(words), input, CHANGED_WITHIN).await
-    }
-
-    fn program(self, words: &[&str]) -> tokio::process::Command {
-        let mut command = program(&["nsenter", "-t", &self.pid.to_string(), "-n"]);
-        command.args(words);
-        command
+        self.run(words, input).await?.done()
     }
 }

@@ -71,6 +71,7 @@ async fn nothing_that_hurts_is_done_and_nobody_is_asked_to() {
         there.fill_disk(true).await.map(|(made, _)| made),
         there.cut(&cut, true).await,
         Ok(there.owns_store()),
+        Ok(there.has_previous()),
     ];
 
     for made in all {

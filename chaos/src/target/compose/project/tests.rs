@@ -127,6 +127,20 @@ fn only_what_is_of_the_previous_build_has_its_image() {
 }
 
 #[test]
+fn nobody_is_told_to_say_previous_where_that_does_nothing() {
+    let named = project().options;
+    assert_eq!(named.has_previous(), Made::Yes);
+
+    let unnamed = Options {
+        previous: None,
+        ..named
+    };
+    let made = unnamed.has_previous();
+    let is_so = matches!(&made, Made::Cannot(why) if why.contains("--previous is for processes"));
+    assert!(is_so, "{made:?}");
+}
+
+#[test]
 fn ports_are_free_different_and_none_that_outgoing_connections_take() {
     let ports = free_ports(6).unwrap();
 
