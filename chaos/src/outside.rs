@@ -19,7 +19,10 @@ const RELEASES_MAX: usize = 20;
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// What somebody outside asks for.
+#[derive(Clone)]
 pub(crate) struct Wanted {
+    /// Its own id for it; none where the cluster is to give it one.
+    id: Option<String>,
     /// As a history names it.
     gate: String,
     /// Where it is asked for.
@@ -34,6 +37,7 @@ impl Wanted {
     /// A lock.
     pub(crate) fn lock(name: &str, ttl_ms: u64) -> Self {
         Self {
+            id: None,
             gate: format!("l.{name}"),
             path: format!("/v1/locks/{name}/holds"),
             weight: None,
@@ -44,15 +48,23 @@ impl Wanted {
     /// So many permits of a semaphore.
     pub(crate) fn permits(name: &str, weight: u64, ttl_ms: u64) -> Self {
         Self {
+            id: None,
             gate: format!("s.{name}"),
             path: format!("/v1/semaphores/{name}/holds"),
             weight: Some(weight),
             ttl_ms,
         }
     }
+
+    /// The same under an id of its own, a UUID, under which it may be asked for again.
+    pub(crate) fn under(self, id: String) -> Self {
+        let id = Some(id);
+        Self { id, ..self }
+    }
 }
 
 /// What somebody outside has.
+#[derive(Clone)]
 pub(crate) struct Held {
     path: String,
     gate: String,
@@ -79,6 +91,7 @@ impl Outside {
     /// It is refused for what it says.
     pub(crate) async fn acquires(&mut self, wanted: Wanted) -> Result<Option<Held>, Refused> {
         let Wanted {
+            id: own,
             gate,
             path,
             weight,
@@ -93,6 +106,9 @@ impl Outside {
         let mut body = json!({ "holder": caller.name(), "ttl_ms": ttl_ms, "wait_ms": WAIT_MS });
         if let Some(weight) = weight {
             body["weight"] = json!(weight);
+        }
+        if let Some(own) = own {
+            body["id"] = json!(own);
         }
         let mut heard = caller.ask(Method::POST, &path, Some(&body)).await;
         let mut id = String::new();

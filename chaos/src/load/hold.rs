@@ -51,9 +51,12 @@ impl Holder {
             let wanted = self.wanted();
             let [from, to] = self.hold.held_ms;
             let held_ms = self.dice.within(from..=to);
-            let forgotten = self.dice.below(100) < usize::from(self.hold.forgotten);
+            let [forgotten, late] = [self.hold.forgotten, self.hold.late]
+                .map(|part| self.dice.below(100) < usize::from(part));
             self.outside.comes_home();
-            if let Some(held) = self.acquires(wanted).await? {
+            if late {
+                self.holds_twice(wanted, held_ms, &mut stop).await?;
+            } else if let Some(held) = self.acquires(wanted).await? {
                 self.keeps(&held, held_ms, &mut stop).await;
                 if !forgotten {
                     self.outside.releases(held).await;
@@ -62,6 +65,27 @@ impl Holder {
             let [from, to] = BETWEEN_MS;
             stop.pause(self.dice.within(from..=to)).await;
         }
+        Ok(())
+    }
+
+    /// Has it twice under one id, and sends a copy of the first release while it has it again: that may change nothing.
+    async fn holds_twice(
+        &mut self,
+        wanted: Wanted,
+        held_ms: u64,
+        stop: &mut Stop,
+    ) -> anyhow::Result<()> {
+        let wanted = wanted.under(id(&mut self.dice));
+        let Some(first) = self.acquires(wanted.clone()).await? else {
+            return Ok(());
+        };
+        self.outside.releases(first.clone()).await;
+        let Some(second) = self.acquires(wanted).await? else {
+            return Ok(());
+        };
+        self.outside.releases(first).await;
+        self.keeps(&second, held_ms, stop).await;
+        self.outside.releases(second).await;
         Ok(())
     }
 
@@ -99,5 +123,34 @@ impl Holder {
                 self.outside.renews(held).await;
             }
         }
+    }
+}
+
+/// A random UUID of version 4 (RFC 9562, section 5.4).
+fn id(dice: &mut SplitMix) -> String {
+    let mut bits = |count: u32| dice.within(0..=(1 << count) - 1);
+    let (first, second, third) = (bits(32), bits(16), bits(12));
+    let (fourth, fifth) = (bits(14) | 1 << 15, bits(48));
+    format!("{first:08x}-{second:04x}-4{third:03x}-{fourth:04x}-{fifth:012x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_4_and_differ() {
+        let mut dice = SplitMix(1);
+        let all: Vec<String> = (0..100).map(|_| id(&mut dice)).collect();
+        for one in &all {
+            let parts: Vec<&str> = one.split('-').collect();
+            let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{one}");
+            assert!(
+                parts[2].starts_with('4') && "89ab".contains(&parts[3][..1]),
+                "{one}"
+            );
+        }
+        assert_ne!(all[0], all[1]);
     }
 }

@@ -185,6 +185,9 @@ pub(crate) struct Hold {
     /// So many of a hundred are never released.
     #[serde(default)]
     pub(crate) forgotten: u8,
+    /// So many of a hundred are released once more when the same id holds again, as by a copy of the release that came late.
+    #[serde(default)]
+    pub(crate) late: u8,
 }
 
 /// A semaphore.

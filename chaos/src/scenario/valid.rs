@@ -58,6 +58,7 @@ impl Work {
             range(&format!("{field}.weight"), hold.weight)?;
             range(&format!("{field}.held_ms"), hold.held_ms)?;
             percent(&format!("{field}.forgotten"), hold.forgotten)?;
+            percent(&format!("{field}.late"), hold.late)?;
         }
         for (nth, semaphore) in self.semaphore.iter().enumerate() {
             if semaphore.limits.is_empty() {

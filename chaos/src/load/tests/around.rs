@@ -72,6 +72,31 @@ async fn what_is_forgotten_is_never_released() {
 }
 
 #[tokio::test]
+async fn a_late_copy_of_a_release_is_sent_while_the_same_id_holds_again() {
+    // Each time it holds, its fence is another.
+    let fake = Fake::start(|asked: &Asked, before| match asked.method.as_str() {
+        "POST" if asked.path.ends_with("/holds") => {
+            Told::Says(200, json!({ "id": asked.body["id"], "fence": 20 + before }))
+        }
+        _ => good(asked),
+    })
+    .await;
+    let hold = "[[work.hold]]\nlock = \"l\"\nheld_ms = [0, 0]\nlate = 100\n";
+    let scene = Scene::new("clients = 0\nreads_ms = 0", hold, &[&fake.base]);
+
+    let path = "/v1/locks/l/holds";
+    scene.runs(&fake, "DELETE", path, 3).await.unwrap();
+
+    let asked = fake.asked("POST", path);
+    let id = asked[0].body["id"].as_str().unwrap();
+    assert_eq!(asked[1].body["id"], id);
+    let released = fake.asked("DELETE", path);
+    let fences = [20, 20, 21].map(|fence| format!("{path}/{id}?fence={fence}"));
+    let paths: Vec<&String> = released.iter().map(|one| &one.path).take(3).collect();
+    assert_eq!(paths, fences.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn limits_go_round_and_end_at_the_highest_whatever_is_lost() {
     let fake =
         Fake::start(|asked: &Asked, before| if before == 1 { Told::Lost } else { good(asked) })
