@@ -62,7 +62,7 @@ bugs! {
     PromotedEarly "promoted-early" "Scheduled tasks become ready two seconds before their time.",
     ForeignClaims "foreign-claims" "A node runs claims that were made for a former session.",
     NoSelfFence "no-self-fence" "Runs go on when their session is lost: neither their node nor watchdog and guard end them.",
-    TtlIgnored "ttl-ignored" "A keepalive that is answered by a lease without time left counts as answered well.",
+    TtlIgnored "ttl-ignored" "A keepalive that is answered by a lease without time left counts as answered well, and the end of the session's key is not looked at.",
     HandBackDrops "hand-back-drops" "What is handed back is dropped.",
     HandBackIsDone "hand-back-is-done" "What is handed back is reported as succeeded.",
     ReportWithoutClaim "report-without-claim" "A report does not compare its claim.",

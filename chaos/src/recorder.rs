@@ -11,6 +11,7 @@ use etcd_client::{
 pub(crate) use seen::Seen;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Bound::{Excluded, Included};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tenure_chaos::history::{Entry, Marker, StoreEvent, Value};
@@ -314,7 +315,7 @@ impl Log {
     /// All sources tell of the same revisions, and the same of each; these are new of this source, which had told all up to `from`.
     fn compare(&mut self, nth: usize, from: i64, sums: &BTreeMap<i64, u64>, before: i64) {
         let known = |revision: &i64| (from.max(self.forgotten) + 1..=before).contains(revision);
-        let others = self.sums.range(from + 1..self.told[nth] + 1);
+        let others = self.sums.range((Excluded(from), Included(self.told[nth])));
         let untold = others
             .map(|(revision, _)| revision)
             .filter(|revision| known(revision) && !sums.contains_key(revision));

@@ -95,9 +95,9 @@ impl Operator {
                 continue;
             }
             let member = alarmed.member_id();
-            match alarm(&mut first.client, AlarmAction::Deactivate, member).await? {
-                Made::Yes => {}
-                not => return Ok(not),
+            let made = alarm(&mut first.client, AlarmAction::Deactivate, member).await?;
+            if made != Made::Yes {
+                return Ok(made);
             }
         }
         Ok(Made::Yes)

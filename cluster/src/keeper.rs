@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::Connection;
 use crate::ended::{Life, ended};
 use crate::failure::{Failure, FailureKind};
+use crate::lease::TTL_IGNORED;
 use crate::lifetime::{Lifetime, Standing};
 use crate::meter;
+use crate::planted;
 use crate::session::{LostReason, State};
 
 /// 500 ms between a keepalive that failed and the next.
@@ -108,7 +110,7 @@ impl Keeper {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return LostReason::Closed,
-                () = &mut own_key => return LostReason::KeyDeleted,
+                () = &mut own_key, if !planted::is(TTL_IGNORED) => return LostReason::KeyDeleted,
                 (sent, answered) = &mut renewal => {
                     renewal = match answered {
                         Ok(()) => {

@@ -8,8 +8,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::planted;
 use crate::read::ReadError;
 
-/// The bug that is planted here.
-const TTL_IGNORED: &str = "ttl-ignored";
+/// The bug that is planted here, and in what looks at a session's key: where only one of them fails, the other ends the session.
+pub(crate) const TTL_IGNORED: &str = "ttl-ignored";
 
 /// What became of a lease that was to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use super::records::{Outside, decode};
 use super::rules::Limit;
 use super::scan::looked;
 use super::txns;
+use crate::planted::{self, Bug};
 use crate::task::{Gate, Name, TaskId, millis};
 
 /// 10,000 wait or hold outside in a cluster: every leader has all of them in memory, and each has a lease, renewed every third of its
@@ -330,7 +331,8 @@ impl Store {
             (Turn::Waiting { .. }, Some(_)) => None,
             (Turn::Held { fence: now }, _) => Some(now),
         };
-        let Some(fence) = fence.filter(|fence| now == Some(*fence)) else {
+        let own = |fence: &i64| planted::is(Bug::ReleaseByName) || now == Some(*fence);
+        let Some(fence) = fence.filter(own) else {
             return Err(OutsideError::WrongFence { now });
         };
         let txn = txns::release(self.keys(), gate, id, fence);

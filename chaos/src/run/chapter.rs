@@ -122,7 +122,7 @@ impl Chapter<'_> {
         } else {
             Recorder::of_each(&hands.endpoints(), &ways.root, chronicle)
         };
-        let mut beside = beside(hands, &client, chronicle)?;
+        let mut beside = beside(hands, &client, chronicle);
         let mut plan = Plan::new(
             self.kinds.to_vec(),
             self.scenario.faults.gap_ms,
@@ -172,11 +172,7 @@ impl Chapter<'_> {
 }
 
 /// Those who look on.
-fn beside<T: Hands>(
-    hands: &T,
-    client: &Arc<Client>,
-    chronicle: &Chronicle,
-) -> anyhow::Result<JoinSet<()>> {
+fn beside<T: Hands>(hands: &T, client: &Arc<Client>, chronicle: &Chronicle) -> JoinSet<()> {
     let mut beside = JoinSet::new();
     beside.spawn(members::watch(
         hands.endpoints(),
@@ -191,7 +187,7 @@ fn beside<T: Hands>(
         }
     }
     beside.spawn(meters::read(Arc::clone(client), nodes, chronicle.clone()));
-    Ok(beside)
+    beside
 }
 
 /// Waits until nothing is ready, due or claimed. What is left then is for the checks to say.

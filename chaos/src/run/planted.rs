@@ -103,6 +103,11 @@ const ROWS: &[Row] = &[
         Property::SchedulesFireOnce,
     ),
     row("due-forgotten", "all-kill", Property::SchedulesFireOnce),
+    row("release-by-name", "node-kill", Property::OutsideHolds),
+    with(
+        "fencing",
+        row("ttl-ignored", "lease-revoked", Property::ConcurrentRuns),
+    ),
     behind_a_backlog(row("lowest-first", "node-kill", Property::PriorityOrder)),
     row(
         "key-not-compared",
@@ -271,7 +276,7 @@ mod tests {
         let told = bugs(&["permits-kept", "typo"]).unwrap_err().to_string();
 
         assert!(told.contains("\"typo\" is no bug"), "{told}");
-        assert!(told.contains("due-forgotten, lowest-first"), "{told}");
+        assert!(told.contains("relist-skipped, "), "{told}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn operator(etcd: &Etcd) -> Operator {
 }
 
 fn refuses(made: &Made, because: &str) -> bool {
-    matches!(made, Made::Cannot(why) if why.contains(because))
+    matches!(made, Made::NotNow(why) if why.contains(because))
 }
 
 async fn put(client: &mut Client, key: &str, value: &str) -> Result<i64, Error> {

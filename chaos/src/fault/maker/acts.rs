@@ -33,10 +33,11 @@ impl<T: Hands> Maker<'_, T> {
 
     /// Does something to etcd itself, where that is ours.
     pub(super) async fn operates(&self, what: &Store) -> anyhow::Result<Made> {
-        match self.hands.owns_store() {
-            Made::Yes => self.operator.does(what).await,
-            not => Ok(not),
+        let ours = self.hands.owns_store();
+        if ours != Made::Yes {
+            return Ok(ours);
         }
+        self.operator.does(what).await
     }
 
     /// Stands still and goes on, many times.
@@ -46,9 +47,9 @@ impl<T: Hands> Maker<'_, T> {
         node: &str,
         ms: u64,
     ) -> anyhow::Result<Made> {
-        self.begins(open, FaultKind::Pause, Hit::Node(&node));
+        self.begins(open, FaultKind::Pause, Hit::Node(node));
         for nth in 0..STUTTERS {
-            let made = self.hands.halt_node(&node, true).await?;
+            let made = self.hands.halt_node(node, true).await?;
             if made != Made::Yes {
                 return Ok(made);
             }
@@ -56,7 +57,7 @@ impl<T: Hands> Maker<'_, T> {
                 self.installed(open);
             }
             sleep(Duration::from_millis(ms)).await;
-            self.hands.halt_node(&node, false).await?;
+            self.hands.halt_node(node, false).await?;
             sleep(Duration::from_millis(ms)).await;
         }
         Ok(Made::Yes)
@@ -153,7 +154,7 @@ impl<T: Hands> Maker<'_, T> {
     }
 
     pub(super) async fn resigns(&mut self, open: &mut Open, node: &str) -> anyhow::Result<Made> {
-        self.begins(open, FaultKind::LeaseEnded, Hit::Node(&node));
+        self.begins(open, FaultKind::LeaseEnded, Hit::Node(node));
         self.hands.resign(&self.client).await
     }
 

@@ -74,10 +74,11 @@ impl<T: Hands> Maker<'_, T> {
     async fn kills(&mut self, open: &mut Open, nodes: Vec<String>) -> anyhow::Result<Made> {
         for node in nodes {
             self.begins(open, FaultKind::Crash, Hit::Node(&node));
-            match self.hands.kill_node(&node).await? {
-                Made::Yes => self.crashed(&node),
-                not => return Ok(not),
+            let made = self.hands.kill_node(&node).await?;
+            if made != Made::Yes {
+                return Ok(made);
             }
+            self.crashed(&node);
             open.undo.push(Undo::Start(node));
         }
         Ok(Made::Yes)

@@ -110,7 +110,7 @@ async fn a_node_that_someone_else_drained_stays_so() {
 
     assert_eq!(
         drained,
-        Made::Cannot("n1 was drained by someone else".to_owned())
+        Made::NotNow("n1 was drained by someone else".to_owned())
     );
     assert_eq!(
         undrained,
