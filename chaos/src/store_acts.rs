@@ -288,7 +288,7 @@ async fn made<T>(
     {
         Ok(_) => Ok(Made::Yes),
         Err(Error::GRpcStatus(status)) if REFUSED.contains(&i32::from(status.code())) => {
-            Ok(Made::Cannot(status.message().to_owned()))
+            Ok(Made::NotNow(status.message().to_owned()))
         }
         Err(error) => Err(error.into()),
     }
