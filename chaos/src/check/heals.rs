@@ -1,12 +1,15 @@
 //! It heals: within the bound after the last fault, all work that was there has ended, is dead, waits for a later time or
 //! for what nobody gives: a node that runs its kind and has its labels, a limit that it fits in, a permit or lock that somebody
-//! outside holds, a queue that is paused. Those outside have what they wait for where it is free; and one term leads. Judged
+//! outside holds, a queue that is paused. Those outside have what they wait for where it is free; one term leads; and a node that
+//! runs, with nothing in its way, has its place in the cluster again. Judged
 //! only where the history goes on that long, and not of tasks of others who use the cluster too. Exercised by each task that was open,
 //! and each want, when the faults ended.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Facts;
+use super::calm::Calm;
 use super::gates::Gates;
 use super::tasks::{Place, Spot};
 use super::verdict::{Property, Verdict};
@@ -19,6 +22,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
             let what = format!("a node is not ready {after_ms} ms after its fault");
             case.violated(what, &[], &[node]);
         }
+    }
+    for (node, for_ms) in outcasts(facts) {
+        let what = format!("a node that runs has had no session for {for_ms} ms");
+        case.violated(what, &[], &[&node]);
     }
     let mut records = facts.history.records().iter().rev();
     let healed = records.find(|record| matches!(record.entry, Entry::AllHealed));
@@ -51,6 +58,38 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         case.violated("nobody leads", &[], &[] as &[&str]);
     }
     case.close()
+}
+
+/// Nodes whose process runs in the end without a session, for longer than two leases in which nothing was in the way: one that its
+/// former process' session still has, and one to come to know that its own is gone.
+fn outcasts(facts: &Facts<'_>) -> Vec<(String, u64)> {
+    // What others do with nodes of a cluster that was there before is theirs.
+    if facts.since.is_some() {
+        return Vec::new();
+    }
+    let mut runs: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in facts.history.records() {
+        if let Entry::Node(NodeEvent::Started { node, .. }) = &record.entry {
+            runs.insert(node, record.at_ms);
+        } else if let Entry::Node(
+            NodeEvent::Crashed { node, .. } | NodeEvent::Stopped { node, .. },
+        ) = &record.entry
+        {
+            runs.remove(node.as_str());
+        }
+    }
+    let calm = Calm::without_faults(facts.history, facts.end_ms);
+    let out = runs.into_iter().filter_map(|(node, started_ms)| {
+        let own = || facts.sessions.values().filter(|one| one.node == node);
+        if own().any(|session| session.gone.is_none()) {
+            return None;
+        }
+        let gone = own().filter_map(|session| session.gone).map(|gone| gone.1);
+        let since_ms = gone.max().unwrap_or_default().max(started_ms);
+        let for_ms = calm.longest(since_ms, facts.end_ms);
+        (for_ms > 2 * facts.setup.limits.lease_ms).then(|| (node.to_owned(), for_ms))
+    });
+    out.collect()
 }
 
 type Left = Vec<(String, Arc<str>)>;

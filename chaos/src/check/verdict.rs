@@ -58,7 +58,7 @@ pub enum Property {
     RateLimits,
     /// Each due time of a schedule is fired once, or on record as skipped for a reason that is true.
     SchedulesFireOnce,
-    /// When faults stop, work drains and one leads.
+    /// When faults stop, work drains, one leads, and each node that runs has its place.
     Heals,
     /// What has ended is collected after its retention, and nothing earlier.
     Bounded,
@@ -202,7 +202,9 @@ impl Property {
             Self::SchedulesFireOnce => {
                 "Each due time of a schedule is fired once, or on record as skipped for a reason that is true."
             }
-            Self::Heals => "When faults stop, work drains and one leads.",
+            Self::Heals => {
+                "When faults stop, work drains, one leads, and each node that runs has its place."
+            }
             Self::Bounded => {
                 "What has ended is collected after its retention, and nothing earlier."
             }

@@ -106,7 +106,7 @@ const ROWS: &[Row] = &[
     row("release-by-name", "node-kill", Property::OutsideHolds),
     with(
         "fencing",
-        row("ttl-ignored", "lease-revoked", Property::ConcurrentRuns),
+        row("ttl-ignored", "lease-revoked", Property::Heals),
     ),
     behind_a_backlog(row("lowest-first", "node-kill", Property::PriorityOrder)),
     row(

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::build::{Story, task};
 use super::{accepts, rejects};
-use crate::check::Property;
+use crate::check::{Finding, Property, check};
 use crate::history::{Answer, Entry, NodeEvent, Op};
 
 /// A task that was acknowledged at the revision that is given back.
@@ -130,6 +130,41 @@ fn a_semaphore_is_as_it_is_said_to_be() {
         "its limit is said to be 4, and was 3",
     );
     rejects(property, &told(3, 1), "1 of it are said to be held");
+}
+
+#[test]
+fn a_node_that_runs_and_has_no_session_is_no_healing() {
+    // Its lease is over; its process goes on, or not; it has another session, or not.
+    let after = |ms: u64, stops: bool, returns: bool| {
+        let mut story = Story::led();
+        let node = "b".to_owned();
+        let incarnation = 1;
+        story.saw(NodeEvent::Started {
+            node: node.clone(),
+            incarnation,
+        });
+        story.gone("b");
+        if stops {
+            story.saw(NodeEvent::Stopped { node, incarnation });
+        }
+        story.wait(ms);
+        if returns {
+            story.node("b");
+        }
+        story.opens(story.term);
+        story
+    };
+    let property = Property::Heals;
+    let lease_ms = Story::new().history.setup().unwrap().limits.lease_ms;
+    let words = "a node that runs has had no session for";
+    rejects(property, &after(3 * lease_ms, false, false), words);
+    let broken = |story: &Story| {
+        let verdict = check(&story.history, property).unwrap();
+        matches!(verdict.finding, Finding::Violated { .. })
+    };
+    assert!(!broken(&after(lease_ms, false, false)));
+    assert!(!broken(&after(3 * lease_ms, true, false)));
+    assert!(!broken(&after(3 * lease_ms, false, true)));
 }
 
 #[test]
