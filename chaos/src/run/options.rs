@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// The tenure binary; beside this program, or on PATH, unless said
     #[arg(long)]
     tenure: Option<PathBuf>,
-    /// A tenure binary of the build before, for the fault `upgrade`
+    /// A tenure binary of the build before, on containers the name of its image, for the fault `upgrade`
     #[arg(long)]
     pub(super) previous: Option<PathBuf>,
     /// The directory that holds etcd; that of the one on PATH unless said

@@ -80,7 +80,11 @@ impl Plan<'_> {
             nodes: self.scenario.nodes,
             slots: self.scenario.slots,
             token: token.clone(),
-            previous: None,
+            previous: self
+                .options
+                .previous
+                .as_ref()
+                .map(|image| image.display().to_string()),
         };
         let mut target = Compose::start(options).await?;
         let witness = Server::start(any(), &chapter.log).await?;

@@ -17,6 +17,7 @@ use crate::{cluster, members};
 use anyhow::Context as _;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,10 +76,7 @@ impl Processes {
             };
             clocks.insert(format!("n{nth}"), clock);
         }
-        let env = |name: &str| match clocks.get(name) {
-            Some(Ok(clock)) => clock.environment().to_vec(),
-            Some(Err(_)) | None => Vec::new(),
-        };
+        let env = |name: &str| environment(&clocks, name);
         let cluster = Cluster::start_with(layout, ways, &env).await?;
         Ok(Self {
             slowed: BTreeMap::new(),
@@ -145,11 +143,17 @@ impl Hands for Processes {
     }
 
     async fn kill_node(&mut self, node: &str) -> anyhow::Result<Made> {
+        if self.pid_of(node).is_none() {
+            return Ok(does_not_run(node));
+        }
         self.cluster.kill_node(node)?;
         Ok(Made::Yes)
     }
 
     async fn end_node(&mut self, node: &str, within: Duration) -> anyhow::Result<Made> {
+        if self.pid_of(node).is_none() {
+            return Ok(does_not_run(node));
+        }
         self.cluster.node(node)?.signal(Signal::TERM)?;
         let ended = self.cluster.node(node)?.ends(within).await?;
         anyhow::ensure!(ended, "{node} goes on, though it was told to end");
@@ -158,16 +162,19 @@ impl Hands for Processes {
     }
 
     async fn start_node(&mut self, node: &str, previous: bool) -> anyhow::Result<Made> {
-        let env = match self.clocks.get(node) {
-            Some(Ok(clock)) => clock.environment().to_vec(),
-            Some(Err(_)) | None => Vec::new(),
-        };
+        if self.pid_of(node).is_some() {
+            return Ok(Made::NotNow(format!("{node} runs already")));
+        }
+        let env = environment(&self.clocks, node);
         let build = self.previous.as_deref().filter(|_| previous);
         self.cluster.start_node_of(node, build, &env)?;
         Ok(Made::Yes)
     }
 
     async fn halt_node(&mut self, node: &str, still: bool) -> anyhow::Result<Made> {
+        if self.pid_of(node).is_none() {
+            return Ok(does_not_run(node));
+        }
         self.cluster.node(node)?.signal(signal(still))?;
         Ok(Made::Yes)
     }
@@ -205,10 +212,10 @@ impl Hands for Processes {
 
     async fn halt_member(&mut self, member: &str, still: bool) -> anyhow::Result<Made> {
         let nth = self.nth_member(member)?;
-        let process = self.cluster.members_seen().process(nth);
-        process
-            .with_context(|| format!("{member} does not run"))?
-            .signal(signal(still))?;
+        let Some(process) = self.cluster.members_seen().process(nth) else {
+            return Ok(does_not_run(member));
+        };
+        process.signal(signal(still))?;
         Ok(Made::Yes)
     }
 
@@ -220,19 +227,17 @@ impl Hands for Processes {
             return Ok(Made::Yes);
         }
         let nth = self.nth_member(member)?;
-        let process = self.cluster.members_seen().process(nth);
-        let id = process
-            .with_context(|| format!("{member} does not run"))?
-            .id();
-        Ok(
-            match SlowDisk::attach(id, Duration::from_millis(by_ms)).await? {
-                Got::Yes(slowed) => {
-                    self.slowed.insert(member.to_owned(), slowed);
-                    Made::Yes
-                }
-                Got::Cannot(why) => Made::Cannot(why),
-            },
-        )
+        let Some(process) = self.cluster.members_seen().process(nth) else {
+            return Ok(does_not_run(member));
+        };
+        let slowed = SlowDisk::attach(process.id(), Duration::from_millis(by_ms)).await?;
+        Ok(match slowed {
+            Got::Yes(slowed) => {
+                self.slowed.insert(member.to_owned(), slowed);
+                Made::Yes
+            }
+            Got::Cannot(why) => Made::Cannot(why),
+        })
     }
 
     async fn fill_disk(&mut self, full: bool) -> anyhow::Result<(Made, String)> {
@@ -263,6 +268,18 @@ impl Hands for Processes {
 
     async fn cut(&mut self, cut: &Cut, broken: bool) -> anyhow::Result<Made> {
         self.set_way(cut, broken).await
+    }
+}
+
+fn does_not_run(name: &str) -> Made {
+    Made::NotNow(format!("{name} does not run"))
+}
+
+/// What a node's process finds in its environment for its clock to be set.
+fn environment(clocks: &BTreeMap<String, Had<Clock>>, node: &str) -> Vec<(&'static str, OsString)> {
+    match clocks.get(node) {
+        Some(Ok(clock)) => clock.environment().to_vec(),
+        Some(Err(_)) | None => Vec::new(),
     }
 }
 

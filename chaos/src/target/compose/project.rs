@@ -61,8 +61,7 @@ impl Options {
         match &self.previous {
             Some(_) => Made::Yes,
             None => Made::Cannot(
-                "no image of the build before this one is named, which no option does; --previous is for processes"
-                    .to_owned(),
+                "no image of the build before this one is named: say --previous".to_owned(),
             ),
         }
     }
