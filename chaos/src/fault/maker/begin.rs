@@ -260,7 +260,7 @@ impl<T: Hands> Maker<'_, T> {
         members: Vec<String>,
         by_ms: u64,
     ) -> anyhow::Result<Made> {
-        self.begins(open, FaultKind::Delay, Hit::Store);
+        self.begins(open, open.kind.in_history(), Hit::Store);
         for member in members {
             let made = self.hands.slow_disk(&member, by_ms).await?;
             if made != Made::Yes {
