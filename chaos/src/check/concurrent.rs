@@ -2,7 +2,7 @@
 //! was made; how long such a leftover goes on is measured, and bounded where its process was neither paused nor killed.
 //! Exercised by each run that follows another of its task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Facts;
 use super::calm::stood_still;
@@ -11,8 +11,12 @@ use super::runs::Ran;
 use super::tasks::{Life, Place};
 use super::verdict::{Case, Property, Verdict};
 
+/// 200 ms: four signs of life of commands and requests, which give one every 50 ms.
+const SIGNS_MS: u64 = 200;
+
 pub(super) fn check(facts: &Facts<'_>) -> Verdict {
     let mut case = facts.case(Property::ConcurrentRuns);
+    let beating = beating(facts);
     let mut by_task: BTreeMap<TaskId, Vec<&Ran<'_>>> = BTreeMap::new();
     for ran in &facts.runs {
         case.add("runs", 1);
@@ -29,20 +33,47 @@ pub(super) fn check(facts: &Facts<'_>) -> Verdict {
         runs.sort_by_key(|ran| ran.run.fence);
         for pair in runs.windows(2) {
             case.exercised(1);
-            two(&mut case, facts, task, pair[0], pair[1]);
+            two(&mut case, facts, (task, &beating), (pair[0], pair[1]));
         }
     }
     case.close()
 }
 
-fn two(case: &mut Case, facts: &Facts<'_>, task: TaskId, older: &Ran<'_>, younger: &Ran<'_>) {
+/// The kinds whose runs give signs of life: of those that ended well and took their time, each did.
+fn beating<'f>(facts: &'f Facts<'_>) -> BTreeSet<&'f str> {
+    let mut kinds: BTreeMap<&str, bool> = BTreeMap::new();
+    for ran in &facts.runs {
+        let long = ran.seen_ms >= ran.from_ms + SIGNS_MS;
+        if let Some(kind) = ran.task.and_then(|task| kind(facts, task))
+            && ran.well
+            && long
+        {
+            let all = kinds.entry(kind).or_insert(true);
+            *all = *all && ran.beats;
+        }
+    }
+    let beating = kinds.into_iter().filter(|(_, all)| *all);
+    beating.map(|(kind, _)| kind).collect()
+}
+
+fn two(
+    case: &mut Case,
+    facts: &Facts<'_>,
+    (task, beating): (TaskId, &BTreeSet<&str>),
+    (older, younger): (&Ran<'_>, &Ran<'_>),
+) {
     let fences = [older.run.fence, younger.run.fence];
     if fences[0] == fences[1] {
         case.violated("ran twice under one fence", &fences, &[task]);
         return;
     }
-    // One that was killed says no more: its last sign of life tells, where it gives such.
-    let over_ms = older.to_ms.or(older.beats.then_some(older.seen_ms));
+    // One that was killed says no more: its last sign of life tells, where it gives such; it may have had time for its begin only.
+    let beats = older.beats || kind(facts, task).is_some_and(|kind| beating.contains(kind));
+    let over_ms = if beats && !older.ended {
+        Some(older.seen_ms)
+    } else {
+        older.to_ms
+    };
     if over_ms.is_some_and(|over_ms| over_ms <= younger.from_ms) {
         return;
     }
@@ -77,8 +108,12 @@ pub(super) fn excused(facts: &Facts<'_>, task: TaskId, node: &str, during_ms: (u
 
 /// Whether runs of a task are requests: where their node is cut off, whoever answers does not learn that nobody listens any more.
 fn comes_by_wire(facts: &Facts<'_>, task: TaskId) -> bool {
+    kind(facts, task) == Some("http")
+}
+
+fn kind<'f>(facts: &'f Facts<'_>, task: TaskId) -> Option<&'f str> {
     let pack = facts.lives.packs.get(&task.pack());
-    pack.is_some_and(|pack| pack.pack.routing.kind == "http")
+    pack.map(|pack| pack.pack.routing.kind.as_str())
 }
 
 /// When the task left the claim with this fence.

@@ -16,6 +16,8 @@ pub(super) struct Ran<'h> {
     pub(super) from_ms: u64,
     /// When it was over: it ended, or its process died. None where it may go on.
     pub(super) to_ms: Option<u64>,
+    /// Whether it was seen to end.
+    pub(super) ended: bool,
     /// Whether it was seen to end well.
     pub(super) well: bool,
     /// The last that was seen of it, in milliseconds: an end, a sign of life, or its begin.
@@ -39,6 +41,7 @@ pub(super) fn runs(history: &History) -> Vec<Ran<'_>> {
                 task: run.task.parse().ok(),
                 from_ms: at_ms,
                 to_ms: None,
+                ended: false,
                 well: false,
                 seen_ms: at_ms,
                 beats: false,
@@ -54,6 +57,7 @@ pub(super) fn runs(history: &History) -> Vec<Ran<'_>> {
             open.remove(run);
             if let Some(ran) = all.get(run).and_then(|nth| runs.get_mut(*nth)) {
                 ran.to_ms = Some(at_ms);
+                ran.ended = true;
                 ran.well = *well;
                 ran.seen_ms = at_ms;
             }

@@ -95,6 +95,37 @@ fn a_run_without_an_end_lasts_until_its_last_sign_of_life() {
     );
 }
 
+/// A run that was killed may have had time for its begin only: then that is its last sign, where others of its kind give such.
+#[test]
+fn a_run_that_was_killed_before_its_first_sign_of_life_was_over_then() {
+    let silent = |others_beat: bool| {
+        let mut story = Story::led();
+        story.submit(1);
+        let first = story.claim(1, "b");
+        story.starts(&first);
+        story.gone("b");
+        story.ends(&first, "lost", Some("ready"));
+        let second = story.again(&first, "lost", "a");
+        story.starts(&second);
+        if others_beat {
+            story.saw(Entry::Effect(Effect {
+                run: Story::run_of(&second),
+                gate: None,
+                done: true,
+            }));
+        }
+        story.wait(300);
+        story.stops(&second);
+        story
+    };
+    accepts(Property::ConcurrentRuns, &silent(true));
+    rejects(
+        Property::ConcurrentRuns,
+        &silent(false),
+        "beside its successor",
+    );
+}
+
 /// The session of b ends with a claim, which is taken after so many milliseconds.
 fn orphan(after_ms: u64) -> Story {
     let mut story = Story::led();
