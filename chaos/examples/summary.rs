@@ -66,6 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn facts(name: &str, directory: &Path, plan: &Plan) -> RunFacts {
     RunFacts {
+        cut_short: 0,
         scenario: name.to_owned(),
         about: "A made history, to look at a report.".to_owned(),
         seed: plan.seed,

@@ -12,9 +12,9 @@ use crate::recorder::{Recorder, Seen};
 use crate::scenario::Scenario;
 use crate::store_acts::{Hash, Operator};
 use crate::target::Hands;
-use crate::witness::Log;
 use crate::witness::http::Server;
 use crate::witness::notes::{Processes, with_notes};
+use crate::witness::{Log, wall_us};
 use crate::workload::SplitMix;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,11 @@ impl Chapter<'_> {
         let at = (ways.root.as_str(), recorder.seen());
         let mut maker = Maker::new(hands, &client, chronicle, at);
         maker.healthy().await?;
-        let name = format!("c{}", self.seed);
+        let mut name = format!("c{}", self.seed);
+        if ways.was_there {
+            // The keys of a run before this one are known there: under them its own tasks would be those of that run.
+            name = format!("{name}-{}", wall_us() / 1_000);
+        }
         let ground = Ground {
             work: &self.scenario.work,
             means: &ways.means,

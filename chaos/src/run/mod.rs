@@ -20,6 +20,7 @@ use chapter::Chapter;
 pub(crate) use options::Options;
 use options::TargetKind;
 use record::{Facts, Record};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tenure_chaos::check::{Limits, Overall};
@@ -61,10 +62,13 @@ struct Plan<'a> {
 async fn run(options: &Options) -> anyhow::Result<Summary> {
     let scenario = options.scenario()?;
     let kinds = catalogue::chosen(&scenario.faults.kinds)?;
+    let limits = limits(&scenario, &kinds, options.target)?;
+    // Before anything of an earlier run is taken away.
+    options.check()?;
     let dir = begin(options)?;
     let plan = Plan {
         options,
-        limits: limits(&scenario, &kinds, options.target)?,
+        limits,
         kinds,
         dir: dir.clone(),
         scenario,
@@ -165,7 +169,13 @@ fn tell(
 ) -> anyhow::Result<Summary> {
     let scenario = &facts.scenario;
     let properties = &scenario.expects.properties;
+    let asked = kinds(scenario);
+    let distinct: BTreeSet<&String> = asked.iter().collect();
+    // No more than were asked for can be made.
+    let kinds_asked = u64::try_from(distinct.len()).unwrap_or(u64::MAX);
+    let judged = u64::try_from(chapters.len()).unwrap_or(u64::MAX);
     let run = RunFacts {
+        cut_short: facts.chapters.saturating_sub(judged),
         scenario: scenario.name.clone(),
         about: scenario.about.clone(),
         seed: facts.seed,
@@ -175,11 +185,11 @@ fn tell(
         members: scenario.members.into(),
         started: facts.started.clone(),
         duration_ms: scenario.duration.millis(),
-        faults: kinds(scenario),
+        faults: asked,
         expected: Expected {
             properties: (!properties.is_empty()).then(|| properties.clone()),
             faults: scenario.expects.faults,
-            kinds: scenario.expects.kinds,
+            kinds: scenario.expects.kinds.min(kinds_asked),
         },
         command: facts.command.clone(),
         directory: dir.display().to_string(),
@@ -225,8 +235,9 @@ fn judged(path: &Path) -> anyhow::Result<(summary::Chapter, u64)> {
 /// The run's directory, made anew unless it is gone on with.
 fn begin(options: &Options) -> anyhow::Result<PathBuf> {
     let dir = options.work.join("run");
-    if options.resume && dir.exists() {
-        return Ok(dir.canonicalize()?);
+    if options.resume {
+        let there = dir.canonicalize();
+        return there.with_context(|| format!("--resume: there is no run in {}", dir.display()));
     }
     cluster::emptied(&dir)
 }

@@ -127,6 +127,33 @@ impl Options {
         Ok(scenario)
     }
 
+    /// Whether what the target needs is said and there.
+    ///
+    /// # Errors
+    /// Names the option that is missing or wrong.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.target {
+            TargetKind::Processes => self.binaries().map(drop),
+            TargetKind::Compose => {
+                let file = self.project.join("docker-compose.yml");
+                anyhow::ensure!(file.is_file(), "--project: there is no {}", file.display());
+                Ok(())
+            }
+            TargetKind::Existing => {
+                anyhow::ensure!(!self.server.is_empty(), "--server: it is missing");
+                anyhow::ensure!(
+                    self.token.is_some(),
+                    "--token, or TENURE_TOKEN: it is missing; say an empty one where nodes ask for none"
+                );
+                anyhow::ensure!(
+                    !self.etcd_endpoints.is_empty(),
+                    "--etcd-endpoints: it is missing; a verdict is made of etcd's log"
+                );
+                Ok(())
+            }
+        }
+    }
+
     /// The binaries: tenure, and the directory that holds etcd.
     pub(super) fn binaries(&self) -> anyhow::Result<(PathBuf, PathBuf)> {
         let tenure = match &self.tenure {

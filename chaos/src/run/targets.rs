@@ -111,12 +111,7 @@ impl Plan<'_> {
         chapter: Chapter<'_>,
         _dir: &Path,
     ) -> anyhow::Result<()> {
-        let token = self.options.token.clone();
-        let token = token.context("--token, or TENURE_TOKEN: it is missing")?;
-        anyhow::ensure!(
-            !self.options.etcd_endpoints.is_empty(),
-            "--etcd-endpoints: it is missing; a verdict is made of etcd's log"
-        );
+        let token = self.options.token.clone().context("--token")?;
         let options = existing::Options {
             servers: self.options.server.clone(),
             token: token.clone(),
@@ -124,6 +119,7 @@ impl Plan<'_> {
             cluster: self.options.cluster.clone(),
         };
         let mut target = Existing::find(options).await?;
+        target.ensure_known().await?;
         let means = Means::default();
         check(&self.scenario.work, &means)?;
         let maker = clients(&target, &token)?;

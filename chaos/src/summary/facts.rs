@@ -38,6 +38,9 @@ pub struct RunFacts {
     /// Where its files are; may be empty.
     #[serde(default)]
     pub directory: String,
+    /// Chapters that were begun and cut short from outside, which nobody judges.
+    #[serde(default)]
+    pub cut_short: u64,
     /// The histories, one to a chapter.
     #[serde(default)]
     pub histories: Vec<String>,

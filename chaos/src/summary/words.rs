@@ -75,7 +75,11 @@ pub(super) fn run(summary: &Summary) -> String {
         "chapter",
     );
     let took = duration(summary.length_ms);
-    format!("{nodes}, etcd of {members}, {took} in {chapters}")
+    let cut = match run.cut_short {
+        0 => String::new(),
+        some => format!("; {some} more cut short, and not judged"),
+    };
+    format!("{nodes}, etcd of {members}, {took} in {chapters}{cut}")
 }
 
 /// What was asked for and done, each with what it counts.

@@ -10,6 +10,7 @@ use reqwest::{Method, Url};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
+use tenure_chaos::check::keyspace;
 use tokio::time::timeout;
 
 /// 5 s for a name to be resolved, and for a node to say which one it is.
@@ -69,19 +70,19 @@ impl Existing {
         let count = servers.len();
         anyhow::ensure!(
             (1..=SERVERS_MAX).contains(&count),
-            "1 to {SERVERS_MAX} servers, not {count}"
+            "--server: 1 to {SERVERS_MAX} addresses, not {count}"
         );
         let mut sites = BTreeMap::new();
         for server in &servers {
             let found = timeout(FOUND_WITHIN, site(server, &token)).await;
             let (name, site) = found
-                .with_context(|| format!("{server} does not answer"))?
-                .with_context(|| server.clone())?;
+                .with_context(|| format!("--server: {server} does not answer"))?
+                .with_context(|| format!("--server: {server}"))?;
             sites.insert(name, site);
         }
         let bases = sites.values().map(|site| site.base.clone());
         let client = Client::within(bases.collect(), &token, ANSWERED_WITHIN)?;
-        let names = admin::nodes(&client).await?.into_keys().collect();
+        let names: BTreeSet<String> = admin::nodes(&client).await?.into_keys().collect();
         Ok(Self {
             sites,
             names,
@@ -90,6 +91,33 @@ impl Existing {
             cluster,
             drained: BTreeSet::new(),
         })
+    }
+
+    /// Whether etcd has one of its nodes: else its log would be another cluster's, and everything in it seem lost.
+    ///
+    /// # Errors
+    /// It has none, or does not answer.
+    pub(crate) async fn ensure_known(&self) -> anyhow::Result<()> {
+        let Self { etcd, cluster, .. } = self;
+        let looked = timeout(FOUND_WITHIN, async {
+            let mut client = etcd_client::Client::connect(etcd, None).await?;
+            for node in &self.names {
+                let key = keyspace::session_of(&self.root(), node);
+                if client.get(key, None).await?.count() > 0 {
+                    return anyhow::Ok(true);
+                }
+            }
+            Ok(false)
+        });
+        let which = format!("--etcd-endpoints: {}", etcd.join(","));
+        let found = looked
+            .await
+            .with_context(|| format!("{which} does not answer"))?;
+        anyhow::ensure!(
+            found.context(which)?,
+            "--cluster: etcd has no cluster {cluster:?} with the nodes that --server knows; say the name that they were started with"
+        );
+        Ok(())
     }
 
     /// What all keys begin with, as whoever watches etcd finds them there.

@@ -1,6 +1,7 @@
 //! What may be done to a cluster that is not ours, against nodes that are stubs.
 
 use super::*;
+use crate::etcd_of_tests::Etcd;
 use crate::target::admin::tests::Stub;
 use crate::target::{How, Side};
 use serde_json::{Value, json};
@@ -157,7 +158,7 @@ async fn our_own_connections_are_cut_and_made_again() {
 #[tokio::test]
 async fn what_is_no_server_is_an_error_that_names_it() {
     let rows = [
-        (vec![], "1 to 32 servers, not 0"),
+        (vec![], "--server: 1 to 32 addresses, not 0"),
         (
             vec!["ftp://127.0.0.1".to_owned()],
             "ftp://127.0.0.1: ftp is not spoken",
@@ -181,4 +182,30 @@ async fn what_is_no_server_is_an_error_that_names_it() {
         let error = Existing::find(options).await.err().unwrap();
         assert!(format!("{error:#}").contains(told), "{error:#}");
     }
+}
+
+#[tokio::test]
+async fn a_cluster_of_whose_nodes_etcd_has_none_is_refused_by_its_option() {
+    let Some(etcd) = Etcd::start(1).await else {
+        return;
+    };
+    let (mut there, _stub) = found(vec![]).await;
+    there.etcd = etcd.members.endpoints().to_vec();
+    let key = keyspace::session_of(&there.root(), "n2");
+    etcd.client().await.put(key, "{}", None).await.unwrap();
+
+    there.ensure_known().await.unwrap();
+    "another".clone_into(&mut there.cluster);
+    let unknown = there.ensure_known().await.unwrap_err().to_string();
+    there.etcd = vec!["http://127.0.0.1:1".to_owned()];
+    let nobody = there.ensure_known().await.unwrap_err().to_string();
+
+    assert!(
+        unknown.starts_with("--cluster: etcd has no cluster \"another\""),
+        "{unknown}"
+    );
+    assert!(
+        nobody.starts_with("--etcd-endpoints: http://127.0.0.1:1"),
+        "{nobody}"
+    );
 }
