@@ -27,7 +27,7 @@ pub struct Course {
     pub reclaims_from_crash: Vec<Took>,
     /// Tasks that ended, or were put among the dead letters for good: how, and when.
     pub ended: Vec<(&'static str, u64)>,
-    /// Tasks that some pack names.
+    /// Tasks that some pack names; of a cluster that others use too, those that clients here were told of.
     pub accepted: u64,
     /// Calls by what they asked for.
     pub calls: BTreeMap<&'static str, Called>,
@@ -82,7 +82,11 @@ pub fn course(history: &History) -> Course {
     let deaths = deaths(history);
     led(&mut course, &facts, &deaths);
     reclaimed(&mut course, &facts, &deaths);
-    for (id, _) in facts.lives.accepted() {
+    let own = facts
+        .lives
+        .accepted()
+        .filter(|(id, _)| !facts.of_others(*id));
+    for (id, _) in own {
         course.accepted += 1;
         course
             .ended

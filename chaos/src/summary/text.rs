@@ -157,6 +157,7 @@ fn times(lines: &mut Lines, summary: &Summary) {
             duration(timing.bound_ms)
         ));
     }
+    lines.cut("all times are told; what is promised counts only while nothing stands in the way");
     let led = &summary.leadership;
     lines.cut(&format!(
         "{}; nobody led for {}, {} at most at a time",

@@ -181,6 +181,17 @@ fn a_hold_is_its_holder_s_for_its_time_to_live() {
         rejects(property, &early, "nobody asked for that");
         // Its lease ran out.
         accepts(property, &ended(4_000, &nobody, Vec::new()));
+        // Or etcd itself was down: then nobody says how long a lease lives.
+        let down = |story: &mut Story| {
+            story.saw(Fault {
+                id: 1,
+                kind: FaultKind::StoreDown,
+                target: None,
+                from: None,
+                to: None,
+            });
+        };
+        accepts(property, &ended(10, &down, Vec::new()));
 
         let released = |story: &mut Story| drop(story.call(release(gate, token)));
         accepts(property, &ended(10, &released, Vec::new()));
