@@ -127,7 +127,7 @@ fn only_what_is_of_the_previous_build_has_its_image() {
 }
 
 #[test]
-fn nobody_is_told_to_say_previous_where_that_does_nothing() {
+fn who_names_no_image_of_the_build_before_is_told_how_to() {
     let named = project().options;
     assert_eq!(named.has_previous(), Made::Yes);
 
@@ -136,7 +136,7 @@ fn nobody_is_told_to_say_previous_where_that_does_nothing() {
         ..named
     };
     let made = unnamed.has_previous();
-    let is_so = matches!(&made, Made::Cannot(why) if why.contains("--previous is for processes"));
+    let is_so = matches!(&made, Made::Cannot(why) if why.ends_with("say --previous"));
     assert!(is_so, "{made:?}");
 }
 
