@@ -238,3 +238,16 @@ fn alike<'h>(mut hashes: impl Iterator<Item = &'h Hash>) -> bool {
 fn spoilt(chronicle: &Chronicle, why: String) {
     chronicle.saw(Marker::Spoilt { why });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_compared_once_all_have_compacted_as_much() {
+        let hash = |compacted| Hash { compacted, hash: 1 };
+        assert!(alike([hash(5), hash(5), hash(5)].iter()));
+        assert!(!alike([hash(5), hash(5), hash(4)].iter()));
+        assert!(!alike([hash(4), hash(5)].iter()));
+    }
+}

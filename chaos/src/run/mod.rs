@@ -294,3 +294,37 @@ impl Plan<'_> {
         .with_context(|| format!("chapter {number}; its files are in {}", dir.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+    use tenure_chaos::history::{Marker, NodeEvent};
+
+    /// What a run comes to that breaks off after a chapter in which a promise was broken, or none was.
+    fn after(broken: bool) -> anyhow::Result<Overall> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(HISTORY);
+        let mut history = History::new("/t/", Limits::default());
+        if broken {
+            let node = "n1".to_owned();
+            history.push(1, NodeEvent::NotReady { node, after_ms: 1 });
+        }
+        history.push(2, Entry::AllHealed);
+        history.push(3, Marker::Sealed { revision: 0 });
+        history.save(&path).unwrap();
+        let (chapter, lasted_ms) = judged(&path).unwrap();
+        let record = Record::at(dir.path());
+        record.append(&chapter, &path, lasted_ms).unwrap();
+
+        let facts = Facts::of_histories(&[]);
+        let ran = broke_off(dir.path(), &facts, &record, Err(anyhow!("no etcd")));
+        ran.map(|summary| summary.overall)
+    }
+
+    #[test]
+    fn a_promise_that_was_broken_stays_the_verdict_of_a_run_that_breaks_off() {
+        assert_eq!(after(true).unwrap(), Overall::Fail);
+        assert_eq!(after(false).unwrap_err().to_string(), "no etcd");
+    }
+}

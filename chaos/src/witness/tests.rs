@@ -126,3 +126,20 @@ fn a_failed_run_is_not_a_task_done() {
 
     assert_eq!(log.tasks_done(), 0);
 }
+
+#[test]
+fn the_end_of_a_log_that_is_half_a_note_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("witness");
+    let mut log = Log::create(&path).unwrap();
+    append(&path, &started("a", 7)).unwrap();
+    log.ends().unwrap();
+
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"event\":\"ended\"").unwrap();
+
+    log.catch_up().unwrap();
+    let error = log.ends().unwrap_err().to_string();
+    assert_eq!(error, "the last 16 bytes of the witness are half a note");
+    assert_eq!(log.notes().len(), 1);
+}

@@ -268,3 +268,18 @@ fn however_many_were_there_before_what_comes_afterwards_is_judged() {
     assert!(evidence[0].ids[0] == task(100, 0), "{evidence:#?}");
     assert_eq!(verdict.measured["of before the recorder"], 60);
 }
+
+#[test]
+fn what_is_not_right_beside_the_log_lets_nothing_be_said() {
+    let mut story = Story::led();
+    story.sealed();
+    assert_eq!(judge(&story.history).gap, None);
+
+    story.saw(Marker::Spoilt {
+        why: "the witness lost a note".to_owned(),
+    });
+
+    let judgement = judge(&story.history);
+    assert_eq!(judgement.overall, Overall::Unknown);
+    assert_eq!(judgement.gap.unwrap(), "the witness lost a note");
+}
