@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_mounted_below_a_directory_is_found_and_nothing_beside_it() {
-        let mounts = "tmpfs /work/run/e3 tmpfs rw 0 0\nproc /proc proc rw 0 0\n\ntmpfs /work/runs tmpfs rw 0 0\ntmpfs /work/run tmpfs rw 0 0\n";
-        let found = mounted_below(mounts, Path::new("/work/run"));
-        assert_eq!(found, ["/work/run/e3"]);
+        let mounts = "tmpfs /srv/run/e3 tmpfs rw 0 0\nproc /proc proc rw 0 0\n\ntmpfs /srv/runs tmpfs rw 0 0\ntmpfs /srv/run tmpfs rw 0 0\n";
+        let found = mounted_below(mounts, Path::new("/srv/run"));
+        assert_eq!(found, ["/srv/run/e3"]);
     }
 }

@@ -7,12 +7,7 @@ use crate::history::{Effect, Entry, Fault, FaultKind, Marker, NodeEvent};
 
 /// B runs a task and is gone; a runs it again; b's run goes on for so many milliseconds beside it.
 fn zombie(for_ms: u64) -> (Story, Claim, Claim) {
-    let mut story = Story::led();
-    story.submit(1);
-    let first = story.claim(1, "b");
-    story.starts(&first);
-    story.gone("b");
-    story.ends(&first, "lost", Some("ready"));
+    let (mut story, first) = lost();
     let second = story.again(&first, "lost", "a");
     story.starts(&second);
     story.wait(for_ms);
@@ -58,30 +53,37 @@ fn runs_overlap_only_as_leftovers() {
     rejects(property, &two, "both had a claim");
 }
 
+/// A run of b, whose session ends with its claim.
+fn lost() -> (Story, Claim) {
+    let mut story = Story::led();
+    story.submit(1);
+    let claim = story.claim(1, "b");
+    story.starts(&claim);
+    story.gone("b");
+    story.ends(&claim, "lost", Some("ready"));
+    (story, claim)
+}
+
+/// A sign of life.
+fn beats(story: &mut Story, claim: &Claim) {
+    story.saw(Entry::Effect(Effect {
+        run: Story::run_of(claim),
+        gate: None,
+        done: true,
+    }));
+}
+
 /// A run that was killed has no end: its last sign of life is all there is.
 #[test]
 fn a_run_without_an_end_lasts_until_its_last_sign_of_life() {
     let killed = |beats_ms: u64| {
-        let mut story = Story::led();
-        story.submit(1);
-        let first = story.claim(1, "b");
-        story.starts(&first);
-        story.gone("b");
-        story.ends(&first, "lost", Some("ready"));
-        let beat = |story: &mut Story| {
-            let run = Story::run_of(&first);
-            story.saw(Entry::Effect(Effect {
-                run,
-                gate: None,
-                done: true,
-            }));
-        };
-        beat(&mut story);
+        let (mut story, first) = lost();
+        beats(&mut story, &first);
         let second = story.again(&first, "lost", "a");
         story.starts(&second);
         if beats_ms > 0 {
             story.wait(beats_ms);
-            beat(&mut story);
+            beats(&mut story, &first);
         }
         story.wait(5_000);
         story.stops(&second);
@@ -99,20 +101,11 @@ fn a_run_without_an_end_lasts_until_its_last_sign_of_life() {
 #[test]
 fn a_run_that_was_killed_before_its_first_sign_of_life_was_over_then() {
     let silent = |others_beat: bool| {
-        let mut story = Story::led();
-        story.submit(1);
-        let first = story.claim(1, "b");
-        story.starts(&first);
-        story.gone("b");
-        story.ends(&first, "lost", Some("ready"));
+        let (mut story, first) = lost();
         let second = story.again(&first, "lost", "a");
         story.starts(&second);
         if others_beat {
-            story.saw(Entry::Effect(Effect {
-                run: Story::run_of(&second),
-                gate: None,
-                done: true,
-            }));
+            beats(&mut story, &second);
         }
         story.wait(300);
         story.stops(&second);
